@@ -1,0 +1,84 @@
+"""What all commands share: the global options, and groups that load a command when it is called."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from .errors import USAGE
+
+
+@dataclass
+class Settings:
+    """The global options; they may stand before or behind the name of a command."""
+
+    config: str | None = None
+    node: str | None = None
+    json: bool = False
+
+
+pass_settings = click.make_pass_decorator(Settings, ensure=True)
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
+    settings = context.ensure_object(Settings)
+    if value and parameter.name:
+        setattr(settings, parameter.name, value)
+
+
+def _global_options() -> list[click.Parameter]:
+    return [
+        click.Option(
+            ["--config"], metavar="FILE", expose_value=False, callback=_remember, help="Use this configuration file."
+        ),
+        click.Option(
+            ["--node"], metavar="NAME", expose_value=False, callback=_remember, help="Talk to this node of the file."
+        ),
+        click.Option(["--json"], is_flag=True, expose_value=False, callback=_remember, help="Print JSON."),
+    ]
+
+
+class Command(click.Command):
+    """A command that takes the global options besides its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _global_options()
+
+
+class Group(click.Group):
+    """A group whose commands are imported when one is called, so that the others cost nothing.
+
+    ``lazy`` maps the name of a command to ``module:attribute`` below the package rnx; ``hidden`` does
+    so for names that work and are not listed.
+    """
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, str], hidden: Mapping[str, str] | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += _global_options()
+        self._listed = list(lazy)
+        self._lazy = {**lazy, **(hidden or {})}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return self._listed
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        target = self._lazy.get(cmd_name)
+        if target is None:
+            return None
+        module, _, attribute = target.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"rnx.{module}"), attribute)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Answer a group without a command with its help, as an error, on every version of click."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(USAGE)
+        return super().parse_args(ctx, args)

@@ -1,0 +1,150 @@
+"""The configuration file: where it is looked for, and the nodes in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from . import output
+from .errors import USAGE, RnxError
+
+FILE = "rnx-config.yml"
+SYSTEM_DIRECTORIES = (Path("/etc/joblet"), Path("/opt/joblet/config"))
+ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})")
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node of the file; ``cert``, ``key`` and ``ca`` are PEM text, empty where the file has none."""
+
+    name: str
+    address: str
+    cert: str
+    key: str
+    ca: str
+    node_id: str
+    is_default: bool
+
+
+@dataclass(frozen=True)
+class Config:
+    """A file and its nodes, in its order."""
+
+    path: Path
+    nodes: dict[str, Node]
+
+    def default_name(self) -> str | None:
+        """The node that is used without --node, or None when the file does not tell."""
+        marked = [node.name for node in self.nodes.values() if node.is_default]
+        if len(marked) > 1:
+            raise ConfigError(f"{self.path}: several nodes have isDefault: {', '.join(marked)}. Keep one.")
+        if marked:
+            return marked[0]
+        if "default" in self.nodes:
+            return "default"
+        return next(iter(self.nodes)) if len(self.nodes) == 1 else None
+
+    def select(self, name: str | None) -> Node:
+        """The node called ``name``, or the default one, with all that is needed to talk to it."""
+        known = ", ".join(self.nodes)
+        chosen = name or self.default_name()
+        if chosen is None:
+            raise ConfigError(f"{self.path} has several nodes and no default; say --node NAME, one of: {known}.")
+        if chosen not in self.nodes:
+            raise ConfigError(f"{self.path} has no node '{chosen}'; it has: {known}.")
+        node = self.nodes[chosen]
+        if not ADDRESS.fullmatch(node.address):
+            raise ConfigError(
+                f"{self.path}: the address of node '{chosen}', '{node.address}', is not accepted; expected host:port."
+            )
+        for field in ("cert", "key", "ca"):
+            if "-----BEGIN" not in getattr(node, field):
+                raise ConfigError(f"{self.path}: node '{chosen}' has no {field} in PEM form (-----BEGIN ...).")
+        return node
+
+
+class ConfigError(RnxError):
+    """The configuration cannot be used; nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
+
+
+def candidates() -> list[Path]:
+    """The files that are tried, the first that exists being used. ``$RNX_CONFIG`` must exist if set."""
+    given = os.environ.get("RNX_CONFIG")
+    if given:
+        return [Path(given)]
+    directories = [Path(), Path("config"), Path(os.path.expanduser("~"), ".rnx"), *SYSTEM_DIRECTORIES]
+    return [directory / FILE for directory in directories]
+
+
+def find() -> Path | None:
+    """The first of the candidates that is there, readable or not."""
+    for path in candidates():
+        try:
+            path.stat()
+        except PermissionError:
+            return path  # to be refused with the reason, not passed over for another identity
+        except OSError:
+            continue
+        return path
+    return None
+
+
+def load(given: str | None) -> Config:
+    """The configuration of the file ``given``, or of the one that is found."""
+    path = Path(given) if given else find()
+    if path is None:
+        tried = ", ".join(str(candidate) for candidate in candidates())
+        raise ConfigError(f"no configuration file found; tried {tried}. 'rnx config-help' tells what goes into it.")
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            text = file.read()
+    except PermissionError:
+        raise ConfigError(
+            f"{path} may not be read by this user; it holds a private key. Run rnx as root, or have its owner copy it"
+            f" to ~/.rnx/{FILE} for you, readable by you alone."
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}.") from None
+    config = Config(path, _nodes(path, text))
+    if mode & stat.S_IROTH and any(node.key for node in config.nodes.values()):
+        output.note(f"{path} holds a private key and everyone on this machine may read it; chmod 600 mends that.")
+    return config
+
+
+def _nodes(path: Path, text: bytes) -> dict[str, Node]:
+    try:
+        # The loader in C is ten times as fast; not every build of PyYAML has it.
+        document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError as error:
+        # The message itself may quote the lines around, and those may be a key.
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "no valid text"
+        raise ConfigError(f"{path}{where}: not valid YAML: {problem}.") from None
+    nodes = document.get("nodes") if isinstance(document, dict) else None
+    if not isinstance(nodes, dict) or not nodes:
+        raise ConfigError(f"{path} names no nodes. 'rnx config-help' tells what goes into it.")
+    return {str(name): _node(path, str(name), fields) for name, fields in nodes.items()}
+
+
+def _node(path: Path, name: str, fields: Any) -> Node:
+    if not isinstance(fields, dict):
+        raise ConfigError(f"{path}: node '{name}' is not a map of address, cert, key and ca.")
+    texts = {field: fields.get(field) or "" for field in ("address", "cert", "key", "ca")}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise ConfigError(f"{path}: {field} of node '{name}' is not text.")
+    default = fields.get("isDefault") or False
+    if not isinstance(default, bool):
+        raise ConfigError(f"{path}: isDefault of node '{name}' is neither true nor false.")
+    return Node(name, **texts, node_id=str(fields.get("nodeId") or ""), is_default=default)

@@ -1,0 +1,123 @@
+"""The connection to a node. Importing this loads gRPC, which takes longer than all else rnx does."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TypeVar
+
+# gRPC's own log lines are no help to users; must be set before the import.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
+import grpc
+
+from joblet_wire import joblet_pb2_grpc
+
+from . import output
+from .command import Settings
+from .config import Node, load
+from .diagnose import SERVER_NAME, diagnose
+from .errors import DENIED, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, RnxError
+
+CONNECT_TIMEOUT_MS = 10_000
+ANSWER_TIMEOUT = 60.0  # seconds, for calls that should be answered at once
+RECONNECT_TIMEOUT = 60.0
+
+# What a call ends with when the daemon goes away under it, rather than answering.
+BROKEN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+EXIT_CODES = {
+    grpc.StatusCode.INVALID_ARGUMENT: USAGE,
+    grpc.StatusCode.OUT_OF_RANGE: USAGE,
+    grpc.StatusCode.NOT_FOUND: NOT_FOUND,
+    grpc.StatusCode.PERMISSION_DENIED: DENIED,
+    grpc.StatusCode.UNAUTHENTICATED: DENIED,
+    grpc.StatusCode.UNAVAILABLE: UNREACHABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED: UNREACHABLE,
+}
+
+OPTIONS: list[tuple[str, str | int]] = [
+    ("grpc.ssl_target_name_override", SERVER_NAME),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # A node that is cut off sends nothing, not even an end: ask for a sign of life every minute.
+    # Not more often: servers answer that with ENHANCE_YOUR_CALM.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
+    # One attempt to connect takes this long at most. It is named after its other meaning.
+    ("grpc.min_reconnect_backoff_ms", CONNECT_TIMEOUT_MS),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 2_000),
+]
+
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+
+class Connection:
+    """A channel to ``node``, connected when the first call needs it. ``jobs`` is the stub of JobService."""
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
+        options = list(OPTIONS)
+        if _is_loopback(node.address):
+            # gRPC would send even this through the proxy that http_proxy names.
+            options.append(("grpc.enable_http_proxy", 0))
+        self._channel = grpc.secure_channel(node.address, credentials, options)
+        self.jobs = joblet_pb2_grpc.JobServiceStub(self._channel)
+
+    def call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        what: str,
+        timeout: float | None = ANSWER_TIMEOUT,
+    ) -> Response:
+        """Make one call, saying that rnx waits for ``what`` if it takes long.
+
+        ``timeout`` is in seconds; without one, only a node that shows no sign of life ends the call.
+        Raises RnxError.
+        """
+        with output.waiting(f"{what} (node '{self.node.name}', {self.node.address})"):
+            try:
+                return method(request, timeout=timeout)
+            except grpc.RpcError as error:
+                raise self.explained(error) from error
+
+    def explained(self, error: grpc.RpcError) -> RnxError:
+        """The failure of a call as the user gets to see it."""
+        code, details = error.code(), error.details() or ""
+        if code is grpc.StatusCode.UNAVAILABLE:
+            return diagnose(self.node, details)
+        if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+            details = f"node '{self.node.name}' ({self.node.address}) took the call and did not answer in time."
+        elif code is grpc.StatusCode.UNIMPLEMENTED:
+            details = f"node '{self.node.name}' does not offer this; its version is another one. {details}"
+        return RnxError(details or code.name, EXIT_CODES.get(code, FAILURE))
+
+    def reconnect(self, attempt: int) -> None:
+        """Wait, with a pause that grows with ``attempt``, until the node can be reached again.
+
+        Raises RnxError if it cannot within a minute.
+        """
+        time.sleep(min(0.05 * 2**attempt, 5.0))
+        ready = grpc.channel_ready_future(self._channel)
+        try:
+            ready.result(RECONNECT_TIMEOUT)
+        except grpc.FutureTimeoutError:
+            raise diagnose(self.node, f"not back after {RECONNECT_TIMEOUT:.0f} s") from None
+        finally:
+            ready.cancel()
+
+
+def connect(settings: Settings) -> Connection:
+    """The connection to the node that the global options choose."""
+    return Connection(load(settings.config).select(settings.node))
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rpartition(":")[0].strip("[]")
+    return host in ("localhost", "::1") or host.startswith("127.")

@@ -1,0 +1,126 @@
+"""Why a node cannot be reached: one connection made by hand, for what gRPC does not tell.
+
+gRPC says "Socket closed" when the node refuses a certificate, because with TLS 1.3 the client's side
+of the handshake is over by then. The reason comes as an alert with the next read (RFC 8446, 4.4.2.4
+and 6.2), and that gRPC does not show.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import ssl
+from collections.abc import Iterator
+
+from .config import Node
+from .errors import DENIED, UNREACHABLE, RnxError
+
+TIMEOUT = 5.0  # seconds, for connecting and for each read
+SERVER_NAME = "joblet"
+
+# X509_V_ERR_* of OpenSSL's x509_vfy.h
+NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
+
+
+def diagnose(node: Node, seen: str) -> RnxError:
+    """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds."""
+    try:
+        context = _context(node)
+    except (ssl.SSLError, ValueError, OSError) as error:
+        return RnxError(
+            f"the keys of node '{node.name}' in the configuration are unusable ({_reason(error)}): "
+            "ca, cert and key must be PEM, and the key that of the certificate."
+        )
+    host, _, port = node.address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), TIMEOUT) as plain:
+            return _handshake(node, context, plain) or RnxError(f"{_subject(node)} fails: {seen}.", UNREACHABLE)
+    except socket.gaierror as error:
+        return RnxError(f"cannot find the address of {_subject(node)}: {error.strerror}.", UNREACHABLE)
+    except TimeoutError:
+        return RnxError(
+            f"{_subject(node)} does not answer: a wrong address, a firewall on the way, or the host is down.",
+            UNREACHABLE,
+        )
+    except ConnectionRefusedError:
+        return RnxError(
+            f"nothing listens at {_subject(node)}: a wrong address, or the daemon is not running there"
+            " (systemctl status joblet).",
+            UNREACHABLE,
+        )
+    except OSError as error:
+        return RnxError(f"cannot reach {_subject(node)}: {error.strerror or error}.", UNREACHABLE)
+
+
+def _handshake(node: Node, context: ssl.SSLContext, plain: socket.socket) -> RnxError | None:
+    """What is wrong with TLS over the connection ``plain``, or None."""
+    try:
+        with context.wrap_socket(plain, server_hostname=SERVER_NAME) as secured:
+            # An HTTP/2 server speaks first (RFC 9113, 3.4); one that refuses us sends an alert instead.
+            if secured.recv(1):
+                return None
+            why = "it closed the connection"
+    except ssl.SSLCertVerificationError as error:
+        return _server_distrusted(node, error)
+    except ssl.SSLError as error:
+        why = error.reason or str(error)
+        if why == "WRONG_VERSION_NUMBER":
+            return RnxError(f"{_subject(node)} does not speak TLS: that is not a Joblet daemon.", UNREACHABLE)
+    except ConnectionError as error:
+        why = str(error.strerror)
+    refused = f"{_subject(node)} refuses the client certificate"
+    if why == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
+        return RnxError(f"{refused}: it has expired. 'jobletd cert issue' on the node makes a new one.", DENIED)
+    return RnxError(
+        f"{refused} ({why.replace('_', ' ').lower()}): it was issued by another CA, or the node's keys were made anew."
+        " Copy the node's rnx-config.yml again.",
+        DENIED,
+    )
+
+
+def _server_distrusted(node: Node, error: ssl.SSLCertVerificationError) -> RnxError:
+    start = f"the certificate of {_subject(node)}"
+    if error.verify_code == EXPIRED:
+        message = f"{start} has expired; it must be made anew on the node ('jobletd setup')."
+    elif error.verify_code == NOT_YET_VALID:
+        message = f"{start} is not valid yet; is the clock right, here and on the node?"
+    elif error.verify_code == NAME_MISMATCH:
+        message = f"{start} is not one for '{SERVER_NAME}': that is another server."
+    else:
+        message = (
+            f"{start} is not signed by the CA in the configuration ({error.verify_message}): that is another server,"
+            " or the node's keys were made anew. Copy the node's rnx-config.yml again."
+        )
+    return RnxError(message, UNREACHABLE)
+
+
+def _context(node: Node) -> ssl.SSLContext:
+    # Not create_default_context(): that is stricter about CAs (from Python 3.13 on) than gRPC is.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2"])
+    context.load_verify_locations(cadata=node.ca)
+    with _readable(node.cert) as cert, _readable(node.key) as key:
+        context.load_cert_chain(cert, key, password=lambda: "")
+    return context
+
+
+@contextlib.contextmanager
+def _readable(text: str) -> Iterator[str]:
+    """A path from which ``text`` can be read once: the ssl module wants files, and keys do not belong there."""
+    reader, writer = os.pipe()
+    try:
+        with os.fdopen(writer, "wb") as pipe:
+            pipe.write(text.encode())
+        yield f"/dev/fd/{reader}"
+    finally:
+        os.close(reader)
+
+
+def _subject(node: Node) -> str:
+    return f"node '{node.name}' ({node.address})"
+
+
+def _reason(error: Exception) -> str:
+    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)).replace("_", " ").lower()

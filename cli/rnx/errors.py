@@ -1,0 +1,19 @@
+"""What goes wrong, and the exit codes it ends in."""
+
+from __future__ import annotations
+
+FAILURE = 1
+USAGE = 2
+NOT_FOUND = 3
+DENIED = 4
+UNREACHABLE = 5
+INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+class RnxError(Exception):
+    """A failure that is told to the user in one paragraph; ``exit_code`` is what rnx then ends with."""
+
+    def __init__(self, message: str, exit_code: int = FAILURE) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code

@@ -1,0 +1,140 @@
+"""A job in words and in JSON: lines and keys that scripts read, so they stay."""
+
+from __future__ import annotations
+
+import datetime
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import output
+
+if TYPE_CHECKING:
+    from joblet_wire.joblet_pb2 import GetJobStatusResponse, Job, RunJobRequest
+
+
+def limit_lines(limits: RunJobRequest | GetJobStatusResponse) -> Iterator[str]:
+    """The limits that are set, as they were understood."""
+    if limits.max_cpu:
+        yield f"Max CPU: {limits.max_cpu}%"
+    if limits.cpu_cores:
+        yield f"CPU Cores: {limits.cpu_cores}"
+    if limits.max_memory:
+        yield f"Max Memory: {limits.max_memory} MB"
+    if limits.max_io_bps:
+        yield f"Max IO: {limits.max_io_bps} bytes/s"
+
+
+def status_lines(job: GetJobStatusResponse, ended: bool) -> Iterator[str]:
+    """All that is known of a job; ``ended`` is whether its status is final."""
+    yield f"Job ID: {job.uuid}"
+    if job.name:
+        yield f"Name: {job.name}"
+    yield f"Command: {shlex.join([job.command, *job.args])}"
+    yield f"Status: {job.status}"
+    if job.reason:
+        yield f"Reason: {job.reason}"
+    if ended:
+        yield f"Exit Code: {job.exit_code}"
+    if job.node_id:
+        yield f"Node ID: {job.node_id}"
+    if job.owner:
+        yield f"Owner: {job.owner}"
+    yield from _time_lines(job)
+    yield from _usage_lines(job)
+    yield from limit_lines(job)
+    for label, value in (("Runtime", job.runtime), ("Network", job.network), ("Work Dir", job.work_dir)):
+        if value:
+            yield f"{label}: {value}"
+    for label, values in (("Volumes", job.volumes), ("Uploads", job.uploads)):
+        if values:
+            yield f"{label}: {', '.join(values)}"
+    if job.environment or job.secret_environment:
+        yield "Environment:"
+        yield from (f"  {key}={value}" for key, value in sorted(job.environment.items()))
+        yield from (f"  {key}=*** (secret)" for key in sorted(job.secret_environment))
+    if job.unit:
+        yield f"Unit: {job.unit}"
+        yield f"  on the node: systemctl status {job.unit}"
+
+
+def _time_lines(job: GetJobStatusResponse) -> Iterator[str]:
+    for label, text in (
+        ("Scheduled", job.scheduled_time),
+        ("Started", job.start_time),
+        ("Ended", job.end_time),
+    ):
+        if text:
+            yield f"{label}: {output.local_time(text)}"
+    start, end = output.parsed_time(job.start_time), output.parsed_time(job.end_time)
+    if start and end:
+        yield f"Duration: {output.duration((end - start).total_seconds())}"
+    elif start:
+        so_far = datetime.datetime.now(datetime.UTC) - start
+        yield f"Duration: {output.duration(max(0, round(so_far.total_seconds())))} so far"
+
+
+def _usage_lines(job: GetJobStatusResponse) -> Iterator[str]:
+    if job.HasField("cpu_usec"):
+        yield f"CPU Time: {output.duration(job.cpu_usec / 1e6)}"
+    if job.HasField("memory_peak_bytes"):
+        yield f"Peak Memory: {output.size(job.memory_peak_bytes)}"
+    if job.HasField("io_read_bytes") and job.HasField("io_write_bytes"):
+        yield f"IO: {output.size(job.io_read_bytes)} read, {output.size(job.io_write_bytes)} written"
+
+
+def list_json(row: Job) -> dict[str, Any]:
+    """One element of ``job list --json``."""
+    return {
+        "id": row.uuid,
+        "node_id": row.node_id,
+        "name": row.name,
+        "status": row.status,
+        "reason": row.reason,
+        "owner": row.owner,
+        "command": row.command,
+        "args": list(row.args),
+        "start_time": row.start_time or None,
+        "end_time": row.end_time or None,
+        "exit_code": row.exit_code if row.end_time else None,
+    }
+
+
+def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
+    """``job status --json``. What the node keeps no account of is null, as is what has not happened yet."""
+    counts = {
+        key: getattr(answer, field) if answer.HasField(field) else None
+        for key, field in (
+            ("cpuUsec", "cpu_usec"),
+            ("memoryPeakBytes", "memory_peak_bytes"),
+            ("ioReadBytes", "io_read_bytes"),
+            ("ioWriteBytes", "io_write_bytes"),
+        )
+    }
+    return {
+        "uuid": answer.uuid,
+        "name": answer.name,
+        "nodeId": answer.node_id,
+        "owner": answer.owner,
+        "command": answer.command,
+        "args": list(answer.args),
+        "status": answer.status,
+        "reason": answer.reason,
+        "exitCode": answer.exit_code if ended else None,
+        "scheduledTime": answer.scheduled_time or None,
+        "startTime": answer.start_time or None,
+        "endTime": answer.end_time or None,
+        "maxCpu": answer.max_cpu,
+        "cpuCores": answer.cpu_cores,
+        "maxMemory": answer.max_memory,
+        "maxIoBps": answer.max_io_bps,
+        **counts,
+        "environment": dict(answer.environment),
+        "secretEnvironment": dict.fromkeys(answer.secret_environment, "***"),
+        "network": answer.network,
+        "volumes": list(answer.volumes),
+        "runtime": answer.runtime,
+        "workDir": answer.work_dir,
+        "uploads": list(answer.uploads),
+        "unit": answer.unit,
+    }

@@ -1,0 +1,106 @@
+"""The command rnx: its root, and the one place where failures become messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+
+import click
+
+from . import __version__, output
+from .command import Group
+from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError
+
+COMPLETE_VARIABLE = "_RNX_COMPLETE"
+
+
+def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not context.resilient_parsing:
+        click.echo(f"rnx {__version__}")
+        context.exit()
+
+
+@click.group(
+    cls=Group,
+    lazy={
+        "job": "job:job",
+        "nodes": "nodes:nodes",
+        "config-help": "nodes:config_help",
+        "version": "about:version",
+        "completion": "about:completion",
+    },
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+def root() -> None:
+    """Run jobs on a Linux host, isolated and limited, and watch them.
+
+    Exit codes: 0 done, 1 failure, 2 usage, 3 not found, 4 denied, 5 unreachable.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line ``arguments`` (default: those of the process) and return the exit code."""
+    _prepare_streams()
+    instruction = os.environ.get(COMPLETE_VARIABLE)
+    if instruction:
+        return _complete(instruction)
+    try:
+        with root.make_context("rnx", sys.argv[1:] if arguments is None else list(arguments)) as context:
+            root.invoke(context)
+        sys.stdout.flush()
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except (Exception, KeyboardInterrupt) as failure:
+        message, code = _explained(failure)
+        if message:
+            output.error(message)
+        if isinstance(failure, OSError):
+            _abandon_streams()
+        return code
+    return 0
+
+
+def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
+    """What to tell the user of a failure, and the exit code."""
+    match failure:
+        case RnxError():
+            return str(failure), failure.exit_code
+        case click.UsageError():
+            command = failure.ctx.command_path if failure.ctx else "rnx"
+            return f"{failure.format_message().rstrip('.')}. See '{command} --help'.", USAGE
+        case KeyboardInterrupt():
+            return "interrupted", INTERRUPTED
+        case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
+            return "", BROKEN_PIPE
+        case OSError():
+            return f"{failure.strerror}{f': {failure.filename}' if failure.filename else ''}", FAILURE
+    if os.environ.get("RNX_DEBUG"):
+        raise failure
+    return f"{type(failure).__name__}: {failure}. RNX_DEBUG=1 in the environment shows where.", FAILURE
+
+
+def _prepare_streams() -> None:
+    """Make sure that printing never fails for want of a character, or of an open stream."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller, as in `rnx ... >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 - stays open to the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _abandon_streams() -> None:
+    """Let what could not be written vanish: Python flushes both streams again at exit, and would complain."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(null, descriptor)
+
+
+def _complete(instruction: str) -> int:
+    from click.shell_completion import shell_complete  # noqa: PLC0415 - needed only when a shell asks
+
+    return shell_complete(root, {}, "rnx", COMPLETE_VARIABLE, instruction)

@@ -1,0 +1,171 @@
+"""Files and directories read to be uploaded, refused here where the node would have to refuse them.
+
+A file lands as /work/NAME. The contents of a directory land in /work, and a symlink of the directory's
+name, pointing to /work itself, lets /work/NAME/file reach them too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from . import output
+from .errors import USAGE, RnxError
+from .values import is_text
+
+# A request takes 128 MiB at the node; its other fields and the framing need little of the rest.
+INLINE_LIMIT = 120 << 20  # bytes
+ENTRY_OVERHEAD = 32  # bytes, more than protobuf needs beside path and content
+
+KINDS = {
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+}
+
+
+class UploadError(RnxError):
+    """Something that cannot be uploaded; nothing was sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, USAGE)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing to create below /work.
+
+    ``path`` is relative and has no ``..``; ``mode`` is st_mode with type and permissions; ``source`` is
+    what a file is read from, ``target`` what a symlink points to; ``size`` is in bytes.
+    """
+
+    path: str
+    mode: int
+    source: str
+    size: int = 0
+    target: bytes = b""
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+
+@dataclass
+class Collection:
+    """The entries of all uploads, each path once, in the order in which they are to be created."""
+
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry. Directories that two uploads have in common become one; all else must differ."""
+        if not is_text(entry.path):
+            raise UploadError(f"{entry.source!r} cannot be uploaded: its name is not UTF-8.")
+        known = self.entries.setdefault(entry.path, entry)
+        if known is not entry and not (known.is_directory and entry.is_directory):
+            raise UploadError(f"{known.source} and {entry.source} would both be uploaded to /work/{entry.path}.")
+
+    def check_size(self) -> None:
+        """Refuse more than fits into one request, before any of it is read."""
+        total = sum(entry.size + len(entry.path) + ENTRY_OVERHEAD for entry in self.entries.values())
+        if total > INLINE_LIMIT:
+            largest = max(self.entries.values(), key=lambda entry: entry.size)
+            raise UploadError(
+                f"the uploads come to {output.size(total)}, more than the {output.size(INLINE_LIMIT)} that one job"
+                f" takes; the largest file is {largest.source} with {output.size(largest.size)}."
+            )
+
+
+def collect(files: Sequence[str], directories: Sequence[str]) -> list[Entry]:
+    """All that ``--upload`` and ``--upload-dir`` name, nothing of it read yet. Raises UploadError."""
+    collection = Collection()
+    for path in files:
+        collection.add(_file(path))
+    for path in directories:
+        for entry in _directory(path):
+            collection.add(entry)
+    collection.check_size()
+    return list(collection.entries.values())
+
+
+def content(entry: Entry) -> bytes:
+    """What an entry holds: a file's bytes, a symlink's target, nothing for a directory."""
+    if not stat.S_ISREG(entry.mode):
+        return entry.target
+    try:
+        with open(entry.source, "rb") as file:
+            data = file.read(entry.size + 1)
+    except OSError as error:
+        raise UploadError(f"cannot read {entry.source}: {error.strerror}.") from None
+    if len(data) > entry.size:
+        raise UploadError(f"{entry.source} is growing while it is uploaded; copy it first.")
+    return data
+
+
+def _file(path: str) -> Entry:
+    status = _stat(path)
+    if stat.S_ISDIR(status.st_mode):
+        raise UploadError(f"{path} is a directory; --upload-dir uploads one.")
+    return _regular(os.path.basename(path), path, status)
+
+
+def _directory(path: str) -> Iterator[Entry]:
+    if not stat.S_ISDIR(_stat(path).st_mode):
+        raise UploadError(f"{path} is not a directory; --upload uploads a file.")
+    names = set()
+    for entry in _contents(path, "", os.path.realpath(path)):
+        names.add(entry.path)
+        yield entry
+    name = os.path.basename(os.path.abspath(path))
+    if name and name not in names:
+        yield Entry(name, stat.S_IFLNK | 0o777, path, target=b".")
+
+
+def _contents(directory: str, below: str, root: str) -> Iterator[Entry]:
+    """The entries of ``directory``, each directory before what is in it.
+
+    ``below`` is where it lies in the upload, empty or with a slash at its end, ``root`` the real path
+    that symlinks must not leave.
+    """
+    try:
+        with os.scandir(directory) as scan:
+            found = sorted(scan, key=lambda item: os.fsencode(item.name))
+    except OSError as error:
+        raise UploadError(f"cannot read {directory}: {error.strerror}.") from None
+    for item in found:
+        status = item.stat(follow_symlinks=False)
+        path = below + item.name
+        if stat.S_ISLNK(status.st_mode):
+            yield _symlink(path, item.path, root)
+        elif stat.S_ISDIR(status.st_mode):
+            yield Entry(path, stat.S_IFDIR | status.st_mode & 0o777, item.path)
+            yield from _contents(item.path, path + "/", root)
+        else:
+            yield _regular(path, item.path, status)
+
+
+def _symlink(path: str, source: str, root: str) -> Entry:
+    target = os.readlink(source)
+    # The directory of the link is resolved as well: through links in it, '..' may lead elsewhere than it seems.
+    real = os.path.realpath(os.path.join(os.path.dirname(source), target))
+    if os.path.isabs(target) or not (real == root or real.startswith(os.path.join(root, ""))):
+        raise UploadError(f"{source} is a symlink to {target}, which lies outside of the uploaded directory.")
+    return Entry(path, stat.S_IFLNK | 0o777, source, target=os.fsencode(target))
+
+
+def _regular(path: str, source: str, status: os.stat_result) -> Entry:
+    kind = KINDS.get(stat.S_IFMT(status.st_mode))
+    if kind:
+        raise UploadError(f"{source} is {kind}; only files, directories and symlinks can be uploaded.")
+    if not os.access(source, os.R_OK):
+        raise UploadError(f"cannot read {source}: Permission denied.")
+    return Entry(path, stat.S_IFREG | status.st_mode & 0o777, source, status.st_size)
+
+
+def _stat(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except OSError as error:
+        raise UploadError(f"cannot read {path}: {error.strerror}.") from None

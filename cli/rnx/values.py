@@ -1,0 +1,115 @@
+"""What the options of ``job run`` accept, and what it means.
+
+Each function turns an option's text into a value, or raises click.BadParameter saying what is accepted.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from decimal import Decimal
+
+import click
+
+INT32_MAX = 2**31 - 1  # the wire's numbers
+MAX_CPUS = 8192  # what Linux can be built for (CONFIG_NR_CPUS)
+CORES_BELOW = 10  # a bare number below is cores, from here on percent
+
+_NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)", re.ASCII)
+_SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_UNIT = re.compile(r"([KMGT]?)(?:I?B)?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
+
+
+def cpu_percent(text: str) -> int:
+    """``4``, ``4c`` and ``400%`` as 400: percent of one core."""
+    accepted = "1 to 9 (cores), 10 or more (percent of one core), or with a unit: 1.5c, 50%"
+    number, unit = _split(text, accepted)
+    if unit not in ("", "c", "C", "%"):
+        raise _refused(text, accepted)
+    cores = unit in ("c", "C") or (not unit and number < CORES_BELOW)
+    return _whole(number * 100 if cores else number, text, accepted)
+
+
+def memory_mb(text: str) -> int:
+    """``512``, ``512MB`` and ``0.5GB`` as 512: MB of 2^20 bytes."""
+    accepted = "a number of MB, or one with a unit: 512MB, 2GB (1 MB is 2^20 bytes)"
+    number, unit = _split(text, accepted)
+    return _whole(number * _factor(unit or "M", text, accepted) / 2**20, text, accepted)
+
+
+def bytes_per_second(text: str) -> int:
+    """``10MB`` as 10485760."""
+    accepted = "bytes per second, or a number with a unit: 500KB, 10MB (1 MB is 2^20 bytes), less than 2 GB"
+    number, unit = _split(text, accepted)
+    return _whole(number * _factor(unit, text, accepted), text, accepted)
+
+
+def cpu_list(text: str) -> str:
+    """A list of CPUs such as ``0-3,5``, as it stands (cpuset(7), "List format")."""
+    accepted = f"CPU numbers below {MAX_CPUS} and ranges of them, such as 0-3 or 0,2,4"
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        bounds = [first, last] if dash else [first]
+        if not all(bound.isdecimal() and bound.isascii() and len(bound) <= 4 for bound in bounds):
+            raise _refused(text, accepted)
+        if int(first) > int(bounds[-1]) or int(bounds[-1]) >= MAX_CPUS:
+            raise _refused(text, accepted)
+    return text
+
+
+def variable(text: str) -> tuple[str, str]:
+    """``KEY=VALUE``, or ``KEY`` with the value it has in this process's environment."""
+    key, equals, value = text.partition("=")
+    if not _VARIABLE.fullmatch(key):
+        raise _refused(text, "KEY=VALUE or KEY, the key of letters, digits and _, not beginning with a digit")
+    if not equals:
+        if key not in os.environ:
+            raise _refused(text, f"KEY=VALUE, or the name of a variable that is set here, which {key} is not")
+        value = os.environ[key]
+    if not is_text(value):
+        raise _refused(text, "a value in UTF-8")
+    return key, value
+
+
+def job_name(text: str) -> str:
+    """A name for a job, fit to be a host name later."""
+    if not _NAME.fullmatch(text):
+        raise _refused(text, "up to 63 letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    return text
+
+
+def is_text(text: str) -> bool:
+    """Whether an argument or file name is UTF-8: Python has other bytes as lone surrogates (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _refused(text: str, accepted: str) -> click.BadParameter:
+    return click.BadParameter(f"{text!r} is not accepted; expected {accepted}.")
+
+
+def _split(text: str, accepted: str) -> tuple[Decimal, str]:
+    match = _NUMBER.fullmatch(text.strip())
+    if not match:
+        raise _refused(text, accepted)
+    return Decimal(match[1]), match[2]
+
+
+def _factor(unit: str, text: str, accepted: str) -> int:
+    match = _UNIT.fullmatch(unit.upper())
+    if not match:
+        raise _refused(text, accepted)
+    return 1 << _SHIFTS[match[1]]
+
+
+def _whole(number: Decimal, text: str, accepted: str) -> int:
+    if number != int(number):
+        raise _refused(text, f"{accepted}, without a remainder")
+    if not 1 <= number <= INT32_MAX:
+        raise _refused(text, f"{accepted}, at least 1 and at most {INT32_MAX}; leave the option out for no limit")
+    return int(number)

@@ -1,0 +1,66 @@
+/* joblet-init: what its parts offer each other. The contract with the daemon is described in main.c. */
+#ifndef JOBLET_INIT_H
+#define JOBLET_INIT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <time.h>
+
+#define MSEC UINT64_C(1000000) /* in nanoseconds, the unit of all times here */
+#define SEC UINT64_C(1000000000)
+#define NEVER UINT64_MAX
+
+#define EXIT_USAGE 2
+#define EXIT_INTERNAL 125 /* as env(1), timeout(1): the wrapper itself failed */
+#define EXIT_CANNOT_EXEC 126
+#define EXIT_NOT_FOUND 127
+
+static inline uint64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t); /* cannot fail: the clock exists and &t is valid */
+    return (uint64_t)t.tv_sec * SEC + (uint64_t)t.tv_nsec;
+}
+
+static inline struct timespec to_timespec(uint64_t ns)
+{
+    return (struct timespec){.tv_sec = (time_t)(ns / SEC), .tv_nsec = (long)(ns % SEC)};
+}
+
+/* main.c: writes the exit record, if there is a socket already, and leaves with EXIT_INTERNAL. */
+_Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* journal.c: entries for journald. */
+bool journal_attach(int fd);
+bool journal_send(const char *fields, size_t fields_len, const void *message, size_t message_len);
+void journal_record(const char *fields, size_t fields_len, const void *message, size_t message_len);
+uint64_t journal_sent(void);
+void journal_want(struct pollfd *fd, uint64_t *wake);
+void journal_wait(uint64_t until);
+void journal_give_up(void);
+void journal_drain(void);
+void journal_detach(void);
+#define JOURNAL_PATIENCE (10 * SEC) /* how long an ended job waits for a journald that does not move */
+
+/* relay.c: what the command writes to its two pipes becomes entries. */
+#define ENTRY_MAX ((size_t)32768) /* bytes of MESSAGE in one entry */
+enum { RELAY_JOURNAL, RELAY_STDOUT, RELAY_STDERR, RELAY_FDS };
+void relay_start(int out, int err, const char *fields);
+uint64_t relay_prepare(struct pollfd fds[RELAY_FDS], uint64_t now);
+void relay_run(const struct pollfd fds[RELAY_FDS], uint64_t now);
+void relay_finish(void);
+
+/* namespaces.c: isolation made here (systemd 252 to 256), and the proof of isolation made by whomever. */
+struct host_namespace {
+    const char *name;
+    uint64_t inode;
+};
+void make_namespaces(void);
+void check_namespaces(const struct host_namespace *host, size_t n);
+
+/* seccomp.c: from here on no new namespaces and no mounts. */
+int close_the_door(void);
+
+#endif

@@ -1,0 +1,555 @@
+/*
+ * joblet-init: the first process of every job.
+ *
+ *   joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--make-namespaces]
+ *               [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
+ *
+ * Starts the command, reaps what is orphaned, passes signals on, and turns the command's output into journal entries
+ * on the datagram socket it finds as fd 1. Its first and last entries are records:
+ *
+ *   JOBLET_RECORD=start
+ *   JOBLET_RECORD=exit  JOBLET_WAIT_STATUS (raw), JOBLET_EXEC_ERRNO (0: it ran), JOBLET_ERROR (only if joblet-init
+ *                       itself failed), JOBLET_STOPPED=1 (told to stop from outside of the job), JOBLET_CPU_USEC and
+ *                       JOBLET_MAXRSS_KIB (of all processes of the job)
+ *
+ * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... and those with output JOBLET_STREAM and
+ * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM stops the job: all its processes get it, and SIGKILL after
+ * the grace period. The exit code is the command's, 128+N for signal N, 127 or 126 when it could not be executed, 125
+ * when joblet-init failed, 2 for wrong usage.
+ *
+ * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
+ * the namespace's pid 1 (no kill), opens nothing once the command runs (prlimit(2) on it is possible), and trusts
+ * nothing that comes from there.
+ */
+#include "init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define OOM_SCORE_ADJ "500"      /* the job is a better victim than its init or the host's services, proc(5) */
+#define PIPE_SIZE (1024 * 1024)
+#define MAX_NAMESPACES 8
+
+static struct {
+    const char *job;
+    const char *ident;
+    uint64_t grace;
+    bool make_namespaces;
+    struct host_namespace host[MAX_NAMESPACES];
+    size_t n_host;
+    char **command;
+} option = {.grace = 10 * SEC};
+
+static char fields[192]; /* of every entry: SYSLOG_IDENTIFIER, JOBLET_JOB */
+static bool started;     /* the start record was written */
+
+static pid_t command;    /* 0 before it was started and after it was reaped */
+static int command_status;
+static struct {
+    int exec_errno;
+    int setup_errno;     /* of what comes before exec */
+} report;                /* from the child that could not become the command */
+static bool stopping;
+static bool stopped_from_outside;
+static bool reap_more;
+static bool all_gone;
+static uint64_t kill_at = NEVER;
+
+/* --- records --- */
+
+static void start_record(void)
+{
+    static const char more[] = "\xe2\x80\xa6"; /* an ellipsis */
+    char text[256], record[320];
+    size_t n = (size_t)snprintf(text, sizeof text, "Starting");
+
+    if (started)
+        return;
+    started = true;
+    for (char **arg = option.command; *arg; arg++) {
+        size_t len = strlen(*arg), room = sizeof text - sizeof more - n;
+        if (room < 2)
+            break;
+        text[n++] = ' ';
+        if (len < room) {
+            memcpy(text + n, *arg, len);
+            n += len;
+            continue;
+        }
+        for (len = room - 1; len > 0 && ((*arg)[len] & 0xC0) == 0x80; len--)
+            ; /* not in the middle of a UTF-8 character */
+        memcpy(text + n, *arg, len);
+        n += len;
+        memcpy(text + n, more, sizeof more - 1);
+        n += sizeof more - 1;
+        break;
+    }
+    int len = snprintf(record, sizeof record, "%sPRIORITY=7\nJOBLET_RECORD=start\n", fields);
+    journal_record(record, (size_t)len, text, n);
+}
+
+static void exit_record(int status, const char *error)
+{
+    char text[256], record[1024];
+    struct rusage usage;
+    int priority = 4, n, len; /* syslog(3): LOG_WARNING */
+
+    if (error) {
+        n = snprintf(text, sizeof text, "Could not start: %.200s", error);
+    } else if (report.exec_errno) {
+        n = snprintf(text, sizeof text, "Could not start: %s", strerrordesc_np(report.exec_errno));
+    } else if (WIFSIGNALED(status)) {
+        const char *name = sigabbrev_np(WTERMSIG(status)); /* NULL for real-time signals */
+        n = name ? snprintf(text, sizeof text, "Killed by signal SIG%s", name)
+                 : snprintf(text, sizeof text, "Killed by signal %d", WTERMSIG(status));
+        if (WCOREDUMP(status))
+            n += snprintf(text + n, sizeof text - (size_t)n, " (core dumped)");
+    } else {
+        priority = WEXITSTATUS(status) == 0 ? 6 : 5; /* LOG_INFO, LOG_NOTICE */
+        n = snprintf(text, sizeof text, "Exited with code %d", WEXITSTATUS(status));
+    }
+    if (getrusage(RUSAGE_CHILDREN, &usage) < 0) /* impossible */
+        memset(&usage, 0, sizeof usage);
+    uint64_t cpu = ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000 +
+                   (uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec;
+    len = snprintf(record, sizeof record,
+                   "%sPRIORITY=%d\nJOBLET_RECORD=exit\nJOBLET_WAIT_STATUS=%d\nJOBLET_EXEC_ERRNO=%d\n"
+                   "JOBLET_CPU_USEC=%llu\nJOBLET_MAXRSS_KIB=%ld\n%s%s%.400s%s",
+                   fields, priority, status, report.exec_errno, (unsigned long long)cpu, usage.ru_maxrss,
+                   stopped_from_outside ? "JOBLET_STOPPED=1\n" : "", error ? "JOBLET_ERROR=" : "", error ? error : "",
+                   error ? "\n" : "");
+    journal_record(record, (size_t)len, text, (size_t)n);
+}
+
+void fail(const char *format, ...)
+{
+    char error[400];
+    va_list arguments;
+
+    va_start(arguments, format);
+    (void)vsnprintf(error, sizeof error, format, arguments);
+    va_end(arguments);
+    if (command > 0 && getpid() == 1) {
+        (void)kill(-1, SIGKILL);
+        while (wait(NULL) >= 0 || errno == EINTR)
+            ;
+    }
+    start_record(); /* even now: it makes journald look us up while we are still here */
+    exit_record(EXIT_INTERNAL << 8, error);
+    journal_drain();
+    _exit(EXIT_INTERNAL);
+}
+
+/* --- what we are told --- */
+
+static _Noreturn void usage(const char *what, const char *value)
+{
+    dprintf(STDERR_FILENO,
+            "joblet-init: %s%s\n"
+            "Usage: joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--make-namespaces]\n"
+            "                   [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]\n"
+            "Started by systemd as the first process of a job, with a journal socket as standard output.\n",
+            what, value);
+    _exit(EXIT_USAGE);
+}
+
+static bool is_uuid(const char *text)
+{
+    return strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36;
+}
+
+static bool parse_number(const char **text, uint64_t limit, uint64_t *value)
+{
+    if (**text < '0' || **text > '9')
+        return false;
+    for (*value = 0; **text >= '0' && **text <= '9'; (*text)++) {
+        *value = *value * 10 + (uint64_t)(**text - '0');
+        if (*value > limit)
+            return false;
+    }
+    return true;
+}
+
+/* Seconds, with a fraction if need be. */
+static bool parse_grace(const char *text, uint64_t *ns)
+{
+    uint64_t seconds, unit = SEC;
+
+    if (!parse_number(&text, 1000000, &seconds))
+        return false;
+    *ns = seconds * SEC;
+    if (*text == '.')
+        for (text++; *text >= '0' && *text <= '9'; text++) {
+            unit /= 10;
+            *ns += (uint64_t)(*text - '0') * unit;
+        }
+    return *text == '\0';
+}
+
+static bool parse_host_ns(const char *text)
+{
+    static const char *const known[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
+
+    for (option.n_host = 0;; text++) {
+        struct host_namespace *ns = &option.host[option.n_host];
+        size_t length = strcspn(text, ":"), i;
+
+        for (i = 0; i < sizeof known / sizeof *known; i++)
+            if (strlen(known[i]) == length && strncmp(known[i], text, length) == 0)
+                break;
+        if (i == sizeof known / sizeof *known || text[length] != ':' || option.n_host == MAX_NAMESPACES)
+            return false;
+        text += length + 1;
+        ns->name = known[i];
+        if (!parse_number(&text, UINT32_MAX, &ns->inode)) /* nsfs numbers are 32 bits wide */
+            return false;
+        option.n_host++;
+        if (*text != ',')
+            return *text == '\0';
+    }
+}
+
+static const char *value_of(const char *argument, const char *name)
+{
+    size_t n = strlen(name);
+    return strncmp(argument, name, n) == 0 ? argument + n : NULL;
+}
+
+static void parse(char **argv)
+{
+    const char *value;
+
+    for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
+        if ((value = value_of(*argv, "--job="))) {
+            if (!is_uuid(value))
+                usage("not a UUID: ", *argv);
+            option.job = value;
+        } else if ((value = value_of(*argv, "--ident="))) {
+            option.ident = value;
+        } else if ((value = value_of(*argv, "--grace="))) {
+            if (!parse_grace(value, &option.grace))
+                usage("not a number of seconds from 0 to 1000000: ", *argv);
+        } else if ((value = value_of(*argv, "--host-ns="))) {
+            if (!parse_host_ns(value))
+                usage("not a list like pid:4026531836,user:4026531837: ", *argv);
+        } else if (strcmp(*argv, "--make-namespaces") == 0) {
+            option.make_namespaces = true;
+        } else {
+            usage("unknown option: ", *argv);
+        }
+    }
+    if (!option.job)
+        usage("--job=UUID is missing", "");
+    if (!*argv || !argv[1])
+        usage("-- COMMAND is missing", "");
+    option.command = argv + 1;
+    if (!option.ident) {
+        const char *slash = strrchr(*option.command, '/');
+        option.ident = slash ? slash + 1 : *option.command;
+    }
+}
+
+static void make_fields(void)
+{
+    char ident[65];
+    size_t n = 0;
+
+    for (const char *p = option.ident; *p && n < sizeof ident - 1; p++) {
+        bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') ||
+                     strchr("._-+@", *p);
+        ident[n++] = plain ? *p : '_';
+    }
+    ident[n] = '\0';
+    (void)snprintf(fields, sizeof fields, "SYSLOG_IDENTIFIER=%s\nJOBLET_JOB=%s\n", n > 0 ? ident : "job", option.job);
+}
+
+/* --- before the command runs --- */
+
+/* Standard descriptors that are missing would be taken by what we open; and fd 0 goes to the command as it is. */
+static void check_descriptors(void)
+{
+    struct stat st;
+
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+            _exit(EXIT_INTERNAL);
+    if (fstat(0, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (null < 0 || dup2(null, 0) < 0)
+            _exit(EXIT_INTERNAL);
+        close(null);
+    }
+}
+
+/* systemd ignores SIGPIPE for its services, and an ignored SIGCHLD would reap without us; signals go to signalfd. */
+static bool take_signals(void)
+{
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    sigset_t all;
+
+    for (int sig = 1; sig <= SIGRTMAX; sig++)
+        (void)sigaction(sig, &action, NULL); /* EINVAL for SIGKILL, SIGSTOP and libc's own */
+    sigfillset(&all);
+    return sigprocmask(SIG_SETMASK, &all, NULL) == 0;
+}
+
+/* What systemd says to its service (systemd.exec(5), sd_listen_fds(3), sd_notify(3)) is not for the command. */
+static void clean_environment(void)
+{
+    static const char *const ours[] = {
+        "JOURNAL_STREAM=", "LISTEN_FDNAMES=",        "LISTEN_FDS=",           "LISTEN_PID=",
+        "LISTEN_PIDFDID=", "MEMORY_PRESSURE_WATCH=", "MEMORY_PRESSURE_WRITE=", "NOTIFY_SOCKET=",
+        "SYSTEMD_EXEC_PID=", "WATCHDOG_PID=",        "WATCHDOG_USEC=",
+    };
+    char **to = environ;
+
+    for (char **from = environ; *from; from++) {
+        size_t i;
+        for (i = 0; i < sizeof ours / sizeof *ours && !value_of(*from, ours[i]); i++)
+            ;
+        if (i == sizeof ours / sizeof *ours)
+            *to++ = *from;
+    }
+    *to = NULL;
+}
+
+static _Noreturn void give_up(int fd, int exec_errno, int setup_errno)
+{
+    bool missing = exec_errno == ENOENT || exec_errno == ENOTDIR;
+
+    report.exec_errno = exec_errno;
+    report.setup_errno = setup_errno;
+    if (write(fd, &report, sizeof report) != sizeof report || setup_errno)
+        _exit(EXIT_INTERNAL);
+    _exit(missing ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC);
+}
+
+/* The descriptors are all above 2 and close-on-exec. */
+static _Noreturn void become_command(int out, int err, int to_init)
+{
+    sigset_t none;
+
+    if (setsid() < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, (unsigned)to_init - 1, 0) < 0 ||
+        close_range((unsigned)to_init + 1, ~0U, 0) < 0)
+        give_up(to_init, 0, errno);
+    /*
+     * Best effort. The file belongs to root while we are not dumpable. There is nothing left to protect: the journal
+     * socket is closed, and no other process of the job exists yet.
+     */
+    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0) {
+            if (write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) < 0)
+                errno = 0; /* the kernel refuses only to lower it */
+            close(fd);
+        }
+    }
+    sigemptyset(&none);
+    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
+        give_up(to_init, 0, errno);
+    execvp(*option.command, option.command);
+    give_up(to_init, errno, 0);
+}
+
+/* Returns the descriptor on which a failure is reported. */
+static int start_command(void)
+{
+    int out[2], err[2], from_child[2];
+
+    /* The write ends block: back-pressure is the point. */
+    if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(from_child, O_CLOEXEC) < 0)
+        fail("internal: pipe: %s", strerrordesc_np(errno));
+    if (fcntl(out[0], F_SETFL, O_NONBLOCK) < 0 || fcntl(err[0], F_SETFL, O_NONBLOCK) < 0 ||
+        fcntl(from_child[0], F_SETFL, O_NONBLOCK) < 0)
+        fail("internal: fcntl: %s", strerrordesc_np(errno));
+    (void)fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE);
+    relay_start(out[0], err[0], fields);
+    command = fork();
+    if (command < 0)
+        fail("internal: fork: %s", strerrordesc_np(errno));
+    if (command == 0)
+        become_command(out[1], err[1], from_child[1]);
+    close(out[1]);
+    close(err[1]);
+    close(from_child[1]);
+    return from_child[0];
+}
+
+/* --- while it runs --- */
+
+/* Only ever called as pid 1: main() sees to that. Elsewhere kill(-1) would hit the whole host. */
+static void signal_all(int sig)
+{
+    (void)kill(-1, sig); /* ESRCH: nobody left */
+}
+
+static void pass_on(int sig)
+{
+    if (command <= 1)
+        return;
+    if (kill(-command, sig) < 0 && errno == ESRCH) /* it has not called setsid() yet */
+        (void)kill(command, sig);
+}
+
+static void stop(uint64_t now)
+{
+    if (stopping || command == 0)
+        return;
+    stopping = true;
+    kill_at = now + option.grace;
+    signal_all(SIGTERM);
+    signal_all(SIGCONT); /* who is stopped could not act on it */
+}
+
+static void handle_signals(int fd, uint64_t now)
+{
+    struct signalfd_siginfo signals[16]; /* a bounded number, the job may send any amount */
+    ssize_t n = read(fd, signals, sizeof signals);
+
+    for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *signals; i++) {
+        int sig = (int)signals[i].ssi_signo;
+        switch (sig) {
+        case SIGCHLD:
+            reap_more = true;
+            break;
+        case SIGTERM:
+            /* pid_namespaces(7): a sender from outside has pid 0. SI_USER is what no process can make up. */
+            if (command != 0 && signals[i].ssi_code == SI_USER && signals[i].ssi_pid == 0)
+                stopped_from_outside = true;
+            stop(now);
+            break;
+        case SIGPIPE: /* about ourselves, if anything */
+        case SIGSEGV:
+        case SIGBUS:
+        case SIGFPE:
+        case SIGILL:
+        case SIGTRAP:
+        case SIGSYS:
+        case SIGABRT:
+            break;
+        default:
+            pass_on(sig);
+        }
+    }
+}
+
+static void reap(void)
+{
+    int status;
+
+    reap_more = false;
+    for (int i = 0; i < 256; i++) { /* and then a look at the rest of the world */
+        pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+        if (pid == 0)
+            return;
+        if (pid < 0) {
+            if (errno == ECHILD)
+                all_gone = true;
+            return;
+        }
+        if (pid == command) {
+            command = 0;
+            command_status = status;
+            if (!stopping) /* who was left behind has no one to outlive the job for */
+                signal_all(SIGKILL);
+        }
+    }
+    reap_more = true;
+}
+
+static void read_report(int *fd)
+{
+    if (*fd < 0 || read(*fd, &report, sizeof report) < 0)
+        return; /* not yet */
+    close(*fd);
+    *fd = -1;
+}
+
+static void run(int signals, int from_child)
+{
+    enum { SIGNALS = RELAY_FDS, REPORT, FDS };
+    struct pollfd fds[FDS];
+
+    while (!all_gone) {
+        uint64_t now = now_ns();
+        uint64_t wake = relay_prepare(fds, now);
+
+        if (now >= kill_at) {
+            signal_all(SIGKILL);
+            kill_at = NEVER;
+        }
+        if (kill_at < wake)
+            wake = kill_at;
+        fds[SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
+        fds[REPORT] = (struct pollfd){.fd = from_child, .events = POLLIN};
+        struct timespec timeout = to_timespec(reap_more || wake <= now ? 0 : wake - now);
+        if (ppoll(fds, FDS, wake == NEVER && !reap_more ? NULL : &timeout, NULL) < 0) {
+            if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
+                fail("internal: ppoll: %s", strerrordesc_np(errno));
+            continue;
+        }
+        now = now_ns();
+        if (fds[SIGNALS].revents)
+            handle_signals(signals, now);
+        if (reap_more)
+            reap();
+        if (fds[REPORT].revents)
+            read_report(&from_child);
+        relay_run(fds, now);
+    }
+    read_report(&from_child);
+}
+
+int main(int argc, char **argv)
+{
+    sigset_t all;
+    int signals;
+
+    /* First of all: no ptrace, no /proc/1/fd, no pidfd_getfd(2) for processes of the same uid. ptrace(2). */
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || !take_signals())
+        return EXIT_INTERNAL;
+    check_descriptors();
+    if (argc < 1)
+        usage("no arguments", "");
+    parse(argv);
+    make_fields();
+    if (!journal_attach(STDOUT_FILENO)) {
+        dprintf(STDERR_FILENO, "joblet-init: standard output is not a connected AF_UNIX datagram socket\n");
+        return EXIT_INTERNAL;
+    }
+    if (option.make_namespaces)
+        make_namespaces();
+    check_namespaces(option.host, option.n_host);
+    if (getpid() != 1) /* kill(-1) would reach beyond the job */
+        fail("isolation-failed: not the first process of a pid namespace");
+    sigfillset(&all);
+    signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (signals < 0)
+        fail("internal: signalfd: %s", strerrordesc_np(errno));
+    clean_environment();
+    start_record();
+    run(signals, start_command());
+    relay_finish();
+    if (report.setup_errno) {
+        char error[128];
+        (void)snprintf(error, sizeof error, "internal: cannot prepare the command: %s",
+                       strerrordesc_np(report.setup_errno));
+        exit_record(command_status, error);
+    } else {
+        exit_record(command_status, NULL);
+    }
+    journal_drain();
+    return WIFEXITED(command_status) ? WEXITSTATUS(command_status) : 128 + WTERMSIG(command_status);
+}

@@ -1,0 +1,90 @@
+"""The sockets clients connect to, and the way from there to the gRPC server.
+
+grpcio cannot serve a socket that is open already (https://github.com/grpc/grpc/issues/19133), and
+joblet.socket stays open while the daemon restarts, so that no client is refused. So connections are
+accepted here and their bytes, TLS and all, passed on to a UNIX socket on which grpcio listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InvalidValue, JobletError
+
+log = logging.getLogger(__name__)
+
+BUFFER_BYTES = 256 << 10
+MAX_CONNECTIONS = 4096
+
+
+class Listener:
+    """Accepts on ``sockets`` and relays to the UNIX socket ``target``."""
+
+    def __init__(self, sockets: Sequence[socket.socket], target: Path) -> None:
+        self._sockets = sockets
+        self._target = target
+        self._servers: list[asyncio.Server] = []
+        self._relays: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        for listening in self._sockets:
+            server = await asyncio.start_server(self._relay, sock=listening, limit=BUFFER_BYTES, backlog=1024)
+            self._servers.append(server)
+
+    def stop(self) -> None:
+        """Accept no more. Sockets of joblet.socket stay open in PID 1, and new clients wait there."""
+        for server in self._servers:
+            server.close()
+        for relay in self._relays:
+            relay.cancel()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._relays.add(task)
+        inner: asyncio.StreamWriter | None = None
+        try:
+            if len(self._relays) > MAX_CONNECTIONS:
+                log.warning("more than %d connections; one more is closed", MAX_CONNECTIONS)
+                return
+            inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)
+            async with asyncio.TaskGroup() as directions:
+                directions.create_task(_copy(reader, inner))
+                directions.create_task(_copy(inner_reader, writer))
+        except* OSError as errors:
+            log.debug("a connection broke: %s", errors.exceptions)
+        finally:
+            self._relays.discard(task)
+            for end in (writer, inner):
+                if end is not None:
+                    end.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(BUFFER_BYTES):
+        writer.write(data)
+        await writer.drain()
+    with contextlib.suppress(OSError):  # the other side may be gone already, which is what EOF would tell it
+        writer.write_eof()
+
+
+def bind(address: str) -> socket.socket:
+    """A listening socket on ``HOST:PORT`` or ``[IPv6]:PORT``, for a daemon without joblet.socket."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise InvalidValue("--listen", address, "HOST:PORT, for example 127.0.0.1:50051")
+    try:
+        return socket.create_server(
+            (host.strip("[]"), int(port)), family=socket.AF_INET6 if ":" in host else socket.AF_INET
+        )
+    except OSError as error:
+        raise JobletError(
+            f"{address} cannot be listened on: {error.strerror or error}.",
+            hint="Is another jobletd running, or joblet.socket active ('systemctl stop joblet.socket')?",
+        ) from error

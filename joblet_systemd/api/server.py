@@ -1,0 +1,153 @@
+"""The gRPC server: TLS 1.3 with client certificates, a role check before every method, one place for errors."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+# gRPC gives no way to ask for TLS 1.3 alone. This list is for TLS 1.2 and older (1.3 has its own): with
+# RSA suites only and an ECDSA server key nothing is left for them to agree on. Read at import.
+os.environ["GRPC_SSL_CIPHER_SUITES"] = "ECDHE-RSA-AES256-GCM-SHA384"
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor
+from google.protobuf.message import Message
+
+from joblet_wire import joblet_pb2
+
+from ..errors import Denied, JobletError, Unimplemented
+from ..pki import Identity, Role, identity_of
+from .access import LEAST_ROLE
+
+log = logging.getLogger(__name__)
+audit = logging.getLogger("joblet.audit")
+
+MAX_REQUEST_BYTES = 128 << 20
+MAX_STREAMS_PER_CONNECTION = 1000
+OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+    ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
+    ("grpc.so_reuseport", 0),
+)
+
+# An ``async def`` from request and caller to the response, or to an async iterator of responses.
+Implementation = Callable[[Any, Identity], Any]
+
+
+class Server:
+    """Serves the wire contract on a UNIX socket of its own; ``listener`` brings the connections there.
+
+    ``methods`` maps ``Service/Method`` to its implementation; methods of the contract that are not in it
+    answer UNIMPLEMENTED.
+    """
+
+    def __init__(
+        self, methods: Mapping[str, Implementation], socket_path: Path, key: bytes, certificate: bytes, ca: bytes
+    ):
+        self._server = grpc.aio.server(options=OPTIONS)
+        credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
+        for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
+            handlers = {}
+            for method in service.methods:
+                name = f"{service.name}/{method.name}"
+                handlers[method.name] = _handler(method, name, methods.get(name))
+            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
+        self._server.add_secure_port(f"unix:{socket_path}", credentials)
+
+    async def start(self) -> None:
+        """Begin to answer."""
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """End all calls: clients connect again to whoever listens next."""
+        await self._server.stop(grace=0.5)
+
+
+def _handler(method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
+    codec = {
+        "request_deserializer": getattr(joblet_pb2, method.input_type.name).FromString,
+        "response_serializer": getattr(joblet_pb2, method.output_type.name).SerializeToString,
+    }
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(functools.partial(_stream, name, implementation), **codec)
+    return grpc.unary_unary_rpc_method_handler(functools.partial(_unary, name, implementation), **codec)
+
+
+async def _unary(name: str, implementation: Implementation | None, request: Message, context: Any) -> Message:
+    async with _edge(name, request, context) as caller:
+        response: Message = await _found(name, implementation)(request, caller)
+        if LEAST_ROLE[name] > Role.READER:
+            _audit(name, caller.name, request, response, "done")
+        return response
+    raise AssertionError("the edge aborts the call, which raises")
+
+
+async def _stream(
+    name: str, implementation: Implementation | None, request: Message, context: Any
+) -> AsyncIterator[Message]:
+    async with _edge(name, request, context) as caller:
+        async for message in _found(name, implementation)(request, caller):
+            yield message
+
+
+@contextlib.asynccontextmanager
+async def _edge(name: str, request: Message, context: Any) -> AsyncIterator[Identity]:
+    """Admit the caller, and turn whatever goes wrong into a status, logged once."""
+    who = "unknown"
+    try:
+        caller = _caller(context)
+        who = caller.name
+        _admit(name, caller)
+        yield caller
+    except JobletError as error:
+        if isinstance(error, Denied) or LEAST_ROLE[name] > Role.READER:
+            _audit(name, who, request, None, f"{error.grpc_status}: {error}")
+        await context.abort(grpc.StatusCode[error.grpc_status], str(error))
+    except grpc.aio.AbortError:
+        raise
+    except Exception:
+        log.exception("%s failed", name)
+        await context.abort(
+            grpc.StatusCode.INTERNAL, "The daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
+        )
+
+
+def _caller(context: Any) -> Identity:
+    pem = context.auth_context().get("x509_pem_cert", [b""])[0]
+    return _identity(bytes(pem))
+
+
+@functools.lru_cache(maxsize=256)
+def _identity(pem: bytes) -> Identity:
+    return identity_of(pem)
+
+
+def _admit(name: str, caller: Identity) -> None:
+    least = LEAST_ROLE[name]
+    if caller.role < least:
+        raise Denied(
+            f"{name.partition('/')[2]} needs the role {least.name.lower()}; "
+            f"the certificate of {caller.name!r} has the role {caller.role.name.lower()}.",
+            hint="Use the node of another role in rnx-config.yml (--node).",
+        )
+
+
+def _found(name: str, implementation: Implementation | None) -> Implementation:
+    if implementation is None:
+        raise Unimplemented(f"This joblet does not have {name.partition('/')[2]} yet.")
+    return implementation
+
+
+def _audit(name: str, who: str, request: Message, response: Message | None, outcome: str) -> None:
+    job = getattr(response, "job_uuid", "") or getattr(request, "uuid", "")
+    audit.info("who=%s what=%s job=%s outcome=%s", who, name, _one_line(job) or "-", _one_line(outcome))
+
+
+def _one_line(text: str) -> str:
+    """Text of a client's as one line of printable characters, bounded."""
+    return "".join(character if character.isprintable() else "?" for character in text[:500])

@@ -1,0 +1,124 @@
+"""The daemon's configuration: ``joblet-config.yml`` and the drop-ins of ``joblet-config.d/*.yml``.
+
+Later files win, key by key, in the order of their names, as with systemd's own drop-ins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import InvalidValue, JobletError
+
+CONFIG_FILE = Path("/etc/joblet/joblet-config.yml")
+PKI_DIR = Path("/etc/joblet/pki")
+STATE_DIR = Path("/var/lib/joblet")
+RUNTIME_DIR = Path("/run/joblet")
+
+
+class Unenforced(enum.StrEnum):
+    """What to do with a limit that this host cannot enforce."""
+
+    REFUSE = "refuse"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class JobsConfig:
+    """The section ``jobs``.
+
+    ``stop_grace`` is in seconds, between SIGTERM and SIGKILL. ``starts_in_flight`` is how many jobs
+    PID 1 is asked to start at once; it is single-threaded, and about four keep it busy.
+    ``max_pending`` bounds the queue in front of it.
+    """
+
+    unenforced_limits: Unenforced = Unenforced.REFUSE
+    stop_grace: float = 10.0
+    starts_in_flight: int = 4
+    max_pending: int = 10_000
+
+    def __post_init__(self) -> None:
+        _within("jobs.stop_grace", self.stop_grace, 0.1, 3600)
+        _within("jobs.starts_in_flight", self.starts_in_flight, 1, 64)
+        _within("jobs.max_pending", self.max_pending, 1, 1_000_000)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration; ``version`` is that of the file format."""
+
+    version: str = "3.0"
+    jobs: JobsConfig = field(default_factory=JobsConfig)
+
+    def __post_init__(self) -> None:
+        if self.version != "3.0":
+            raise InvalidValue("version", self.version, '"3.0"')
+
+
+def load(path: Path = CONFIG_FILE) -> Config:
+    """Read ``path`` and its drop-ins. Raises JobletError naming file, key and value."""
+    merged: dict[str, Any] = {}
+    for file in [path, *sorted(path.with_suffix(".d").glob("*.yml"))]:
+        try:
+            document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise JobletError(
+                f"There is no configuration file {file}.",
+                hint="Run 'jobletd setup' to make one.",
+            ) from None
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise JobletError(f"{file} cannot be read: {error}") from error
+        if document is None:
+            continue
+        if not isinstance(document, dict):
+            raise JobletError(f"{file}: the file must hold keys and values, not {type(document).__name__}.")
+        _merge(merged, document)
+    built: Config = _build(Config, merged, "")
+    return built
+
+
+def _merge(into: dict[str, Any], document: Mapping[str, Any]) -> None:
+    for key, value in document.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _build(kind: type[Any], document: Mapping[str, Any], prefix: str) -> Any:
+    known = {entry.name: entry for entry in dataclasses.fields(kind)}
+    values: dict[str, Any] = {}
+    for key, value in document.items():
+        where = f"{prefix}{key}"
+        if key not in known:
+            raise InvalidValue(where, value, f"one of the keys {', '.join(sorted(known))}")
+        values[key] = _convert(known[key].default, known[key].default_factory, value, where)
+    return kind(**values)
+
+
+def _convert(default: Any, factory: Any, value: Any, where: str) -> Any:
+    if factory is not dataclasses.MISSING:
+        if not isinstance(value, dict):
+            raise InvalidValue(where, value, "keys and values")
+        return _build(factory, value, f"{where}.")
+    if isinstance(default, enum.StrEnum):
+        accepted = [str(member) for member in type(default)]
+        if value not in accepted:
+            raise InvalidValue(where, value, " or ".join(accepted))
+        return type(default)(value)
+    if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not type(default):
+        raise InvalidValue(where, value, f"a value such as {default!r}")
+    return value
+
+
+def _within(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InvalidValue(name, value, f"{low} to {high}")

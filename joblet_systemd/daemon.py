@@ -1,0 +1,123 @@
+"""The composition root: builds the parts of the daemon and wires them, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import config as configuration
+from . import host as this_host
+from .api.jobs import JobService
+from .api.listener import Listener, bind
+from .api.server import Server
+from .config import Config
+from .errors import JobletError
+from .files.root import Roots
+from .files.work import WorkDirs
+from .jobs.lifecycle import Jobs
+from .jobs.runner import Runner
+from .logs import Logs
+from .model import UNIT_PATTERN
+from .store import Store
+from .systemd import notify
+from .systemd.manager import Manager
+from .unit import LOG_NAMESPACE
+
+log = logging.getLogger("joblet")
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+
+
+def run(config: Config, listen: str | None) -> None:
+    """Serve until SIGTERM or SIGINT. Raises JobletError when the daemon cannot start."""
+    _log_to_journal()
+    asyncio.run(_serve(config, listen))
+
+
+async def _serve(config: Config, listen: str | None) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with contextlib.AsyncExitStack() as parts:
+        sockets = notify.listening_sockets() or [bind(listen or DEFAULT_ADDRESS)]
+        watchdog = asyncio.create_task(notify.feed_watchdog())
+        parts.callback(watchdog.cancel)
+
+        store = Store(configuration.STATE_DIR / "joblet.db")
+        parts.callback(store.close)
+        roots = Roots(configuration.RUNTIME_DIR)
+        roots.prepare()
+        work = WorkDirs(configuration.STATE_DIR / "jobs")
+        work.prepare()
+        manager = Manager(UNIT_PATTERN)
+        await manager.connect()
+        parts.push_async_callback(manager.close)
+        host = await this_host.examine(manager)
+        runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
+        parts.callback(runner.close)
+        jobs = Jobs(config.jobs, host, manager, runner, store, work, this_host.boot_id())
+        parts.push_async_callback(jobs.close)
+        await jobs.recover()
+
+        logs = Logs(LOG_NAMESPACE)
+        parts.callback(logs.close)
+        service = JobService(jobs, logs, node_id=this_host.machine_id())
+        inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
+        inner.parent.mkdir(mode=0o700, exist_ok=True)
+        inner.unlink(missing_ok=True)
+        pki = configuration.PKI_DIR
+        server = Server(
+            service.methods(),
+            inner,
+            key=_read(pki / "server.key"),
+            certificate=_read(pki / "server.crt"),
+            ca=_read(pki / "ca.crt"),
+        )
+        await server.start()
+        parts.push_async_callback(server.stop)
+        listener = Listener(sockets, inner)
+        await listener.start()
+        parts.callback(listener.stop)
+
+        notify.ready()
+        notify.status(f"systemd {host.systemd_version}, process namespaces by {host.tier.value}")
+        log.info("serving; systemd %d, cgroup controllers: %s", host.systemd_version, _words(host.controllers))
+        await stopping.wait()
+        notify.stopping()
+        log.info("stopping; jobs go on")
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise JobletError(f"{path} cannot be read: {error.strerror}.", hint="'jobletd setup' makes it.") from error
+
+
+def _words(items: Iterable[str]) -> str:
+    return ", ".join(sorted(items)) or "none"
+
+
+# logging's levels as syslog's (sd-daemon(3))
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+
+
+def _log_to_journal() -> None:
+    """Log to standard error; where that is the journal, with the priority in front of every line."""
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    if "JOURNAL_STREAM" in os.environ:
+        logging.getLogger().handlers[0].setFormatter(_JournalFormatter())
+
+
+class _JournalFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        prefix = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        if not record.name.startswith("joblet_systemd"):
+            prefix += f"{record.name}: "
+        return "\n".join(prefix + line for line in super().format(record).splitlines())

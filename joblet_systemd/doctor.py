@@ -1,0 +1,122 @@
+"""``jobletd doctor``: what this host enforces for its jobs, and how, found out by looking and by a trial job."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import pwd
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from . import config as configuration
+from . import host as this_host
+from . import unit
+from .errors import JobletError
+from .files.root import Roots
+from .files.work import WorkDirs
+from .jobs.outcome import outcome
+from .jobs.runner import Runner
+from .model import UNIT_PATTERN, Job, JobSpec, State
+from .pki import ACCOUNT_PREFIX
+from .systemd.manager import Manager
+
+TRIAL_SEC = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One guarantee: whether it holds here, and how it is kept or why not."""
+
+    guarantee: str
+    holds: bool
+    how: str
+
+
+def main(*, as_json: bool) -> int:
+    """Print the findings; 0 when every guarantee holds, else 1."""
+    findings = asyncio.run(_examine())
+    if as_json:
+        print(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+    else:
+        width = max(len(finding.guarantee) for finding in findings)
+        for finding in findings:
+            print(f"{'ok' if finding.holds else 'NO':<3} {finding.guarantee:<{width}}  {finding.how}")
+    return 0 if all(finding.holds for finding in findings) else 1
+
+
+async def _examine() -> list[Finding]:
+    manager = Manager(UNIT_PATTERN)
+    await manager.connect()
+    try:
+        host = await this_host.examine(manager)
+        findings = [*_isolation(host), *_limits(host), await _trial(manager, host)]
+    finally:
+        await manager.close()
+    return findings
+
+
+def _isolation(host: unit.Host) -> Iterator[Finding]:
+    yield Finding("systemd", True, f"version {host.systemd_version}")
+    by_systemd = host.tier is unit.Tier.SYSTEMD
+    yield Finding(
+        "own processes only",
+        True,
+        "PrivatePIDs=" if by_systemd else "joblet-init makes the namespace and then forbids further ones",
+    )
+    private = "ProtectControlGroupsEx" in host.properties
+    yield Finding(
+        "own control group only", True, "ProtectControlGroups=private" if private else "/sys/fs/cgroup is covered"
+    )
+    yield Finding("own users, IPC, network, host name", True, "PrivateUsers=, PrivateIPC=, PrivateNetwork=, …")
+
+
+def _limits(host: unit.Host) -> Iterator[Finding]:
+    limits = {
+        "max_cpu": ("cpu", "CPUQuota="),
+        "cpu_cores": ("cpuset", "AllowedCPUs="),
+        "max_memory": ("memory", "MemoryMax=, MemoryHigh=, no swap"),
+        "max_io_bps": ("io", "IOReadBandwidthMax=, IOWriteBandwidthMax="),
+        "number of tasks": ("pids", f"TasksMax={unit.MAX_TASKS}"),
+    }
+    for name, (controller, how) in limits.items():
+        holds = controller in host.controllers
+        missing = f"no cgroup v2 {controller} controller here; is it bound to cgroup v1, or this a container?"
+        yield Finding(name, holds, how if holds else missing)
+
+
+async def _trial(manager: Manager, host: unit.Host) -> Finding:
+    """Run ``true`` as a job with all properties, under the first job account there is."""
+    what = "a trial job runs isolated"
+    accounts = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(ACCOUNT_PREFIX))
+    if not accounts:
+        return Finding(what, False, "there is no account for jobs; run 'jobletd setup'")
+    trial = Job(str(uuid.uuid4()), JobSpec("true"), "doctor", accounts[0], State.PENDING, 0, boot_id="trial")
+    ended = asyncio.Event()
+    manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
+    try:
+        how = await asyncio.wait_for(_run(manager, host, trial, ended), TRIAL_SEC)
+    except TimeoutError:
+        return Finding(what, False, f"it did not end within {TRIAL_SEC:.0f} s; see 'systemctl status {trial.unit}'")
+    except JobletError as error:
+        return Finding(what, False, str(error))
+    return Finding(what, not how, how or "joblet-init found every promised namespace")
+
+
+async def _run(manager: Manager, host: unit.Host, trial: Job, ended: asyncio.Event) -> str:
+    """Run the trial job; what went wrong, or nothing."""
+    roots, work = Roots(configuration.RUNTIME_DIR), WorkDirs(configuration.RUNTIME_DIR / "trial")
+    roots.prepare()
+    work.prepare()
+    runner = Runner(manager, host, roots, work, stop_grace=1.0)
+    work.create(trial.id, trial.account, ())
+    try:
+        if await runner.start(trial) == "done":
+            await ended.wait()
+        result, record = await runner.end(trial.unit)
+        await manager.release(trial.unit)
+        return outcome(trial, result, record, trial.boot_id).reason
+    finally:
+        runner.close()
+        work.remove(trial.id)

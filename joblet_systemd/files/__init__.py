@@ -1,0 +1,1 @@
+"""What jobs find on disk: their root, their /etc, their work directory and uploads."""

@@ -1,0 +1,1 @@
+"""The life of jobs: submit, queue, start, stop, finish, recover."""

@@ -1,0 +1,128 @@
+"""How a job ended: from what PID 1 and joblet-init say to state, exit code and reason. Pure."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from dataclasses import dataclass
+
+from ..model import Job, State, Usage
+from ..systemd.entries import Exit
+from ..systemd.manager import UnitResult
+
+# wait(2), si_code
+CLD_EXITED, CLD_KILLED, CLD_DUMPED = 1, 2, 3
+
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_NOT_STARTED = 127, 126, 125
+
+# systemd.exec(5), "Process Exit Codes": what PID 1 says when it could not even run joblet-init.
+SYSTEMD_EXIT_CODES = {
+    200: "CHDIR",
+    202: "FDS",
+    203: "EXEC",
+    204: "MEMORY",
+    205: "LIMITS",
+    208: "STDIN",
+    209: "STDOUT",
+    210: "CHROOT",
+    216: "GROUP",
+    217: "USER",
+    218: "CAPABILITIES",
+    219: "CGROUP",
+    222: "STDERR",
+    224: "PAM",
+    225: "NETWORK",
+    226: "NAMESPACE",
+    227: "NO_NEW_PRIVILEGES",
+    228: "SECCOMP",
+    233: "RUNTIME_DIRECTORY",
+    237: "KEYRING",
+    238: "STATE_DIRECTORY",
+    243: "CREDENTIALS",
+    245: "BPF",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The end of a job. ``reason`` is empty for success."""
+
+    state: State
+    exit_code: int
+    reason: str
+
+
+def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
+    """Judge from the unit's result, joblet-init's exit record, either of which may be missing.
+
+    ``boot_id`` is that of the running system.
+    """
+    found = _own_end(job, unit, record, boot_id)
+    if job.stop_requested and found.exit_code != EXIT_NOT_STARTED:
+        return Outcome(State.STOPPED, found.exit_code, "stopped")
+    return found
+
+
+def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
+    if record is None or (record.stopped and job.boot_id != boot_id):
+        return _without_record(job, unit, boot_id)
+    if record.error:
+        return Outcome(State.FAILED, EXIT_NOT_STARTED, record.error)
+    if record.exec_errno:
+        missing = record.exec_errno in (errno.ENOENT, errno.ENOTDIR)
+        reason = f"exec-failed: {job.spec.command}: {os.strerror(record.exec_errno).lower()}"
+        return Outcome(State.FAILED, EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE, reason)
+    if unit is not None and unit.result == "oom-kill":
+        return Outcome(State.FAILED, 128 + signal.SIGKILL, "oom-kill")
+    killed = os.WIFSIGNALED(record.wait_status)
+    number = os.WTERMSIG(record.wait_status) if killed else os.WEXITSTATUS(record.wait_status)
+    code = 128 + number if killed else number
+    if record.stopped:
+        return Outcome(State.STOPPED, code, "stopped through systemd")
+    if killed:
+        return Outcome(State.FAILED, code, f"signal {signal_name(number)}")
+    return Outcome(State.COMPLETED, 0, "") if code == 0 else Outcome(State.FAILED, code, f"exit-code {code}")
+
+
+def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:
+    """joblet-init was killed, never ran, or journald lost its last word."""
+    if job.boot_id != boot_id:
+        return Outcome(State.FAILED, 128 + signal.SIGKILL, "host-rebooted")
+    if unit is None:
+        return Outcome(State.FAILED, EXIT_NOT_STARTED, "lost: neither systemd nor the journal knows how it ended")
+    if unit.result == "oom-kill":
+        return Outcome(State.FAILED, 128 + signal.SIGKILL, "oom-kill")
+    if unit.code in (CLD_KILLED, CLD_DUMPED):
+        return Outcome(State.FAILED, 128 + unit.status, f"signal {signal_name(unit.status)}")
+    if unit.status in SYSTEMD_EXIT_CODES:
+        name = SYSTEMD_EXIT_CODES[unit.status]
+        reason = (
+            f"start-failed: systemd could not set up the job ({unit.status}/{name}); see 'journalctl -u {job.unit}'"
+        )
+        return Outcome(State.FAILED, EXIT_NOT_STARTED, reason)
+    if unit.code == CLD_EXITED and unit.result == "success":
+        return Outcome(State.COMPLETED, 0, "")
+    if unit.code == CLD_EXITED:
+        return Outcome(State.FAILED, unit.status, f"exit-code {unit.status}")
+    return Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {unit.result or 'no process was started'}")
+
+
+def usage(unit: UnitResult | None, record: Exit | None) -> Usage:
+    """What the job used: the unit's accounting, else what joblet-init's getrusage(2) saw."""
+    cpu = memory = read = write = None
+    if record is not None and not record.error and not record.exec_errno:
+        cpu, memory = record.cpu_usec, record.max_rss_bytes
+    if unit is not None:
+        cpu = unit.cpu_nsec // 1000 if unit.cpu_nsec is not None else cpu
+        memory = unit.memory_peak if unit.memory_peak is not None else memory
+        read, write = unit.io_read, unit.io_write
+    return Usage(cpu, memory, read, write)
+
+
+def signal_name(number: int) -> str:
+    """``SIGKILL`` for 9; real-time signals by their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"SIG{number}"

@@ -1,0 +1,83 @@
+"""One job on this host: its unit started, its end read. No states, no store."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from .. import unit
+from ..files.root import Roots
+from ..files.work import WorkDirs
+from ..model import Job
+from ..systemd import journal
+from ..systemd.entries import Entry, Exit
+from ..systemd.journal import Journal
+from ..systemd.manager import Manager, UnitResult
+from .outcome import CLD_EXITED
+
+INIT_BINARY = "/usr/lib/joblet/joblet-init"
+
+# joblet-init leaves when journald has taken its last entry, so the record is there within milliseconds.
+RECORD_WAITS_SEC = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+SYNCHRONIZE_SEC = 10.0
+
+
+class Runner:
+    """Turns jobs into units. ``stop_grace``: seconds between SIGTERM and SIGKILL."""
+
+    def __init__(self, manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs, stop_grace: float) -> None:
+        self._manager = manager
+        self._host = host
+        self._roots = roots
+        self._work = work
+        self._stop_grace = stop_grace
+        # sd-journal objects are not thread-safe: one thread does all look-ups of records.
+        self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
+        self._journal: Journal | None = None
+
+    async def start(self, job: Job) -> str:
+        """Start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
+
+        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses.
+        """
+        with journal.connect(unit.LOG_NAMESPACE) as log_socket:
+            place = unit.Place(
+                root=str(self._roots.skeleton),
+                empty=str(self._roots.empty),
+                etc=str(self._roots.etc(job.account)),
+                work=str(self._work.path(job.id)),
+                init=INIT_BINARY,
+                log_fd=log_socket.fileno(),
+            )
+            properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
+            return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
+
+    async def end(self, name: str) -> tuple[UnitResult | None, Exit | None]:
+        """What PID 1 and joblet-init say of a unit that has ended; either may know nothing."""
+        result = await self._manager.result(name)
+        # If joblet-init ended by itself it has written a record; if not, perhaps not.
+        if result is not None and result.code == CLD_EXITED:
+            for pause in RECORD_WAITS_SEC:
+                await asyncio.sleep(pause)
+                record = await self._record(name, "exit")
+                if isinstance(record, Exit):
+                    return result, record
+        await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
+        record = await self._record(name, "exit")
+        return result, record if isinstance(record, Exit) else None
+
+    async def has_begun(self, name: str) -> bool:
+        """Whether joblet-init ever ran in that unit."""
+        return await self._record(name, "start") is not None
+
+    async def _record(self, name: str, kind: str) -> Entry | None:
+        def look() -> Entry | None:
+            if self._journal is None:
+                self._journal = Journal(unit.LOG_NAMESPACE)
+            return self._journal.record(name, kind)
+
+        return await asyncio.get_running_loop().run_in_executor(self._records, look)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._records.shutdown(wait=False)

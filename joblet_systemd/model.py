@@ -1,0 +1,147 @@
+"""Jobs as values: what was asked for, what state it is in, how it ended. No I/O."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from .errors import InvalidValue
+
+USEC_PER_SEC = 1_000_000
+
+
+class State(enum.StrEnum):
+    """The states of a job, named as the wire names them."""
+
+    PENDING = "PENDING"
+    SCHEDULED = "SCHEDULED"
+    INITIALIZING = "INITIALIZING"
+    RUNNING = "RUNNING"
+    STOPPING = "STOPPING"
+    COMPLETED = "COMPLETED"
+    FAILED = "FAILED"
+    STOPPED = "STOPPED"
+    CANCELED = "CANCELED"
+    TIMEOUT = "TIMEOUT"
+
+    @property
+    def final(self) -> bool:
+        """Whether a job in this state has ended for good."""
+        return self in FINAL_STATES
+
+
+FINAL_STATES = frozenset({State.COMPLETED, State.FAILED, State.STOPPED, State.CANCELED, State.TIMEOUT})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a job may use. ``None`` means no limit of its own.
+
+    ``cpu_percent`` is in percent of one core (400 = four cores), ``cpu_cores`` a cpuset such as
+    ``0-3,5``, ``memory_bytes`` the hard limit, ``io_bytes_per_sec`` applies to each direction.
+    """
+
+    cpu_percent: int | None = None
+    cpu_cores: str | None = None
+    memory_bytes: int | None = None
+    io_bytes_per_sec: int | None = None
+
+    def __post_init__(self) -> None:
+        _at_least("max_cpu", self.cpu_percent, 1, "a positive percentage of one core")
+        _at_least("max_memory", self.memory_bytes, 1 << 20, "at least 1 MB")
+        _at_least("max_io_bps", self.io_bytes_per_sec, 1, "a positive number of bytes per second")
+        if self.cpu_cores is not None:
+            parse_cpuset(self.cpu_cores)
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What the user asked to be run."""
+
+    command: str
+    args: tuple[str, ...] = ()
+    name: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    limits: Limits = field(default_factory=Limits)
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        """The command line, the program first."""
+        return (self.command, *self.args)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a job used in all, from its unit's accounting; ``None`` where the host keeps no account."""
+
+    cpu_usec: int | None = None
+    memory_peak_bytes: int | None = None
+    io_read_bytes: int | None = None
+    io_write_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job as the store knows it. Times are microseconds since the Unix epoch.
+
+    ``owner`` is the client identity (certificate CN), ``account`` the Unix account its processes run
+    as, ``boot_id`` the boot that ran it.
+    ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out.
+    """
+
+    id: str
+    spec: JobSpec
+    owner: str
+    account: str
+    state: State
+    submitted_usec: int
+    started_usec: int | None = None
+    ended_usec: int | None = None
+    exit_code: int | None = None
+    reason: str = ""
+    stop_requested: bool = False
+    boot_id: str = ""
+    uploads: tuple[str, ...] = ()
+    usage: Usage = field(default_factory=Usage)
+
+    @property
+    def unit(self) -> str:
+        """The name of the job's systemd unit."""
+        return f"{UNIT_PREFIX}{self.id}.service"
+
+
+UNIT_PREFIX = "joblet-job-"
+UNIT_PATTERN = f"{UNIT_PREFIX}*.service"
+
+
+def job_id_of_unit(unit: str) -> str | None:
+    """The job id in a unit name, or ``None`` when the unit is none of ours."""
+    if unit.startswith(UNIT_PREFIX) and unit.endswith(".service"):
+        return unit[len(UNIT_PREFIX) : -len(".service")]
+    return None
+
+
+MAX_CPUS = 8192
+
+
+def parse_cpuset(text: str) -> frozenset[int]:
+    """The CPUs of a list such as ``0-3,5`` (cpuset(7), "List format").
+
+    Raises InvalidValue for anything else.
+    """
+    accepted = "CPU numbers and ranges such as 0-3 or 0,2,4"
+    cpus: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or not part.isascii():
+            raise InvalidValue("cpu_cores", text, accepted)
+        low, high = int(first), int(last) if dash else int(first)
+        if low > high or high >= MAX_CPUS:
+            raise InvalidValue("cpu_cores", text, accepted)
+        cpus.update(range(low, high + 1))
+    return frozenset(cpus)
+
+
+def _at_least(name: str, value: int | None, minimum: int, accepted: str) -> None:
+    if value is not None and value < minimum:
+        raise InvalidValue(name, value, accepted)

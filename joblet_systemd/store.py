@@ -1,0 +1,186 @@
+"""What should be: jobs in SQLite. What is, systemd knows.
+
+Calls block for tens of microseconds and are made from the event loop's thread. WAL with
+synchronous=NORMAL loses nothing when the daemon is killed; a power cut may lose the last moments,
+and with them jobs that the same cut ended.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from .errors import Ambiguous, Exhausted, JobletError, NotFound
+from .model import FINAL_STATES, Job, JobSpec, Limits, State, Usage
+
+SHORTEST_PREFIX = 8
+
+# One entry per schema version; PRAGMA user_version counts those applied. Never edit one that was released.
+MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        number INTEGER PRIMARY KEY,
+        id TEXT NOT NULL UNIQUE,
+        state TEXT NOT NULL,
+        owner TEXT NOT NULL,
+        account TEXT NOT NULL,
+        spec TEXT NOT NULL,
+        uploads TEXT NOT NULL,
+        submitted_usec INTEGER NOT NULL,
+        started_usec INTEGER,
+        ended_usec INTEGER,
+        exit_code INTEGER,
+        reason TEXT NOT NULL,
+        stop_requested INTEGER NOT NULL,
+        boot_id TEXT NOT NULL,
+        usage TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX jobs_unfinished ON jobs (state)
+        WHERE state NOT IN ('COMPLETED', 'FAILED', 'STOPPED', 'CANCELED', 'TIMEOUT');
+    """,
+)
+COLUMNS = (
+    "id, state, owner, account, spec, uploads, submitted_usec, started_usec, ended_usec, exit_code, reason, "
+    "stop_requested, boot_id, usage"
+)
+
+
+class Store:
+    """The jobs on disk. Raises JobletError when the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            path.chmod(0o600)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._migrate()
+        except sqlite3.Error as error:
+            raise JobletError(
+                f"The job store {path} cannot be opened: {error}.",
+                hint="Running jobs are not affected. If the disk is full, free some space and restart joblet.service; "
+                f"if the file is damaged, move {path} (and {path}-wal, {path}-shm) away and restart: the daemon "
+                "makes a new one and leaves what runs alone.",
+            ) from error
+
+    def _migrate(self) -> None:
+        version = self._db.execute("PRAGMA user_version").fetchone()[0]
+        if version > len(MIGRATIONS):
+            raise JobletError(
+                f"The job store has version {version}, this joblet knows {len(MIGRATIONS)}.",
+                hint="It was written by a newer joblet: install that one again.",
+            )
+        for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
+            self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
+
+    def close(self) -> None:
+        """Write everything back into one file."""
+        self._db.close()
+
+    def add(self, job: Job) -> None:
+        """Store a new job."""
+        marks = ", ".join("?" * len(COLUMNS.split(", ")))
+        self._execute(f"INSERT INTO jobs ({COLUMNS}) VALUES ({marks})", _row(job))
+
+    def update(self, job: Job) -> None:
+        """Replace what is stored of the job with the same id."""
+        assignments = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
+        self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_row(job), job.id))
+
+    def find(self, id_or_prefix: str) -> Job:
+        """The job with that id, or with the only id that begins so (8 characters at least).
+
+        Raises NotFound or Ambiguous.
+        """
+        wanted = id_or_prefix.strip().lower()
+        exact = self._select("WHERE id = ?", wanted)
+        if exact:
+            return exact[0]
+        if len(wanted) >= SHORTEST_PREFIX:
+            # '~' sorts behind every character of a UUID.
+            found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 3", wanted, wanted)
+            if len(found) == 1:
+                return found[0]
+            if found:
+                raise Ambiguous(
+                    f"Several jobs have an id that begins with {id_or_prefix!r}: "
+                    + ", ".join(job.id for job in found[:2])
+                    + (", …." if len(found) > 2 else "."),
+                    hint="Give more characters of the id.",
+                )
+            raise NotFound(f"There is no job {id_or_prefix!r}.", hint="'rnx job list' shows the jobs.")
+        raise NotFound(
+            f"There is no job {id_or_prefix!r}.",
+            hint=f"Give the whole id or at least its first {SHORTEST_PREFIX} characters; 'rnx job list' shows them.",
+        )
+
+    def all(self) -> list[Job]:
+        """All jobs, the oldest first."""
+        return self._select("ORDER BY number")
+
+    def unfinished(self) -> list[Job]:
+        """The jobs that are not in a final state, the oldest first."""
+        names = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+        return self._select(f"WHERE state NOT IN ({names}) ORDER BY number")
+
+    def count(self, state: State) -> int:
+        """How many jobs are in that state."""
+        return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
+
+    def _select(self, clause: str, *parameters: Any) -> list[Job]:
+        return [_job(row) for row in self._execute(f"SELECT {COLUMNS} FROM jobs {clause}", parameters)]
+
+    def _execute(self, statement: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
+        try:
+            return self._db.execute(statement, tuple(parameters))
+        except sqlite3.Error as error:
+            raise Exhausted(
+                f"The job store cannot be used: {error}.",
+                hint="Is the disk of /var/lib/joblet full? Running jobs go on.",
+            ) from error
+
+
+def _row(job: Job) -> Iterable[Any]:
+    return (
+        job.id,
+        job.state,
+        job.owner,
+        job.account,
+        json.dumps(dataclasses.asdict(job.spec)),
+        json.dumps(job.uploads),
+        job.submitted_usec,
+        job.started_usec,
+        job.ended_usec,
+        job.exit_code,
+        job.reason,
+        job.stop_requested,
+        job.boot_id,
+        json.dumps(dataclasses.asdict(job.usage)),
+    )
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    (id_, state, owner, account, spec_text, uploads, submitted, started, ended, code, reason, stop, boot, usage) = row
+    spec = json.loads(spec_text)
+    spec["args"] = tuple(spec["args"])
+    spec["limits"] = Limits(**spec["limits"])
+    return Job(
+        id=id_,
+        spec=JobSpec(**spec),
+        owner=owner,
+        account=account,
+        state=State(state),
+        submitted_usec=submitted,
+        started_usec=started,
+        ended_usec=ended,
+        exit_code=code,
+        reason=reason,
+        stop_requested=bool(stop),
+        boot_id=boot,
+        uploads=tuple(json.loads(uploads)),
+        usage=Usage(**json.loads(usage)),
+    )

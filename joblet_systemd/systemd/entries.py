@@ -1,0 +1,48 @@
+"""What joblet-init writes to the journal, as values. No I/O."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Bytes that a command wrote, exactly. ``stream`` is ``stdout`` or ``stderr``."""
+
+    unit: str
+    seq: int
+    realtime_usec: int
+    stream: str
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """joblet-init's last word: the raw ``wait_status`` (wait(2)), or why nothing ran.
+
+    ``exec_errno`` is that of a failed execvp, else 0; ``error`` is joblet-init's own failure, else
+    empty. ``stopped``: the job was told to stop from outside. ``cpu_usec`` and ``max_rss_bytes`` come
+    from getrusage(2) of the command and its children.
+    """
+
+    unit: str
+    seq: int
+    realtime_usec: int
+    wait_status: int
+    exec_errno: int
+    error: str
+    stopped: bool
+    cpu_usec: int
+    max_rss_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """joblet-init's first word: it runs and is about to start the command."""
+
+    unit: str
+    seq: int
+    realtime_usec: int
+
+
+Entry = Output | Exit | Start

@@ -1,0 +1,318 @@
+"""PID 1 over D-Bus: start, stop, watch and release transient units (org.freedesktop.systemd1(5)).
+
+One connection, two match rules, whatever the number of units. PID 1 announces the end of a start
+with JobRemoved and the end of a unit with PropertiesChanged; both can come before the reply to the
+call that caused them is looked at, so waiters are registered before the call is made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbus_fast import BusType, DBusError, Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from ..errors import BusLost, SystemdError
+
+log = logging.getLogger(__name__)
+
+DESTINATION = "org.freedesktop.systemd1"
+MANAGER_PATH = "/org/freedesktop/systemd1"
+UNIT_PATHS = f"{MANAGER_PATH}/unit"
+MANAGER = "org.freedesktop.systemd1.Manager"
+UNIT = "org.freedesktop.systemd1.Unit"
+SERVICE = "org.freedesktop.systemd1.Service"
+PROPERTIES = "org.freedesktop.DBus.Properties"
+NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+
+MATCH_RULES = (
+    f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',path='{MANAGER_PATH}'",
+    f"type='signal',sender='{DESTINATION}',interface='{PROPERTIES}',member='PropertiesChanged',"
+    f"path_namespace='{UNIT_PATHS}',arg0='{UNIT}'",
+)
+CALL_TIMEOUT_SEC = 90.0
+RECONNECT_SEC = 0.5
+UNSET = 2**64 - 1
+
+RESULT_PROPERTIES = (
+    *("Result", "ExecMainCode", "ExecMainStatus"),
+    *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes"),
+)
+
+UnitProperty = tuple[str, str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class UnitResult:
+    """How a unit ended, from its own properties.
+
+    ``result`` is systemd's word (``success``, ``exit-code``, ``signal``, ``oom-kill``, ``timeout``,
+    …, systemd.exec(5) "$SERVICE_RESULT"); ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED
+    (wait(2)) or 0 when nothing ran; ``status`` the exit code or signal number. Counters are
+    ``None`` where the host keeps no account.
+    """
+
+    result: str
+    code: int
+    status: int
+    cpu_nsec: int | None
+    memory_peak: int | None
+    io_read: int | None
+    io_write: int | None
+
+
+class Manager:
+    """The service manager, and the units whose names match ``pattern``. Units are named in full (``x.service``).
+
+    Every method raises SystemdError when PID 1 refuses, BusLost when the connection is lost.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        prefix = pattern.partition("*")[0]
+        self._paths = f"{UNIT_PATHS}/{escape(prefix)}"
+        self._pattern = pattern
+        self._on_end: Callable[[str], None] = _nobody
+        self._on_reconnect: Callable[[], None] = _nobody
+        self._bus: MessageBus | None = None
+        self._starts: dict[str, asyncio.Future[str]] = {}
+        self._keeper: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Connect to the system bus and keep the connection until ``close``."""
+        await self._open()
+        self._keeper = asyncio.create_task(self._keep_connected(), name="systemd-connection")
+
+    def watch(self, on_end: Callable[[str], None], on_reconnect: Callable[[], None]) -> None:
+        """Call ``on_end`` with a unit's name whenever it becomes inactive or failed.
+
+        ``on_reconnect`` is called after a lost connection was made again: ends may have been missed.
+        """
+        self._on_end = on_end
+        self._on_reconnect = on_reconnect
+
+    async def close(self) -> None:
+        """Disconnect. Units go on."""
+        if self._keeper:
+            self._keeper.cancel()
+        if self._bus:
+            self._bus.disconnect()
+
+    async def version(self) -> int:
+        """The major version of the running systemd, for example 257."""
+        text = await self._get_property(MANAGER_PATH, MANAGER, "Version")
+        found = re.match(r"\d+", str(text))
+        if not found:
+            raise SystemdError(f"PID 1 gives its version as {text!r}, which has no number.")
+        return int(found.group())
+
+    async def service_properties(self) -> frozenset[str]:
+        """The names of all service properties that this PID 1 knows."""
+        # Any loaded service does; journald always is.
+        path = unit_path("systemd-journald.service")
+        reply = await self._call(path, "org.freedesktop.DBus.Introspectable", "Introspect")
+        return frozenset(re.findall(r'<property name="(\w+)"', reply[0]))
+
+    async def start(self, unit: str, properties: Sequence[UnitProperty]) -> str:
+        """Start a transient unit and wait for the outcome: ``done``, ``failed``, ``canceled``, ….
+
+        A property of type ``h`` carries a file descriptor number of this process.
+        """
+        finished: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._starts[unit] = finished
+        fds: list[int] = []
+        values = []
+        for name, signature, value in properties:
+            if signature == "h":
+                fds.append(value)
+                values.append([name, Variant("h", len(fds) - 1)])
+            else:
+                values.append([name, Variant(signature, value)])
+        try:
+            await self._call(
+                MANAGER_PATH, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "replace", values, []], fds
+            )
+            async with asyncio.timeout(CALL_TIMEOUT_SEC):
+                return await finished
+        except TimeoutError:
+            raise self._hung(f"PID 1 did not finish starting {unit}") from None
+        finally:
+            del self._starts[unit]
+
+    async def stop(self, unit: str) -> None:
+        """Ask for the unit to be stopped; its end is announced by ``on_end``. Gone already is fine."""
+        with _ignoring(NO_SUCH_UNIT):
+            await self._call(MANAGER_PATH, MANAGER, "StopUnit", "ss", [unit, "replace"])
+
+    async def kill(self, unit: str, signal: int) -> None:
+        """Send ``signal`` to every process of the unit. Gone already is fine."""
+        with _ignoring(NO_SUCH_UNIT):
+            await self._call(MANAGER_PATH, MANAGER, "KillUnit", "ssi", [unit, "all", signal])
+
+    async def hold(self, unit: str) -> bool:
+        """Keep the unit readable after its end, as AddRef= does at the start. False when it is gone."""
+        try:
+            await self._call(unit_path(unit), UNIT, "Ref")
+        except SystemdError as error:
+            if error.name in (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject"):
+                return False
+            if error.name != "org.freedesktop.systemd1.AlreadyReferenced":
+                raise
+        return True
+
+    async def release(self, unit: str) -> None:
+        """Let PID 1 forget an ended unit, failed ones included."""
+        # A failed unit stays loaded until it is reset; the reference goes either way.
+        unloaded = (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.systemd1.NotReferenced")
+        with _ignoring(NO_SUCH_UNIT):
+            await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
+        with _ignoring(*unloaded):
+            await self._call(unit_path(unit), UNIT, "Unref")
+
+    async def active_states(self) -> dict[str, str]:
+        """All loaded units of our pattern, with their ActiveState."""
+        reply = await self._call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", [[], [self._pattern]])
+        return {entry[0]: entry[3] for entry in reply[0]}
+
+    async def result(self, unit: str) -> UnitResult | None:
+        """How the unit ended, or ``None`` when PID 1 has forgotten it."""
+        if await self._get_property(unit_path(unit), UNIT, "LoadState", None) in (None, "not-found"):
+            return None
+        values = await asyncio.gather(*(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES))
+        result, code, status, *counters = values
+        cpu, memory, read, write = (None if counter in (None, UNSET) else int(counter) for counter in counters)
+        return UnitResult(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write)
+
+    async def _get_property(self, path: str, interface: str, name: str, *default: Any) -> Any:
+        try:
+            return (await self._call(path, PROPERTIES, "Get", "ss", [interface, name]))[0].value
+        except SystemdError as error:
+            # 252 has no MemoryPeak; a unit may be unloaded between two calls.
+            if default and error.name.startswith(("org.freedesktop.DBus.Error.Unknown", NO_SUCH_UNIT)):
+                return default[0]
+            raise
+
+    async def _open(self) -> None:
+        try:
+            bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
+        except Exception as error:  # dbus-fast raises whatever the socket or the handshake did
+            raise SystemdError(
+                f"The system bus cannot be reached: {error}.",
+                hint="Is systemd PID 1 and dbus.socket active on this host?",
+            ) from error
+        bus.add_message_handler(self._on_message)
+        self._bus = bus
+        for rule in MATCH_RULES:
+            await self._call("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", [rule], bus_daemon=True)
+        await self._call(MANAGER_PATH, MANAGER, "Subscribe")
+
+    async def _keep_connected(self) -> None:
+        while True:
+            assert self._bus is not None
+            with contextlib.suppress(Exception):  # whatever ended it, the answer is to connect again
+                await self._bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            log.warning("the connection to the system bus was lost; connecting again")
+            lost = BusLost("The connection to the system bus was lost.")
+            for waiter in self._starts.values():
+                if not waiter.done():
+                    waiter.set_exception(lost)
+            while True:
+                try:
+                    await self._open()
+                    break
+                except SystemdError as error:
+                    log.warning("%s", error)
+                    await asyncio.sleep(RECONNECT_SEC)
+            log.info("connected to the system bus again")
+            self._on_reconnect()
+
+    async def _call(
+        self,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Iterable[Any] = (),
+        fds: Iterable[int] = (),
+        *,
+        bus_daemon: bool = False,
+    ) -> list[Any]:
+        if self._bus is None or not self._bus.connected:
+            raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
+        message = Message(
+            destination="org.freedesktop.DBus" if bus_daemon else DESTINATION,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+            unix_fds=list(fds),
+        )
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_SEC):
+                reply = await self._bus.call(message)
+        except TimeoutError:
+            raise self._hung(f"PID 1 did not answer {member}") from None
+        except (DBusError, OSError, EOFError) as error:
+            raise BusLost(f"{member} failed: {error}.") from error
+        if reply is None:
+            raise BusLost(f"{member} got no reply.")
+        if reply.message_type is MessageType.ERROR:
+            text = str(reply.body[0]) if reply.body else ""
+            raise SystemdError(f"PID 1 refused {member}: {text}", name=str(reply.error_name))
+        return list(reply.body)
+
+    def _hung(self, what: str) -> BusLost:
+        """A connection on which PID 1 does not answer is as good as none: connect again and look."""
+        if self._bus is not None:
+            self._bus.disconnect()
+        return BusLost(f"{what} in {CALL_TIMEOUT_SEC:.0f} s.")
+
+    def _on_message(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        if message.member == "JobRemoved" and message.interface == MANAGER:
+            _, _, unit, result = message.body
+            waiter = self._starts.get(unit)
+            if waiter and not waiter.done():
+                waiter.set_result(result)
+        elif message.member == "PropertiesChanged" and str(message.path).startswith(self._paths):
+            changed = message.body[1]
+            if "ActiveState" in changed and changed["ActiveState"].value in ("inactive", "failed"):
+                unit = unescape(str(message.path).rpartition("/")[2])
+                # A new unit is announced as inactive before it is activated; its end comes after JobRemoved.
+                if unit not in self._starts or self._starts[unit].done():
+                    self._on_end(unit)
+
+
+def escape(name: str) -> str:
+    """A unit name as a D-Bus path element: every other byte than a letter or digit becomes ``_xx``."""
+    return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found.group()):02x}", name)
+
+
+def unescape(element: str) -> str:
+    """The unit name in a D-Bus path element."""
+    return re.sub(r"_([0-9a-f]{2})", lambda found: chr(int(found.group(1), 16)), element)
+
+
+def unit_path(unit: str) -> str:
+    """The D-Bus object path of a unit."""
+    return f"{UNIT_PATHS}/{escape(unit)}"
+
+
+def _nobody(*_: object) -> None:
+    """Nobody watches yet."""
+
+
+@contextlib.contextmanager
+def _ignoring(*names: str) -> Iterator[None]:
+    try:
+        yield
+    except SystemdError as error:
+        if error.name not in names:
+            raise

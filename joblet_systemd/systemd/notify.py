@@ -1,0 +1,39 @@
+"""What the daemon tells PID 1 about itself, and the sockets PID 1 hands to it (sd_notify(3), sd_listen_fds(3))."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+from systemd import daemon
+
+
+def ready() -> None:
+    """The service is up."""
+    daemon.notify("READY=1")
+
+
+def stopping() -> None:
+    """The service is on its way down."""
+    daemon.notify("STOPPING=1")
+
+
+def status(text: str) -> None:
+    """The line that ``systemctl status`` shows."""
+    daemon.notify(f"STATUS={text}")
+
+
+async def feed_watchdog() -> None:
+    """Tell PID 1 twice per WatchdogSec= that the event loop runs; returns at once without a watchdog."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    if not usec.isdecimal() or int(usec) == 0:
+        return
+    while True:
+        daemon.notify("WATCHDOG=1")
+        await asyncio.sleep(int(usec) / 2_000_000)
+
+
+def listening_sockets() -> list[socket.socket]:
+    """The sockets of joblet.socket; empty when the daemon was not started by socket activation."""
+    return [socket.socket(fileno=fd) for fd in daemon.listen_fds(unset_environment=True)]

@@ -1,0 +1,285 @@
+"""What a job is to systemd: from JobSpec and host to the properties of a transient unit. Pure.
+
+Every property stands in a table beside the reason it is there; ``jobletd doctor`` and the tests read
+the same tables. Property names and D-Bus types: org.freedesktop.systemd1(5); meanings:
+systemd.exec(5), systemd.service(5), systemd.resource-control(5).
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .model import Job, JobSpec, Limits, parse_cpuset
+
+SLICE = "joblet-jobs.slice"
+LOG_NAMESPACE = "joblet"
+INIT_IN_JOB = "/joblet-init"
+WORK_IN_JOB = "/work"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+OLDEST_SYSTEMD = 252
+START_TIMEOUT_USEC = 60_000_000
+# joblet-init ends a job itself when the grace period is over, so that the last output and the exit
+# record are kept; systemd's SIGKILL is for a joblet-init that no longer can.
+KILL_MARGIN_USEC = 5_000_000
+MAX_TASKS = 4096
+SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
+
+# Linux uapi, linux/sched.h
+CLONE_NEWNS = 0x00020000
+CLONE_NEWCGROUP = 0x02000000
+CLONE_NEWUSER = 0x10000000
+CLONE_NEWPID = 0x20000000
+
+
+class Tier(enum.Enum):
+    """How the process namespace is made: by PID 1, or by joblet-init where PID 1 cannot."""
+
+    SYSTEMD = "systemd"
+    INIT = "joblet-init"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """What this host's PID 1 and kernel offer, learnt once at start-up.
+
+    ``properties`` are the service properties PID 1 knows, ``controllers`` the cgroup v2 controllers
+    at its root, ``cpus`` the CPUs online, ``namespaces`` the inode numbers of the host's own
+    namespaces by kind (namespaces(7)), ``etc`` the paths below /etc that programs in /usr need.
+    """
+
+    systemd_version: int
+    properties: frozenset[str]
+    controllers: frozenset[str]
+    cpus: frozenset[int]
+    namespaces: Mapping[str, int]
+    etc: tuple[str, ...]
+
+    @property
+    def tier(self) -> Tier:
+        """Who makes the process namespace here."""
+        return Tier.SYSTEMD if "PrivatePIDs" in self.properties else Tier.INIT
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where on the host the job's files are, as absolute paths.
+
+    ``root`` is the skeleton of its root, ``empty`` an empty directory, ``etc`` the job's own /etc,
+    ``work`` its work directory and ``init`` the joblet-init binary. ``log_fd`` is the journal socket
+    that becomes its output.
+    """
+
+    root: str
+    empty: str
+    etc: str
+    work: str
+    init: str
+    log_fd: int
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """One unit property: ``signature`` is its D-Bus type, ``why`` the reason it is set."""
+
+    name: str
+    signature: str
+    value: Any
+    why: str
+
+
+def unenforced(limits: Limits, host: Host) -> list[str]:
+    """The limits asked for that this host has no cgroup controller for, as one sentence each."""
+    wanted = {
+        "max_cpu": ("cpu", limits.cpu_percent),
+        "cpu_cores": ("cpuset", limits.cpu_cores),
+        "max_memory": ("memory", limits.memory_bytes),
+        "max_io_bps": ("io", limits.io_bytes_per_sec),
+    }
+    return [
+        f"{name} cannot be enforced: this host has no cgroup v2 {controller} controller."
+        for name, (controller, value) in wanted.items()
+        if value is not None and controller not in host.controllers
+    ]
+
+
+def properties(job: Job, host: Host, place: Place, *, stop_grace: float) -> list[Property]:
+    """All properties of the job's unit, in the order in which they are sent to PID 1."""
+    return [
+        *_life(job, host, stop_grace),
+        *_root(job, host, place),
+        *_namespaces(host),
+        *_rights(job, host),
+        *_limits(job.spec.limits, host, place),
+        *_logs(job, place),
+    ]
+
+
+def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
+    grace_usec = round(stop_grace * 1_000_000)
+    argv = init_argv(job, host, stop_grace)
+    yield Property("Description", "s", description(job.spec, job.owner), "what systemctl status shows")
+    yield Property("Slice", "s", SLICE, "an administrator caps all jobs together there")
+    yield Property("Type", "s", "exec", "the start succeeds when joblet-init runs, not when it was forked")
+    # Without no-env-expand systemd would replace $WORD in the user's arguments.
+    yield Property(
+        "ExecStartEx", "a(sasas)", [[INIT_IN_JOB, list(argv), ["no-env-expand"]]], "joblet-init runs the command"
+    )
+    yield Property("AddRef", "b", True, "the ended unit stays readable until its result is stored")
+    yield Property("KillMode", "s", "mixed", "SIGTERM goes to joblet-init, which passes it on to all; SIGKILL to all")
+    yield Property("TimeoutStartUSec", "t", START_TIMEOUT_USEC, "a start that hangs ends")
+    yield Property("TimeoutStopUSec", "t", grace_usec + KILL_MARGIN_USEC, "a stop that hangs ends")
+    # With "kill" the kernel would take joblet-init along and with it the last output.
+    yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
+
+
+def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
+    """The command line of joblet-init, the job's command last."""
+    namespaces = ",".join(f"{kind}:{inode}" for kind, inode in sorted(host.namespaces.items()))
+    options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
+    if host.tier is Tier.INIT:
+        options.append("--make-namespaces")
+    return (INIT_IN_JOB, *options, "--", *job.spec.argv)
+
+
+def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
+    read_only = [
+        _bind("/usr", "/usr"),
+        _bind(place.init, INIT_IN_JOB),
+        _bind(place.etc, "/etc"),
+        *(_bind(path, path, optional=True) for path in host.etc),
+        # LogNamespace= brings journald's sockets into the job; connecting to them must fail.
+        _bind(place.empty, "/run/systemd/journal"),
+    ]
+    scratch = [["/tmp", SCRATCH_OPTIONS], ["/dev/shm", SCRATCH_OPTIONS], ["/var/tmp", SCRATCH_OPTIONS]]
+    if host.tier is Tier.INIT:
+        scratch.append(["/sys/fs/cgroup", "ro,mode=555"])
+    yield Property("RootDirectory", "s", place.root, "the job sees nothing of the host but what is bound here")
+    yield Property("MountAPIVFS", "b", True, "/proc, /sys and /dev")
+    yield Property("BindReadOnlyPaths", "a(ssbt)", read_only, "programs of the host, an /etc of its own")
+    yield Property("BindPaths", "a(ssbt)", [_bind(place.work, WORK_IN_JOB)], "the job's work directory")
+    yield Property("TemporaryFileSystem", "a(ss)", scratch, "private and bounded /tmp and shared memory")
+    yield Property("WorkingDirectory", "s", WORK_IN_JOB, "where uploads land and relative paths point")
+    yield Property("Environment", "as", environment(job), "PATH, HOME and the user's variables")
+    yield Property("ProtectSystem", "s", "strict", "all that is not bound writable is read-only")
+    yield Property("ProtectHome", "s", "yes", "no home directories, whatever the runtime brings")
+    yield Property("UMask", "u", 0o077, "files are the job's alone")
+
+
+def environment(job: Job) -> list[str]:
+    """``NAME=value`` for each variable: ours first, the user's win."""
+    values = {
+        "PATH": DEFAULT_PATH,
+        "HOME": WORK_IN_JOB,
+        "LANG": "C.UTF-8",
+        "USER": job.account,
+        "LOGNAME": job.account,
+        "SHELL": "/bin/sh",
+        "JOBLET_JOB_ID": job.id,
+        **job.spec.environment,
+    }
+    return [f"{name}={value}" for name, value in values.items()]
+
+
+def _namespaces(host: Host) -> Iterable[Property]:
+    if host.tier is Tier.SYSTEMD:
+        yield Property("PrivatePIDs", "s", "yes", "sees and signals only its own processes")
+    yield Property("PrivateUsers", "b", True, "capabilities gained in it mean nothing outside")
+    yield Property("PrivateIPC", "b", True, "no System V or POSIX queues of others")
+    yield Property("PrivateNetwork", "b", True, "loopback only")
+    yield Property("ProtectHostname", "b", True, "cannot rename the host")
+    if "ProtectControlGroupsEx" in host.properties:
+        yield Property("ProtectControlGroupsEx", "s", "private", "sees its own control group, as the root")
+    else:
+        yield Property("ProtectControlGroups", "b", True, "control groups are read-only")
+    yield Property("ProtectProc", "s", "invisible", "no processes of other users in /proc")
+    yield Property("KeyringMode", "s", "private", "no keys of others")
+    yield Property("RemoveIPC", "b", True, "nothing of the identity's IPC objects stays")
+
+
+NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROUP
+SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
+# In @system-service, but of use to attackers only: kernel code with a long record of escapes.
+SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")
+
+
+def _rights(job: Job, host: Host) -> Iterable[Property]:
+    by_init = host.tier is Tier.INIT
+    allowed = ["@system-service", *(SYSCALLS_OF_INIT if by_init else ())]
+    yield Property("User", "s", job.account, "an account of the client identity, never root")
+    yield Property("Group", "s", job.account, "the group of that account alone")
+    yield Property("NoNewPrivileges", "b", True, "set-user-ID files have no effect")
+    yield Property("CapabilityBoundingSet", "t", 0, "no capabilities, now or later")
+    yield Property("AmbientCapabilities", "t", 0, "none are handed down")
+    yield Property("SystemCallFilter", "(bas)", [True, allowed], "ordinary system calls only")
+    yield Property("SystemCallFilter", "(bas)", [False, list(SYSCALLS_DENIED)], "less of the kernel to attack")
+    yield Property("SystemCallErrorNumber", "i", errno.EPERM, "a denied call fails, the job goes on")
+    yield Property("SystemCallArchitectures", "as", ["native"], "no second system call table")
+    yield Property("RestrictAddressFamilies", "(bas)", [True, ["AF_UNIX", "AF_INET", "AF_INET6"]], "IP and local")
+    yield Property(
+        "RestrictNamespaces",
+        "t",
+        NAMESPACES_OF_INIT if by_init else 0,
+        "joblet-init makes some and then closes the door" if by_init else "no namespaces of its own",
+    )
+    yield Property("RestrictSUIDSGID", "b", True, "makes no set-user-ID files")
+    yield Property("RestrictRealtime", "b", True, "cannot starve the host by real-time scheduling")
+    yield Property("LockPersonality", "b", True, "no old execution domains")
+    yield Property("PrivateDevices", "b", True, "null, zero, random and terminals, no hardware")
+    yield Property("ProtectKernelTunables", "b", True, "/proc/sys and /sys are read-only")
+    yield Property("ProtectKernelModules", "b", True, "no module loading")
+    yield Property("ProtectKernelLogs", "b", True, "no kernel log")
+    yield Property("ProtectClock", "b", True, "cannot set the clock")
+    yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
+
+
+def _limits(limits: Limits, host: Host, place: Place) -> Iterable[Property]:
+    yield Property("CPUAccounting", "b", True, "the result tells the CPU time")
+    yield Property("MemoryAccounting", "b", True, "the result tells the peak memory")
+    yield Property("IOAccounting", "b", True, "the result tells the bytes read and written")
+    yield Property("TasksMax", "t", MAX_TASKS, "a fork bomb ends in the job")
+    yield Property("MemorySwapMax", "t", 0, "swap must not stretch the memory limit")
+    if limits.cpu_percent is not None:
+        yield Property("CPUQuotaPerSecUSec", "t", limits.cpu_percent * 10_000, "max_cpu")
+    if limits.cpu_cores is not None:
+        yield Property("AllowedCPUs", "ay", cpu_mask(parse_cpuset(limits.cpu_cores)), "cpu_cores")
+    if limits.memory_bytes is not None:
+        yield Property("MemoryMax", "t", limits.memory_bytes, "max_memory")
+        yield Property("MemoryHigh", "t", limits.memory_bytes * 9 // 10, "reclaim before the kernel kills")
+    if limits.io_bytes_per_sec is not None:
+        # systemd finds the block device that backs the path.
+        rate = [[place.work, limits.io_bytes_per_sec]]
+        yield Property("IOReadBandwidthMax", "a(st)", rate, "max_io_bps")
+        yield Property("IOWriteBandwidthMax", "a(st)", rate, "max_io_bps")
+
+
+def _logs(job: Job, place: Place) -> Iterable[Property]:
+    yield Property("LogNamespace", "s", LOG_NAMESPACE, "systemctl status finds the job's lines")
+    yield Property("StandardInput", "s", "null", "nobody types")
+    yield Property("StandardOutputFileDescriptor", "h", place.log_fd, "joblet-init's way to the journal")
+    yield Property("StandardError", "s", "null", "the command gets pipes of joblet-init's instead")
+    yield Property("LogExtraFields", "aay", [f"JOBLET_OWNER={job.owner}".encode()], "for journalctl JOBLET_OWNER=…")
+
+
+def cpu_mask(cpus: Iterable[int]) -> bytes:
+    """A CPU set as PID 1 takes it: bit N of the little-endian byte string is CPU N."""
+    mask = sum(1 << cpu for cpu in set(cpus))
+    return mask.to_bytes((mask.bit_length() + 7) // 8, "little")
+
+
+def description(spec: JobSpec, owner: str) -> str:
+    """One line that tells an administrator what the unit is."""
+    command = " ".join(spec.argv)
+    line = "".join(character if character.isprintable() else " " for character in command)
+    shown = line if len(line) <= 60 else line[:57] + "..."
+    title = f"{spec.name}: {shown}" if spec.name else shown
+    return f"Joblet job of {owner}: {title}"
+
+
+def _bind(source: str, target: str, *, optional: bool = False) -> list[Any]:
+    """One entry of Bind(ReadOnly)Paths: source, target, ignore if missing, MS_REC."""
+    return [source, target, optional, 0x4000]

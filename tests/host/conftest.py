@@ -1,0 +1,45 @@
+"""Tests on real systemd hosts: each runs once per suite, on a host that all tests of the suite share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from hosts import Host, boot, down
+
+SUITES = ("bookworm", "trixie", "forky")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--suite", action="append", choices=SUITES, help="only on this Debian suite (repeatable)")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    suites = metafunc.config.getoption("--suite") or SUITES
+    # One worker per suite (pytest-xdist's --dist=loadgroup), so that each host is booted once.
+    parameters = [pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in suites]
+    for fixture in ("host", "own_host"):
+        if fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, parameters, indirect=True, scope="session" if fixture == "host" else "function")
+
+
+@pytest.fixture(scope="session")
+def host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """The shared host of a suite."""
+    name = f"test-{request.param}-{os.getpid() % 10000}"
+    try:
+        yield boot(name, request.param)
+    finally:
+        down(name)
+
+
+@pytest.fixture
+def own_host(request: pytest.FixtureRequest) -> Iterator[Host]:
+    """A host of the test's own, to break."""
+    name = f"own-{request.param}-{os.getpid() % 10000}"
+    try:
+        yield boot(name, request.param)
+    finally:
+        down(name)

@@ -1,0 +1,131 @@
+"""A lab host as a test sees it: the client from outside, an administrator's shell inside."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PROJECT = Path(__file__).resolve().parents[2]
+LAB = str(PROJECT / "tests" / "lab" / "lab")
+FINAL = ("COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT")
+
+
+@dataclass(frozen=True)
+class Host:
+    """One booted host. ``config`` is a client configuration that reaches it from outside."""
+
+    name: str
+    suite: str
+    config: Path
+
+    def exec(self, *argv: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+        """Run a command as root inside."""
+        done = subprocess.run([LAB, "exec", self.name, "--", *argv], input=stdin, capture_output=True, timeout=300)
+        text = subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert not check or done.returncode == 0, f"{argv} on {self.name}: {text.stdout}\n{text.stderr}"
+        return text
+
+    def rnx_argv(self, *words: str, node: str = "") -> list[str]:
+        """The client's command line."""
+        options = [f"--config={self.config}", *([f"--node={node}"] if node else [])]
+        return [sys.executable, "-m", "rnx", *options, *words]
+
+    def rnx_bytes(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Run the client; output as bytes, any exit code."""
+        return subprocess.run(
+            self.rnx_argv(*words, node=node), stdin=subprocess.DEVNULL, capture_output=True, timeout=300, cwd=cwd
+        )
+
+    def rnx(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the client; output as text, any exit code."""
+        done = self.rnx_bytes(*words, node=node, cwd=cwd)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def run(self, *words: str, node: str = "", cwd: Path | None = None) -> str:
+        """``rnx job run`` with these options and command; the job's id."""
+        done = self.rnx("--json", "job", "run", *words, node=node, cwd=cwd)
+        assert done.returncode == 0, done.stderr
+        return str(json.loads(done.stdout)["job_uuid"])
+
+    def status(self, job: str) -> dict[str, Any]:
+        """``rnx --json job status``."""
+        done = self.rnx("--json", "job", "status", job)
+        assert done.returncode == 0, done.stderr
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+    def log(self, job: str) -> bytes:
+        """The job's standard output, followed to its end."""
+        done = self.rnx_bytes("job", "log", job)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
+        """Wait for the job's end; its status then."""
+        return until(lambda: _if(self.status(job), lambda status: status["status"] in FINAL), seconds)
+
+    def running(self, job: str) -> None:
+        """Wait until the job runs."""
+        until(lambda: self.status(job)["status"] == "RUNNING")
+
+    def popen(self, *words: str) -> subprocess.Popen[bytes]:
+        """Start the client and go on."""
+        return subprocess.Popen(
+            self.rnx_argv(*words), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+
+    def unit(self, job: str) -> str:
+        """The name of the job's unit."""
+        return f"joblet-job-{job}.service"
+
+    @contextlib.contextmanager
+    def daemon_killed(self) -> Iterator[None]:
+        """The daemon is killed by SIGKILL and not started before the end of the block."""
+        # Masked for the run time only, or Restart=on-failure and the socket would bring it back at once.
+        self.exec("systemctl", "mask", "--runtime", "joblet.service")
+        self.exec("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "joblet.service")
+        until(lambda: self.exec("systemctl", "is-active", "joblet.service", check=False).stdout.strip() != "active")
+        try:
+            yield
+        finally:
+            self.exec("systemctl", "unmask", "--runtime", "joblet.service")
+            self.exec("systemctl", "reset-failed", "joblet.service", check=False)
+            self.exec("systemctl", "start", "joblet.service")
+
+
+def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
+    """Wait until the condition gives something true, and return that."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def _if(value: Any, condition: Callable[[Any], bool]) -> Any:
+    return value if condition(value) else None
+
+
+def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:
+    """Boot a host with our package and wait until its daemon answers."""
+    subprocess.run([LAB, "up", name, "--suite", suite, *options], check=True, timeout=900)
+    config = subprocess.run([LAB, "config", name], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    host = Host(name, suite, Path(config.stdout.strip()))
+    until(lambda: host.rnx("job", "list").returncode == 0, 60)
+    return host
+
+
+def down(name: str) -> None:
+    """Take a host down, unless JOBLET_KEEP_HOSTS asks for it to stay for a look."""
+    if not os.environ.get("JOBLET_KEEP_HOSTS"):
+        subprocess.run([LAB, "down", name], check=True, timeout=120)

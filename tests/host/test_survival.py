@@ -1,0 +1,77 @@
+"""Jobs outlive the daemon: killed, down, restarted, upgraded, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+
+from hosts import Host, until
+
+SECONDS = "for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 5"
+LINES = b"".join(b"line %d\n" % number for number in range(1, 41))
+
+
+def test_a_killed_daemon_in_the_middle(host: Host) -> None:
+    job = host.run("sh", "-c", SECONDS)
+    host.running(job)
+    host.exec("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "joblet.service")
+    assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+    # systemd starts it again; the socket stayed open meanwhile.
+    assert host.result(job)["exitCode"] == 5
+    assert host.log(job) == LINES
+
+
+def test_jobs_that_end_while_the_daemon_is_down(host: Host) -> None:
+    ends = {"COMPLETED": "exit 0", "FAILED": "exit 6"}
+    jobs = {state: host.run("sh", "-c", f"sleep 1.5; echo done; {end}") for state, end in ends.items()}
+    killed = host.run("sh", "-c", "sleep 1.5; kill -KILL $$")
+    for job in (*jobs.values(), killed):
+        host.running(job)
+    with host.daemon_killed():
+        until(lambda: "running" not in host.exec("systemctl", "list-units", "joblet-job-*", "--no-legend").stdout)
+    for state, job in jobs.items():
+        status = host.result(job)
+        assert (status["status"], status["exitCode"]) == (state, 0 if state == "COMPLETED" else 6)
+        assert host.log(job) == b"done\n"
+    assert host.result(killed)["reason"] == "signal SIGKILL"
+    until(lambda: host.exec("systemctl", "list-units", "--all", "joblet-job-*", "--no-legend").stdout == "")
+
+
+def test_a_restart_with_jobs_in_every_state(host: Host) -> None:
+    jobs = [host.run("sh", "-c", f"echo {number}; sleep 1; exit {number}") for number in range(6)]
+    host.exec("systemctl", "restart", "joblet.service")
+    for number, job in enumerate(jobs):
+        assert host.result(job)["exitCode"] == number
+        assert host.log(job) == b"%d\n" % number
+
+
+def test_a_follower_and_a_waiter_outlive_a_restart(host: Host) -> None:
+    waiting = host.popen("job", "run", "--wait", "sh", "-c", SECONDS)
+    until(lambda: "RUNNING" in host.rnx("job", "list").stdout)
+    host.exec("systemctl", "restart", "joblet.service")
+    out, err = waiting.communicate(timeout=60)
+    assert (waiting.returncode, out) == (5, LINES), err.decode()
+
+
+def test_an_upgrade_while_a_job_runs(host: Host) -> None:
+    job = host.run("sh", "-c", SECONDS)
+    host.running(job)
+    main = host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout
+    host.exec("sh", "-c", "dpkg -i --force-confold /var/cache/joblet-debs/*.deb 2>&1")
+    assert host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout != main
+    assert host.result(job)["exitCode"] == 5
+    assert host.log(job) == LINES
+
+
+def test_a_stopped_daemon_leaves_jobs_alone_and_the_socket_brings_it_back(host: Host) -> None:
+    job = host.run("sleep", "300")
+    host.running(job)
+    host.exec("systemctl", "stop", "joblet.service")
+    assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+    listed = json.loads(host.rnx("--json", "job", "list").stdout)
+    assert next(entry for entry in listed if entry["id"] == job)["status"] == "RUNNING"
+    assert host.rnx("job", "stop", job).returncode == 0
+
+
+def test_a_hung_daemon_is_restarted_by_the_watchdog_setting(host: Host) -> None:
+    assert int(host.exec("systemctl", "show", "-P", "WatchdogUSec", "joblet.service").stdout.strip().rstrip("s")) > 0
+    assert host.exec("systemctl", "show", "-P", "Type", "joblet.service").stdout.strip() == "notify"

@@ -1,0 +1,130 @@
+"""A Joblet node for the tests: a real gRPC server with mutual TLS in front of jobs that only exist here."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+
+from joblet_wire import joblet_pb2, joblet_pb2_grpc
+
+from .pki import Pair, authority
+
+JOB_ID = "0f9c1f6e-1111-4222-8333-944455556666"
+OTHER_ID = "0f9c1f6e-2222-4222-8333-944455556666"
+
+
+class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
+    """Jobs as the test sets them up.
+
+    ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
+    one for ever. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
+    is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
+    number of the chunk to come.
+    """
+
+    def __init__(self) -> None:
+        self.requests: list[Any] = []
+        self.answers: dict[str, list[joblet_pb2.GetJobStatusResponse]] = {}
+        self.jobs: list[joblet_pb2.Job] = []
+        self.notices: list[str] = []
+        self.log: list[tuple[int, bytes]] = []
+        self.cursors = True
+        self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
+
+    def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
+        self._enter(request, context)
+        return joblet_pb2.RunJobResponse(job_uuid=JOB_ID, status="PENDING", notices=self.notices)
+
+    def ListJobs(self, request: joblet_pb2.EmptyRequest, context: grpc.ServicerContext) -> joblet_pb2.Jobs:
+        self._enter(request, context)
+        return joblet_pb2.Jobs(jobs=self.jobs)
+
+    def GetJobStatus(
+        self, request: joblet_pb2.GetJobStatusRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.GetJobStatusResponse:
+        self._enter(request, context)
+        answers = self._of(request.uuid, context)
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    def StopJob(self, request: joblet_pb2.StopJobRequest, context: grpc.ServicerContext) -> joblet_pb2.StopJobResponse:
+        self._enter(request, context)
+        answer = self._of(request.uuid, context)[0]
+        return joblet_pb2.StopJobResponse(uuid=answer.uuid, status="STOPPED", end_time="2025-01-02T03:04:05Z")
+
+    def GetJobLogs(
+        self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.DataChunk]:
+        self._enter(request, context)
+        for number in range(int(request.cursor or 0), len(self.log)):
+            self.before_chunk(context, number)
+            stream, payload = self.log[number]
+            cursor = str(number + 1) if self.cursors else ""
+            yield joblet_pb2.DataChunk(payload=payload, stream=stream, cursor=cursor)
+        self.before_chunk(context, len(self.log))
+
+    def seen(self, kind: type[Any]) -> list[Any]:
+        """The requests of one kind, in the order of their coming."""
+        return [request for request in self.requests if isinstance(request, kind)]
+
+    def _enter(self, request: Any, context: grpc.ServicerContext) -> None:
+        self.requests.append(request)
+        if self.failure:
+            context.abort(*self.failure)
+
+    def _of(self, prefix: str, context: grpc.ServicerContext) -> list[joblet_pb2.GetJobStatusResponse]:
+        fitting = [answers for uuid, answers in self.answers.items() if uuid.startswith(prefix)]
+        if len(fitting) != 1:
+            status = grpc.StatusCode.INVALID_ARGUMENT if fitting else grpc.StatusCode.NOT_FOUND
+            context.abort(status, f"{len(fitting)} jobs begin with {prefix}. List them with 'rnx job list'.")
+        return fitting[0]
+
+
+class Server:
+    """Serves ``jobs`` on the loopback address, on the same port again after a restart."""
+
+    def __init__(self, jobs: FakeJobs, pair: Pair | None = None) -> None:
+        self.jobs = jobs
+        self.port = 0
+        self._pair = pair or authority().server("joblet", "localhost")
+        self._server: grpc.Server | None = None
+        self._restart: threading.Thread | None = None
+        self.start()
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        # More than a few workers: calls that a stop cut off keep theirs for a while.
+        server = grpc.server(futures.ThreadPoolExecutor(8))
+        joblet_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
+        credentials = grpc.ssl_server_credentials(
+            [(self._pair.key.encode(), self._pair.cert.encode())], authority().cert.encode(), require_client_auth=True
+        )
+        self.port = server.add_secure_port(self.address, credentials)
+        server.start()
+        self._server = server
+
+    def stop(self) -> None:
+        if self._restart:
+            self._restart.join()
+        if self._server:
+            self._server.stop(None).wait()
+            self._server = None
+
+    def restart(self, away: float) -> None:
+        """Go away at once, cutting off every call, and come back after ``away`` seconds. Returns before."""
+
+        def go() -> None:
+            assert self._server
+            self._server.stop(None).wait()
+            threading.Event().wait(away)
+            self.start()
+
+        self._restart = threading.Thread(target=go)
+        self._restart.start()
