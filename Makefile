@@ -1,9 +1,45 @@
+# Everything here needs root and the package registries at most; 'make' alone lists the targets.
 .DEFAULT_GOAL := help
 
-help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+PYTHON ?= python3
+BIN := .venv/bin
+
+# protoc 3.21.12 checks the generated code, openssl the certificates; gcc and make build joblet-init.
+APT_PACKAGES := gcc libc6-dev openssl protobuf-compiler protobuf-compiler-grpc python3-venv
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+deps: apt-packages .venv/complete ## Install what development needs: Debian packages and .venv
+
+apt-packages:
+	@missing=$$(for name in $(APT_PACKAGES); do \
+		dpkg-query -Wf '$${db:Status-Status}' $$name 2>/dev/null | grep -qx installed || echo $$name; done); \
+	if [ -n "$$missing" ]; then \
+		echo "Installing:" $$missing; \
+		apt-get update -qq && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qqy --no-install-recommends $$missing >/dev/null; \
+	fi
+
+.venv/complete: pyproject.toml | apt-packages
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+lint: deps ## Check style, types, and that the generated code is up to date
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy --no-error-summary
+	$(BIN)/python joblet_wire/generate --check
+
+unit: deps ## Run the tests that need no systemd
+	$(BIN)/pytest --quiet
+	$(MAKE) -C init check PYTHON=$(CURDIR)/$(BIN)/python
 
 deb: ## Build the Debian packages into build/deb
 	@packaging/build-deb
 
-.PHONY: help deb
+lintian: deb ## Check the Debian packages; any error or warning fails
+	@packaging/check-deb
+
+.PHONY: help deps apt-packages lint unit deb lintian

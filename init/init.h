@@ -32,6 +32,9 @@ static inline struct timespec to_timespec(uint64_t ns)
 /* main.c: writes the exit record, if there is a socket already, and leaves with EXIT_INTERNAL. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* poll.c: ppoll(2) that never fails. */
+void poll_until(struct pollfd *fds, nfds_t n, uint64_t wake);
+
 /* journal.c: entries for journald. */
 bool journal_attach(int fd);
 bool journal_send(const char *fields, size_t fields_len, const void *message, size_t message_len);

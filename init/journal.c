@@ -114,12 +114,9 @@ void journal_want(struct pollfd *fd, uint64_t *wake)
 void journal_wait(uint64_t until)
 {
     struct pollfd fd = {.fd = -1};
-    uint64_t now;
 
     journal_want(&fd, &until);
-    now = now_ns();
-    struct timespec timeout = to_timespec(until > now ? until - now : 0);
-    (void)ppoll(&fd, 1, &timeout, NULL); /* whatever it says, the next attempt to send tells */
+    poll_until(&fd, 1, until); /* whatever it says, the next attempt to send tells */
 }
 
 void journal_give_up(void)
@@ -142,9 +139,10 @@ void journal_record(const char *fields, size_t fields_len, const void *message, 
 }
 
 /*
- * Waits until journald has taken all datagrams. It looks up our unit in /proc/PID when it reads the first one (that
- * is the start record) and remembers it, so nothing is without _SYSTEMD_UNIT once the last one has been read.
- * unix(7), SIOCOUTQ is in tcp(7): the bytes not yet read by the other end; a datagram socket has no other way.
+ * Waits until journald is done with all entries: to each it adds what /proc/PID says of us (_SYSTEMD_UNIT!), and what it
+ * remembers of that it forgets after 5 seconds. SIOCOUTQ (unix(7), tcp(7)) falls to 0 when it has received the last
+ * datagram, which is before it looks. So the last one is an empty line, an entry separator that leaves no trace: when
+ * journald receives it, it has finished with the exit record, as it takes one datagram after the other.
  */
 void journal_drain(void)
 {
@@ -152,6 +150,12 @@ void journal_drain(void)
     uint64_t pause = 50 * (MSEC / 1000);
     int queued;
 
+    while (!gone && sock >= 0 && send(sock, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+        no_memory = errno == ENOBUFS || errno == ENOMEM;
+        if ((errno != EAGAIN && errno != EINTR && !no_memory) || now_ns() >= deadline)
+            return;
+        journal_wait(deadline);
+    }
     while (!gone && sock >= 0 && ioctl(sock, SIOCOUTQ, &queued) == 0 && queued > 0 && now_ns() < deadline) {
         struct timespec t = to_timespec(pause);
         (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);

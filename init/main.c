@@ -13,8 +13,8 @@
  *                       JOBLET_MAXRSS_KIB (of all processes of the job)
  *
  * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... and those with output JOBLET_STREAM and
- * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM stops the job: all its processes get it, and SIGKILL after
- * the grace period. The exit code is the command's, 128+N for signal N, 127 or 126 when it could not be executed, 125
+ * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes
+ * of the unit, starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127 or 126 when it could not be executed, 125
  * when joblet-init failed, 2 for wrong usage.
  *
  * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
@@ -34,12 +34,17 @@
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define OOM_SCORE_ADJ "500"      /* the job is a better victim than its init or the host's services, proc(5) */
-#define PIPE_SIZE (1024 * 1024)
+/*
+ * The default of 64 KiB makes an unbuffered writer wait for us, 1 MiB is no faster than this. And it counts: beyond
+ * fs.pipe-user-pages-soft (64 MiB for all pipes of a uid) every new pipe of the same uid has only 8 KiB, pipe(7).
+ */
+#define PIPE_SIZE (256 * 1024)
 #define MAX_NAMESPACES 8
 
 static struct {
@@ -63,6 +68,8 @@ static struct {
 } report;                /* from the child that could not become the command */
 static bool stopping;
 static bool stopped_from_outside;
+static uint64_t cpu_usec; /* of all that was reaped, with what they had waited for */
+static long maxrss_kib;
 static bool reap_more;
 static bool all_gone;
 static uint64_t kill_at = NEVER;
@@ -103,7 +110,6 @@ static void start_record(void)
 static void exit_record(int status, const char *error)
 {
     char text[256], record[1024];
-    struct rusage usage;
     int priority = 4, n, len; /* syslog(3): LOG_WARNING */
 
     if (error) {
@@ -120,14 +126,10 @@ static void exit_record(int status, const char *error)
         priority = WEXITSTATUS(status) == 0 ? 6 : 5; /* LOG_INFO, LOG_NOTICE */
         n = snprintf(text, sizeof text, "Exited with code %d", WEXITSTATUS(status));
     }
-    if (getrusage(RUSAGE_CHILDREN, &usage) < 0) /* impossible */
-        memset(&usage, 0, sizeof usage);
-    uint64_t cpu = ((uint64_t)usage.ru_utime.tv_sec + (uint64_t)usage.ru_stime.tv_sec) * 1000000 +
-                   (uint64_t)usage.ru_utime.tv_usec + (uint64_t)usage.ru_stime.tv_usec;
     len = snprintf(record, sizeof record,
                    "%sPRIORITY=%d\nJOBLET_RECORD=exit\nJOBLET_WAIT_STATUS=%d\nJOBLET_EXEC_ERRNO=%d\n"
                    "JOBLET_CPU_USEC=%llu\nJOBLET_MAXRSS_KIB=%ld\n%s%s%.400s%s",
-                   fields, priority, status, report.exec_errno, (unsigned long long)cpu, usage.ru_maxrss,
+                   fields, priority, status, report.exec_errno, (unsigned long long)cpu_usec, maxrss_kib,
                    stopped_from_outside ? "JOBLET_STOPPED=1\n" : "", error ? "JOBLET_ERROR=" : "", error ? error : "",
                    error ? "\n" : "");
     journal_record(record, (size_t)len, text, (size_t)n);
@@ -296,11 +298,12 @@ static void check_descriptors(void)
 /* systemd ignores SIGPIPE for its services, and an ignored SIGCHLD would reap without us; signals go to signalfd. */
 static bool take_signals(void)
 {
-    struct sigaction action = {.sa_handler = SIG_DFL};
+    /* struct sigaction as the kernel has it: SIG_DFL. Not by libc, which keeps 32 and 33 for itself. */
+    static const unsigned long standard[4];
     sigset_t all;
 
     for (int sig = 1; sig <= SIGRTMAX; sig++)
-        (void)sigaction(sig, &action, NULL); /* EINVAL for SIGKILL, SIGSTOP and libc's own */
+        (void)syscall(SYS_rt_sigaction, sig, standard, NULL, 8); /* EINVAL for SIGKILL and SIGSTOP */
     sigfillset(&all);
     return sigprocmask(SIG_SETMASK, &all, NULL) == 0;
 }
@@ -403,14 +406,20 @@ static void pass_on(int sig)
         (void)kill(command, sig);
 }
 
-static void stop(uint64_t now)
+/*
+ * systemd's SIGTERM reaches every process of the unit by itself (KillMode=control-group, systemd.kill(5)), and a second
+ * one would cut short what a program does on the first. So it is not passed on: it starts the grace period.
+ */
+static void stop(uint64_t now, bool by_systemd)
 {
     if (stopping || command == 0)
         return;
     stopping = true;
     kill_at = now + option.grace;
-    signal_all(SIGTERM);
-    signal_all(SIGCONT); /* who is stopped could not act on it */
+    if (!by_systemd) {
+        signal_all(SIGTERM);
+        signal_all(SIGCONT); /* who is stopped could not act on it */
+    }
 }
 
 static void handle_signals(int fd, uint64_t now)
@@ -420,15 +429,20 @@ static void handle_signals(int fd, uint64_t now)
 
     for (size_t i = 0; n > 0 && i < (size_t)n / sizeof *signals; i++) {
         int sig = (int)signals[i].ssi_signo;
+        bool from_outside;
         switch (sig) {
         case SIGCHLD:
             reap_more = true;
             break;
         case SIGTERM:
-            /* pid_namespaces(7): a sender from outside has pid 0. SI_USER is what no process can make up. */
-            if (command != 0 && signals[i].ssi_code == SI_USER && signals[i].ssi_pid == 0)
+            /*
+             * A sender from outside has pid 0 (pid_namespaces(7)), and rt_sigqueueinfo(2) refuses to forge SI_USER.
+             * Unless the queue is full: a job with much effort can look as if it had been stopped, and no more.
+             */
+            from_outside = signals[i].ssi_code == SI_USER && signals[i].ssi_pid == 0;
+            if (command != 0 && from_outside)
                 stopped_from_outside = true;
-            stop(now);
+            stop(now, from_outside);
             break;
         case SIGPIPE: /* about ourselves, if anything */
         case SIGSEGV:
@@ -445,13 +459,19 @@ static void handle_signals(int fd, uint64_t now)
     }
 }
 
+static uint64_t to_usec(struct timeval t)
+{
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_usec;
+}
+
 static void reap(void)
 {
+    struct rusage usage; /* not RUSAGE_CHILDREN at the end: systemd's helpers before execve(2) would count */
     int status;
 
     reap_more = false;
     for (int i = 0; i < 256; i++) { /* and then a look at the rest of the world */
-        pid_t pid = waitpid(-1, &status, WNOHANG | __WALL);
+        pid_t pid = wait4(-1, &status, WNOHANG | __WALL, &usage);
         if (pid == 0)
             return;
         if (pid < 0) {
@@ -459,6 +479,9 @@ static void reap(void)
                 all_gone = true;
             return;
         }
+        cpu_usec += to_usec(usage.ru_utime) + to_usec(usage.ru_stime);
+        if (usage.ru_maxrss > maxrss_kib)
+            maxrss_kib = usage.ru_maxrss;
         if (pid == command) {
             command = 0;
             command_status = status;
@@ -494,12 +517,7 @@ static void run(int signals, int from_child)
             wake = kill_at;
         fds[SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
         fds[REPORT] = (struct pollfd){.fd = from_child, .events = POLLIN};
-        struct timespec timeout = to_timespec(reap_more || wake <= now ? 0 : wake - now);
-        if (ppoll(fds, FDS, wake == NEVER && !reap_more ? NULL : &timeout, NULL) < 0) {
-            if (errno != EINTR && errno != EAGAIN && errno != ENOMEM)
-                fail("internal: ppoll: %s", strerrordesc_np(errno));
-            continue;
-        }
+        poll_until(fds, FDS, reap_more ? now : wake);
         now = now_ns();
         if (fds[SIGNALS].revents)
             handle_signals(signals, now);

@@ -98,6 +98,7 @@ static void protect_proc(void)
 
 static void mount_all(void)
 {
+    static const char *const scratch[] = {"/tmp", "/var/tmp"};
     struct stat st;
 
     /*
@@ -114,6 +115,11 @@ static void mount_all(void)
     if (stat("/sys/fs/cgroup", &st) == 0 && S_ISDIR(st.st_mode) &&
         mount("tmpfs", "/sys/fs/cgroup", "tmpfs", MS_RDONLY | LOCKED_DOWN, "mode=0555,size=4k") < 0)
         fail("isolation-failed: cannot hide /sys/fs/cgroup: %s", strerrordesc_np(errno));
+    /* PrivateTmp=, which systemd prefers to a TemporaryFileSystem= at the same place, sets no bounds. */
+    for (size_t i = 0; i < sizeof scratch / sizeof *scratch; i++)
+        if (mount("tmpfs", scratch[i], "tmpfs", MS_NOSUID | MS_NODEV, "mode=1777,size=512M,nr_inodes=200k") < 0 &&
+            errno != ENOENT)
+            fail("isolation-failed: cannot mount %s: %s", scratch[i], strerrordesc_np(errno));
 }
 
 /* The process that systemd knows: hands signals in and the result out, and is nothing else any more. */

@@ -158,17 +158,17 @@ static bool small(const struct stream *s)
     return n <= QUIET_LINES;
 }
 
+/* What cannot wait, and what has waited long enough. */
 static bool flush_due(uint64_t now)
 {
     for (int i = 0; i < 2; i++) {
         struct stream *s = &streams[i];
-        if (s->lines > s->start && (!load || now >= s->lines_since + HOLD)) {
-            bool over = small(s);
-            if (!flush(s, LINES))
-                return false;
-            if (over)
-                load = false;
-        }
+        bool due = s->lines > s->start && now >= s->lines_since + HOLD;
+        bool over = due && small(s);
+        if (!flush(s, due ? LINES : FULL)) /* FULL: what a full queue has kept back */
+            return false;
+        if (over)
+            load = false;
     }
     for (int i = 0; i < 2; i++) {
         struct stream *s = &streams[i];

@@ -87,7 +87,7 @@ def _merge(into: dict[str, Any], document: Mapping[str, Any]) -> None:
     for key, value in document.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
             _merge(into[key], value)
-        else:
+        elif value is not None or key not in into:
             into[key] = value
 
 
@@ -98,6 +98,8 @@ def _build(kind: type[Any], document: Mapping[str, Any], prefix: str) -> Any:
         where = f"{prefix}{key}"
         if key not in known:
             raise InvalidValue(where, value, f"one of the keys {', '.join(sorted(known))}")
+        if value is None:  # a section with all of its keys in comments
+            continue
         values[key] = _convert(known[key].default, known[key].default_factory, value, where)
     return kind(**values)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -37,6 +38,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 def run(config: Config, listen: str | None) -> None:
     """Serve until SIGTERM or SIGINT. Raises JobletError when the daemon cannot start."""
     _log_to_journal()
+    faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where the daemon hung
     asyncio.run(_serve(config, listen))
 
 

@@ -25,7 +25,8 @@ def host_names() -> set[str]:
             _, *words = line.partition("#")[0].split() or [""]
             if own in words:
                 names.update(words)
-    return names | _addresses()
+    # A certificate can hold ASCII only; the kernel and /etc/hosts take anything.
+    return {name for name in names if name.isascii()} | _addresses()
 
 
 def _addresses() -> set[str]:

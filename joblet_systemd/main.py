@@ -35,7 +35,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.option("--listen", metavar="ADDR:PORT", help="Listen here when not started by joblet.socket.  [default: 127.0.0.1:50051]")
+@click.option(
+    "--listen", metavar="ADDR:PORT", help="Listen here when not started by joblet.socket.  [default: 127.0.0.1:50051]"
+)
 def serve(listen: str | None) -> None:
     """Serve clients until SIGTERM; jobs go on without the daemon.
 
@@ -71,9 +73,8 @@ def setup(address: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"steps": _steps_json(steps)}, indent=2))
     elif address is not None:
-        click.echo(
-            "Clients elsewhere reach the daemon only when joblet.socket listens there: systemctl edit joblet.socket"
-        )
+        click.echo("To let clients in there:  systemctl edit joblet.socket  (its head says how)")
+        click.echo(f"To make one its key:      jobletd cert issue NAME --role ROLE --address {address}")
 
 
 @cli.group()
@@ -85,7 +86,9 @@ def cert() -> None:
 @click.argument("name")
 @click.option("--role", required=True, metavar="ROLE", help="reader (or viewer), developer, maintainer or admin.")
 @click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="How long it is valid.")
-@click.option("--address", metavar="HOST[:PORT]", help="Where this client reaches the host.  [default: as at setup]")
+@click.option(
+    "--address", metavar="HOST[:PORT]", help="Where this client reaches the host.  [default: as in rnx-config.yml]"
+)
 @click.option(
     "--output",
     "-o",
@@ -127,6 +130,7 @@ def issue(name: str, role: str, days: int, address: str | None, output: str, as_
 @json_option
 def doctor(as_json: bool) -> int:
     """Say what this host enforces of what Joblet promises, and how."""
+    _must_be_root("doctor")
     from . import doctor as module  # noqa: PLC0415 (D-Bus takes a while to import)
 
     return module.main(as_json=as_json)

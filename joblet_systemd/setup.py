@@ -156,7 +156,8 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
     key, step = _complete_key(directory / "server.key")
     yield step
 
-    required = {"joblet", "localhost", "127.0.0.1", "::1", socket.gethostname()}
+    host = hostnames.host_names()
+    required = {"joblet", "localhost", "127.0.0.1", "::1"} | (host & {socket.gethostname()})
     if address is not None:
         required.add(address.host)
     if old is None:
@@ -171,7 +172,7 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
         yield Step(str(certificate_file), Outcome.KEPT)
         return
     # Names asked for earlier stay, whichever address is given this time.
-    names = required | hostnames.host_names() | (pki.names_of(old) if old else set())
+    names = required | host | (pki.names_of(old) if old else set())
     signer = keystore.signer(directory, certificate_file)
     new = pki.server_certificate(signer, key, ["joblet", *sorted(names - {"joblet"})])
     keystore.write(certificate_file, pki.certificate_pem(new), 0o644)

@@ -130,7 +130,9 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
         "ExecStartEx", "a(sasas)", [[INIT_IN_JOB, list(argv), ["no-env-expand"]]], "joblet-init runs the command"
     )
     yield Property("AddRef", "b", True, "the ended unit stays readable until its result is stored")
-    yield Property("KillMode", "s", "mixed", "SIGTERM goes to joblet-init, which passes it on to all; SIGKILL to all")
+    # Not "mixed": 257 sometimes takes the first process of PrivatePIDs= for a stranger ("not our child") and
+    # then does not wait for it between SIGTERM and SIGKILL. It does wait for the rest of the control group.
+    yield Property("KillMode", "s", "control-group", "SIGTERM to every process, SIGKILL to those that stay")
     yield Property("TimeoutStartUSec", "t", START_TIMEOUT_USEC, "a start that hangs ends")
     yield Property("TimeoutStopUSec", "t", grace_usec + KILL_MARGIN_USEC, "a stop that hangs ends")
     # With "kill" the kernel would take joblet-init along and with it the last output.
@@ -155,9 +157,13 @@ def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
         # LogNamespace= brings journald's sockets into the job; connecting to them must fail.
         _bind(place.empty, "/run/systemd/journal"),
     ]
-    scratch = [["/tmp", SCRATCH_OPTIONS], ["/dev/shm", SCRATCH_OPTIONS], ["/var/tmp", SCRATCH_OPTIONS]]
-    if host.tier is Tier.INIT:
-        scratch.append(["/sys/fs/cgroup", "ro,mode=555"])
+    # 252's /run in a RootDirectory= is writable by everybody.
+    scratch = [["/dev/shm", SCRATCH_OPTIONS], ["/run", "mode=755,size=1M,nosuid,nodev"]]
+    if host.tier is Tier.SYSTEMD:
+        # Instead of PrivateTmp=, which has no bounds and would win.
+        scratch += [["/tmp", SCRATCH_OPTIONS], ["/var/tmp", SCRATCH_OPTIONS]]
+    else:
+        yield Property("PrivateTmp", "b", True, "seen by systemd-analyze; joblet-init mounts bounded ones over it")
     yield Property("RootDirectory", "s", place.root, "the job sees nothing of the host but what is bound here")
     yield Property("MountAPIVFS", "b", True, "/proc, /sys and /dev")
     yield Property("BindReadOnlyPaths", "a(ssbt)", read_only, "programs of the host, an /etc of its own")

@@ -1,8 +1,8 @@
 """Why a node cannot be reached: one connection made by hand, for what gRPC does not tell.
 
-gRPC says "Socket closed" when the node refuses a certificate, because with TLS 1.3 the client's side
-of the handshake is over by then. The reason comes as an alert with the next read (RFC 8446, 4.4.2.4
-and 6.2), and that gRPC does not show.
+gRPC says "Socket closed" when the node refuses a certificate: with TLS 1.3 the client's side of the
+handshake is over by then. Most servers send the reason as an alert (RFC 8446, 6.2), those of gRPC in
+C do not, so that our own certificate is looked at here as the node does there.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ def diagnose(node: Node, seen: str) -> RnxError:
     """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds."""
     try:
         context = _context(node)
-    except (ssl.SSLError, ValueError, OSError) as error:
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
         return RnxError(
-            f"the keys of node '{node.name}' in the configuration are unusable ({_reason(error)}): "
-            "ca, cert and key must be PEM, and the key that of the certificate."
+            f"the keys of node '{node.name}' in the configuration are unusable: ca, cert and key must be PEM,"
+            " and the key the one of the certificate."
         )
     host, _, port = node.address.rpartition(":")
     try:
@@ -64,19 +64,51 @@ def _handshake(node: Node, context: ssl.SSLContext, plain: socket.socket) -> Rnx
     except ssl.SSLCertVerificationError as error:
         return _server_distrusted(node, error)
     except ssl.SSLError as error:
-        why = error.reason or str(error)
-        if why == "WRONG_VERSION_NUMBER":
+        why = (error.reason or str(error)).replace("_", " ").lower()
+        if why == "wrong version number":
             return RnxError(f"{_subject(node)} does not speak TLS: that is not a Joblet daemon.", UNREACHABLE)
     except ConnectionError as error:
-        why = str(error.strerror)
-    refused = f"{_subject(node)} refuses the client certificate"
-    if why == "SSLV3_ALERT_CERTIFICATE_EXPIRED":
-        return RnxError(f"{refused}: it has expired. 'jobletd cert issue' on the node makes a new one.", DENIED)
-    return RnxError(
-        f"{refused} ({why.replace('_', ' ').lower()}): it was issued by another CA, or the node's keys were made anew."
-        " Copy the node's rnx-config.yml again.",
-        DENIED,
-    )
+        why = str(error.strerror).lower()
+    return _refused(node, why)
+
+
+def _refused(node: Node, why: str) -> RnxError:
+    """The node ended the handshake when it had seen our certificate; ``why`` is all it said."""
+    start = f"{_subject(node)} refuses the client certificate"
+    fault = _own_certificate_fault(node)
+    if fault == EXPIRED:
+        message = f"{start}: it has expired. 'jobletd cert issue' on the node makes a new one."
+    elif fault == NOT_YET_VALID:
+        message = f"{start}: it is not valid yet; is the clock right, here and on the node?"
+    elif fault:
+        message = f"{start}: it was issued by another CA than the one in the configuration."
+    else:
+        message = f"{start} ({why}): the node's keys were made anew, perhaps. Copy its rnx-config.yml again."
+    return RnxError(message, DENIED)
+
+
+def _own_certificate_fault(node: Node) -> int:
+    """What a server that trusts our CA finds wrong with our certificate, an X509_V_ERR_*; 0 for nothing.
+
+    Nothing in the standard library reads a certificate, but a handshake in memory has it verified.
+    """
+    client = _context(node)
+    client.check_hostname = False
+    client.verify_mode = ssl.CERT_NONE
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_verify_locations(cadata=node.ca)
+    _load_keys(server, node)
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True))
+    for end in ends * 2:  # hello, hello, certificate, verdict
+        try:
+            end.do_handshake()
+        except ssl.SSLWantReadError:
+            continue
+        except ssl.SSLCertVerificationError as error:
+            return error.verify_code
+    return 0
 
 
 def _server_distrusted(node: Node, error: ssl.SSLCertVerificationError) -> RnxError:
@@ -101,9 +133,13 @@ def _context(node: Node) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.set_alpn_protocols(["h2"])
     context.load_verify_locations(cadata=node.ca)
+    _load_keys(context, node)
+    return context
+
+
+def _load_keys(context: ssl.SSLContext, node: Node) -> None:
     with _readable(node.cert) as cert, _readable(node.key) as key:
         context.load_cert_chain(cert, key, password=lambda: "")
-    return context
 
 
 @contextlib.contextmanager
@@ -120,7 +156,3 @@ def _readable(text: str) -> Iterator[str]:
 
 def _subject(node: Node) -> str:
     return f"node '{node.name}' ({node.address})"
-
-
-def _reason(error: Exception) -> str:
-    return (getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)).replace("_", " ").lower()

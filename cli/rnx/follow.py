@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
 
 import grpc
 
@@ -38,7 +39,7 @@ def copy_output(connection: Connection, uuid: str, no_follow: bool = False) -> N
         request = GetJobLogsRequest(uuid=uuid, no_follow=no_follow, cursor=cursor)
         began = time.monotonic()
         try:
-            for chunk in connection.jobs.GetJobLogs(request):
+            for chunk in _receive(connection, request):
                 _copy(chunk)
                 cursor, copied, attempts = chunk.cursor, True, 0
             return
@@ -73,6 +74,15 @@ def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
             return status
         time.sleep(pause)
         pause = min(pause * 2, 1.0)
+
+
+def _receive(connection: Connection, request: GetJobLogsRequest) -> Iterator[DataChunk]:
+    chunks = iter(connection.jobs.GetJobLogs(request))
+    with output.waiting(f"output of job {request.uuid}"):
+        first = next(chunks, None)
+    if first is not None:
+        yield first
+    yield from chunks
 
 
 def _copy(chunk: DataChunk) -> None:

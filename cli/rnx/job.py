@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -103,10 +102,8 @@ def log(settings: Settings, uuid: str, no_follow: bool) -> None:
     from .follow import copy_output, status_of
 
     connection = connect(settings)
-    known = status_of(connection, uuid)
-    if not no_follow and known.status in ("PENDING", "SCHEDULED", "INITIALIZING") and sys.stderr.isatty():
-        output.note(f"the job is {known.status}; waiting for it to start")
-    copy_output(connection, known.uuid, no_follow)
+    # The full id: what rnx says of the job later on can then be pasted.
+    copy_output(connection, status_of(connection, uuid).uuid, no_follow)
 
 
 @click.command("stop", cls=Command, epilog=ID_HELP)

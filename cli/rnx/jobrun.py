@@ -104,11 +104,13 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, reply, settings.json, sys.stderr if wait else sys.stdout)
     if wait:
+        hint = f"'rnx job log {reply.job_uuid}' follows it, 'rnx job stop {reply.job_uuid}' ends it."
         try:
             code = _wait(connection, reply.job_uuid)
         except KeyboardInterrupt:
-            goes_on = f"'rnx job log {reply.job_uuid}' follows it, 'rnx job stop {reply.job_uuid}' ends it"
-            raise RnxError(f"interrupted; the job goes on: {goes_on}.", INTERRUPTED) from None
+            raise RnxError(f"interrupted; the job goes on: {hint}", INTERRUPTED) from None
+        except RnxError as error:
+            raise RnxError(f"{error} The job itself may well go on: {hint}", error.exit_code) from error
         click.get_current_context().exit(code)
 
 

@@ -159,7 +159,7 @@ def _regular(path: str, source: str, status: os.stat_result) -> Entry:
     kind = KINDS.get(stat.S_IFMT(status.st_mode))
     if kind:
         raise UploadError(f"{source} is {kind}; only files, directories and symlinks can be uploaded.")
-    if not os.access(source, os.R_OK):
+    if not os.access(source, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
         raise UploadError(f"cannot read {source}: Permission denied.")
     return Entry(path, stat.S_IFREG | status.st_mode & 0o777, source, status.st_size)
 

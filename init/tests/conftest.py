@@ -1,279 +1,21 @@
-"""A journald and a systemd of paper: what joblet-init meets in a job's unit, without either.
-
-``Journal`` is a bound datagram socket that reads the native protocol. ``run`` and ``start`` execute the binary named
-by $JOBLET_INIT with a socket connected to it as fd 1, in one of two tiers, both as an unprivileged uid without
-capabilities and with no_new_privs:
-
-- ``systemd``: somebody else (unshare(1) for PrivatePIDs=) has made the pid namespace, joblet-init is its first process.
-- ``own``: joblet-init makes its namespaces (--make-namespaces).
-
-Needs root, util-linux and pytest.
-"""
+"""The fixtures: a place for the job's files, the binary in it, and start() and run()."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
-import struct
-import subprocess
-import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-UID = GID = 4242  # any that no account of the host has
-JOB = "5f1c9a52-7d6e-4c0e-9d43-0b7c5a3f2e11"
-TIERS = ("systemd", "own")
-PATIENCE = 30.0  # seconds for what takes milliseconds, on a machine that others load
-ENTRY_MAX = 32768
-# As a unit's: not the caller's, which may have directories in PATH that the job's uid cannot look into.
-ENVIRONMENT = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-ENVIRONMENT |= {name: value for name, value in os.environ.items() if name.endswith("SAN_OPTIONS")}
-
-HERE = Path(__file__).parent
-
-
-def parse(datagram: bytes) -> dict[str, bytes]:
-    """One entry; https://systemd.io/JOURNAL_NATIVE_PROTOCOL/. Any violation is an error."""
-    fields: dict[str, bytes] = {}
-    rest = datagram
-    while rest:
-        line, newline, rest = rest.partition(b"\n")
-        assert newline, f"unfinished field {line!r}"
-        name, equals, value = line.partition(b"=")
-        if not equals:
-            (length,) = struct.unpack_from("<Q", rest)
-            value = rest[8 : 8 + length]
-            assert len(value) == length and rest[8 + length : 9 + length] == b"\n"
-            rest = rest[9 + length :]
-        key = name.decode("ascii")
-        assert key.replace("_", "A").isalnum() and key.isupper() and key[0] != "_" and len(key) <= 64, key
-        assert key not in fields, f"{key} twice"
-        fields[key] = value
-    return fields
-
-
-class Entry(dict[str, bytes]):
-    """The fields of an entry, and when it came (time.monotonic())."""
-
-    def __init__(self, datagram: bytes) -> None:
-        super().__init__(parse(datagram))
-        self.time = time.monotonic()
-
-    @property
-    def record(self) -> str:
-        return self.get("JOBLET_RECORD", b"").decode()
-
-    @property
-    def data(self) -> bytes:
-        assert self["JOBLET_EOL"] in (b"0", b"1")
-        return self["MESSAGE"] + (b"\n" if self["JOBLET_EOL"] == b"1" else b"")
-
-
-class Journal:
-    """Receives entries in a thread. ``pause`` makes it a journald that is slow or being restarted."""
-
-    def __init__(self, directory: Path) -> None:
-        self._path = str(directory / f"journal-{os.urandom(4).hex()}")
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(self._path)
-        self._running = threading.Event()
-        self._running.set()
-        self._news = threading.Condition()
-        self._entries: list[Entry] = []
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._receive, daemon=True)
-        self._thread.start()
-
-    def connect(self) -> socket.socket:
-        client = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        client.connect(self._path)
-        return client
-
-    def _receive(self) -> None:
-        try:
-            while datagram := self._socket.recv(1 << 20):
-                entry = Entry(datagram)
-                with self._news:
-                    self._entries.append(entry)
-                    self._news.notify_all()
-                self._running.wait()
-        except BaseException as error:  # for the test that waits, in its own thread
-            with self._news:
-                self._error = error
-                self._news.notify_all()
-
-    def pause(self) -> None:
-        self._running.clear()
-
-    def resume(self) -> None:
-        self._running.set()
-
-    def close(self) -> None:
-        """Read what has been sent, then close the socket: whoever sends more gets ECONNREFUSED."""
-        if self._thread.is_alive():
-            self.resume()
-            with self.connect() as last:
-                last.send(b"")
-            self._thread.join(PATIENCE)
-        self._socket.close()
-        if self._error:
-            raise self._error
-
-    @property
-    def entries(self) -> list[Entry]:
-        with self._news:
-            if self._error:
-                raise self._error
-            return list(self._entries)
-
-    def wait_for(self, wanted: Callable[[list[Entry]], object]) -> None:
-        with self._news:
-            assert self._news.wait_for(lambda: self._error or wanted(self._entries), PATIENCE), self._entries
-            if self._error:
-                raise self._error
-
-
-def output(entries: list[Entry], stream: str) -> bytes:
-    return b"".join(entry.data for entry in entries if entry.get("JOBLET_STREAM") == stream.encode())
-
-
-class Result:
-    """An ended job: every promise that holds for all of them has been checked."""
-
-    def __init__(self, entries: list[Entry], code: int, *, lost: bool = False) -> None:
-        self.entries, self.code = entries, code
-        sequence = [int(entry["JOBLET_SEQ"]) for entry in entries]
-        if not lost:
-            assert sequence == list(range(1, len(entries) + 1))
-            assert [entry.record for entry in entries][:1] == ["start"]
-            assert [entry.record for entry in entries][-1:] == ["exit"]
-        assert [entry.record for entry in entries[1:-1]] == [""] * len(entries[1:-1])
-        for entry in entries:
-            assert entry["JOBLET_JOB"] == JOB.encode()
-            assert len(entry["MESSAGE"]) <= ENTRY_MAX
-            if not entry.record:
-                assert entry["PRIORITY"] == {b"stdout": b"6", b"stderr": b"3"}[entry["JOBLET_STREAM"]]
-
-    @property
-    def lines(self) -> list[Entry]:
-        return [entry for entry in self.entries if not entry.record]
-
-    @property
-    def stdout(self) -> bytes:
-        return output(self.entries, "stdout")
-
-    @property
-    def stderr(self) -> bytes:
-        return output(self.entries, "stderr")
-
-    @property
-    def exit(self) -> Entry:
-        return self.entries[-1]
-
-    @property
-    def status(self) -> int:
-        return int(self.exit["JOBLET_WAIT_STATUS"])
-
-    @property
-    def error(self) -> str:
-        return self.exit.get("JOBLET_ERROR", b"").decode()
-
-
-class Job:
-    """A joblet-init that runs."""
-
-    def __init__(self, init: Path, tier: str, journal: Journal, argv: list[str], options: list[str],
-                 env: dict[str, str] | None = None) -> None:
-        self.tier, self.journal = tier, journal
-        wrapper = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--no-new-privs"]
-        wrapper += ["--bounding-set=-all", "--inh-caps=-all", "--"]
-        if tier == "systemd":
-            wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--", *wrapper]
-        elif tier == "own":
-            options = ["--make-namespaces", *options]
-        self._stderr = tempfile.TemporaryFile()
-        with journal.connect() as stdout:
-            self.process = subprocess.Popen(
-                [*wrapper, str(init), f"--job={JOB}", *options, "--", *argv],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=self._stderr,
-                cwd="/",
-                env={**ENVIRONMENT, **(env or {})},
-            )
-
-    @property
-    def main_pid(self) -> int:
-        """The process that systemd would know as the unit's main process."""
-        if self.tier != "systemd":
-            return self.process.pid
-        return self._child(self.process.pid)
-
-    @property
-    def init_pid(self) -> int:
-        """The first process of the job's pid namespace."""
-        return self._child(self.process.pid)
-
-    @staticmethod
-    def _child(pid: int) -> int:
-        children = Path(f"/proc/{pid}/task/{pid}/children")
-        wait_until(lambda: children.read_text().split())
-        return int(children.read_text().split()[0])
-
-    def send(self, number: int) -> None:
-        os.kill(self.main_pid, number)
-
-    def ready(self, text: bytes = b"ready\n") -> None:
-        """Wait until the command has said so on stdout."""
-        self.journal.wait_for(lambda entries: text in output(entries, "stdout"))
-
-    def stderr(self) -> bytes:
-        self._stderr.seek(0)
-        return self._stderr.read()
-
-    def code(self) -> int:
-        """Wait for the end. A sanitizer's findings would be on joblet-init's own fd 2: it must be empty."""
-        code = self.process.wait(PATIENCE)
-        assert self.stderr() == b""
-        return code
-
-    def result(self, **options) -> Result:
-        code = self.code()
-        self.journal.close()
-        return Result(self.journal.entries, code, **options)
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait(PATIENCE)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.005)
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def python(program: str) -> list[str]:
-    """A job that is a Python program, started as fast as possible."""
-    return [sys.executable, "-I", "-S", "-c", program]
+from harness import GID, TIERS, UID, Job, Journal, Run, Start, Stuck
 
 
 @pytest.fixture(scope="session")
 def place() -> Iterator[Path]:
-    """A directory the job's uid can enter, write to, and execute from."""
-    with tempfile.TemporaryDirectory(prefix="joblet-init-") as name:
+    """A directory the job's uid can enter, write to, and execute from. Not in /tmp: a job has its own."""
+    with tempfile.TemporaryDirectory(prefix="joblet-init-", dir="/var/lib") as name:
         os.chown(name, UID, GID)
         os.chmod(name, 0o755)
         yield Path(name)
@@ -282,16 +24,12 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def init(place: Path) -> Path:
     """The binary, where the job's uid can reach it."""
-    return Path(shutil.copy(os.environ.get("JOBLET_INIT", HERE.parent / "joblet-init"), place / "joblet-init"))
+    return Path(shutil.copy(os.environ.get("JOBLET_INIT", Path(__file__).parent.parent / "joblet-init"), place / "joblet-init"))
 
 
 @pytest.fixture(params=TIERS)
 def tier(request: pytest.FixtureRequest) -> str:
     return request.param
-
-
-Start = Callable[..., Job]
-Run = Callable[..., Result]
 
 
 @pytest.fixture
@@ -305,8 +43,7 @@ def start(place: Path, init: Path) -> Iterator[Start]:
 
     yield begin
     for job in jobs:
-        job.kill()
-        job.journal.resume()
+        job.end()
 
 
 @pytest.fixture
@@ -314,3 +51,13 @@ def run(start: Start) -> Run:
     """run(*command, tier=, options=) -> Result."""
     return lambda *argv, **more: start(*argv, **more).result()
 
+
+
+@pytest.fixture(scope="session", autouse=True)
+def stuck(init: Path, place: Path) -> Iterator[Stuck]:
+    """A job whose journald never reads. Takes 10 seconds: begun with the first test, looked at by one of the last."""
+    journal = Journal(place)
+    journal.pause()
+    stuck = Stuck(Job(init, "systemd", journal, ["seq", "10000"], []))
+    yield stuck
+    stuck.job.end()

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ENTRY_MAX, Run, Start, python, wait_until
+from harness import ENTRY_MAX, Run, Start, python, wait_until
 
 CASES = {
     "nothing": b"",
@@ -64,9 +64,9 @@ for which in (0, 1):
 """
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_writes_on_both_streams(run: Run, place: Path, tier: str, seed: int) -> None:
-    result = run(*python(WRITER.format(seed=seed, writes=500, place=place)), tier=tier)
+    result = run(*python(WRITER.format(seed=seed, writes=300, place=place)), tier=tier)
     assert result.code == 0
     assert result.stdout == (place / "made-0").read_bytes()
     assert result.stderr == (place / "made-1").read_bytes()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Job, Journal, Start, cpu_seconds, output, python, wait_until
+from harness import PATIENCE, Job, Start, Stuck, cpu_seconds, python, wait_until
 
 # Writes 8 MB and keeps score in a file.
 FLOOD = """
@@ -64,7 +64,7 @@ def test_stop_works_while_the_queue_is_full(start: Start, place: Path, score: Pa
     job.journal.pause()
     stalled(job, score)
     init = job.init_pid
-    job.send(signal.SIGTERM)
+    job.stop()
     children = Path(f"/proc/{init}/task/{init}/children")
     wait_until(lambda: not children.read_text())  # the command is gone, its output and the exit record are not yet
     assert job.process.poll() is None
@@ -72,6 +72,13 @@ def test_stop_works_while_the_queue_is_full(start: Start, place: Path, score: Pa
     result = job.result()
     assert result.code == 128 + signal.SIGTERM
     assert FLOOD_OUTPUT.startswith(result.stdout) and len(result.stdout) > 100_000
+
+
+def test_the_last_datagram_is_a_separator(start: Start, tier: str) -> None:
+    """When journald takes it, it is done with the exit record: it has looked up the sender's unit."""
+    job = start("true", tier=tier)
+    assert job.result().exit.record == "exit"
+    assert job.journal.last == b"\n"
 
 
 def test_leaves_only_when_journald_has_read_everything(start: Start, tier: str) -> None:
@@ -114,18 +121,7 @@ def test_a_journald_that_goes_while_the_queue_is_full(start: Start, place: Path,
     assert score.read_text() == "1999"
 
 
-def test_a_stuck_journald_does_not_hold_an_ended_job_forever(stuck: tuple[Job, float]) -> None:
-    job, begin = stuck
-    assert job.code() == 0
-    assert 5 < time.monotonic() - begin < 28
-
-
-@pytest.fixture(scope="session", autouse=True)
-def stuck(init: Path, place: Path) -> Iterator[tuple[Job, float]]:
-    """Takes 10 seconds: begun with the first test, looked at by one of the last."""
-    journal = Journal(place)
-    journal.pause()
-    job = Job(init, "systemd", journal, ["seq", "300000"], [])
-    yield job, time.monotonic()
-    job.kill()
-    assert FLOOD_OUTPUT and not output(journal.entries, "stderr")
+def test_a_stuck_journald_does_not_hold_an_ended_job_forever(stuck: Stuck) -> None:
+    assert stuck.job.code() == 0
+    stuck.thread.join()
+    assert 5 < stuck.seconds < PATIENCE - 2

@@ -32,7 +32,8 @@ MAX_STREAMS_PER_CONNECTION = 1000
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
-    ("grpc.so_reuseport", 0),
+    # rnx asks every minute whether a quiet log stream is alive; gRPC's default would take that for abuse.
+    ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
 
 # An ``async def`` from request and caller to the response, or to an async iterator of responses.

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import time
 import uuid
+from collections import Counter
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SEC = 5.0
 
+MAX_LOST_STARTS = 3
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
 
@@ -60,6 +62,7 @@ class Jobs:
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
         self._finishing: set[str] = set()
+        self._lost_starts: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what callers ask for
@@ -166,8 +169,13 @@ class Jobs:
         try:
             result = await self._runner.start(job)
         except BusLost as error:
-            # Whether PID 1 has made the unit is seen when the connection is back.
+            # Whether PID 1 has made the unit is seen when the connection is back. A job that breaks it again
+            # and again must not keep the others from starting.
             log.warning("job %s: %s", job_id, error)
+            self._lost_starts[job_id] += 1
+            if self._lost_starts[job_id] >= MAX_LOST_STARTS:
+                reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
+                self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
@@ -181,7 +189,8 @@ class Jobs:
         if result != "done":
             self._on_unit_end(job.unit)
         elif job.stop_requested:
-            # The stop was asked for before the unit was there.
+            # Asked for before the unit was there, or by way of a daemon that was killed.
+            self._set(job, state=State.STOPPING)
             await self._manager.stop(job.unit)
         else:
             self._set(job, state=State.RUNNING)
@@ -238,6 +247,7 @@ class Jobs:
         )
         self._store.update(job)
         del self._live[job_id]
+        del self._lost_starts[job_id]
         self._ended.pop(job_id).set()
         self._spawn(self._clean_up(job_id))
 
@@ -271,7 +281,8 @@ class Jobs:
             else:
                 log.warning("%s runs, but no unfinished job of the store is its; 'systemctl stop' ends it", name)
         for job in list(self._live.values()):
-            await self._reconcile(job, states.get(job.unit))
+            if job.id not in self._finishing:
+                await self._reconcile(job, states.get(job.unit))
         # A unit may have ended between the list and the moment it was held.
         states = await self._manager.active_states()
         for job in list(self._live.values()):
@@ -283,10 +294,11 @@ class Jobs:
             self._queue.put(job.id)
         elif active_state is not None and active_state not in ENDED:
             await self._manager.hold(job.unit)
-            self._set(job, state=State.STOPPING if job.stop_requested else State.RUNNING)
-            if job.stop_requested:
-                await self._manager.stop(job.unit)
-        elif active_state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job.unit):
+            if job.id in self._live:
+                await self._started(job.id, "done")
+        elif active_state is not None or job.state is not State.INITIALIZING:
+            self._on_unit_end(job.unit)
+        elif await self._runner.has_begun(job.unit):
             self._on_unit_end(job.unit)
         elif job.stop_requested:
             self._finish_with(job.id, NEVER_STARTED)
@@ -314,8 +326,11 @@ class Jobs:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("a background task failed", exc_info=task.exception())
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, BusLost):
+            log.warning("%s Looking again when the connection is back.", error)
+        elif error is not None:
+            log.error("a background task failed", exc_info=error)
 
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""

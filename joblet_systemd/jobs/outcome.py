@@ -59,9 +59,11 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
     ``boot_id`` is that of the running system.
     """
     found = _own_end(job, unit, record, boot_id)
-    if job.stop_requested and found.exit_code != EXIT_NOT_STARTED:
-        return Outcome(State.STOPPED, found.exit_code, "stopped")
-    return found
+    if not job.stop_requested or (record is not None and record.error):
+        return found
+    # A unit that was stopped while it started has no exit code of its own.
+    code = 128 + signal.SIGTERM if found.exit_code == EXIT_NOT_STARTED else found.exit_code
+    return Outcome(State.STOPPED, code, "stopped")
 
 
 def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:

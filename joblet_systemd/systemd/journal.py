@@ -70,7 +70,11 @@ class Journal:
     """
 
     def __init__(self, namespace: str) -> None:
-        self._reader = _Reader(namespace=namespace)
+        self._namespace = namespace
+        self._open()
+
+    def _open(self) -> None:
+        self._reader = _Reader(namespace=self._namespace)
         self._reader.data_threshold = 0  # fields are never cut short (sd_journal_set_data_threshold(3))
         # Asking for the inotify descriptor makes process() notice new and rotated files.
         self._reader.fileno()
@@ -81,7 +85,12 @@ class Journal:
 
     def refresh(self) -> None:
         """Take note of files that were made or rotated since (sd_journal_process(3))."""
-        self._reader.process()
+        if self._reader.has_persistent_files() or self._reader.has_runtime_files():
+            self._reader.process()
+        else:
+            # Opened before journald made the namespace's directory: 252 does not notice that one.
+            self._reader.close()
+            self._open()
 
     def entries(self, unit: str, after: int = 0) -> Iterator[Entry]:
         """The unit's entries with a sequence number above ``after``, in order."""

@@ -132,7 +132,7 @@ class Manager:
                 fds.append(value)
                 values.append([name, Variant("h", len(fds) - 1)])
             else:
-                values.append([name, Variant(signature, value)])
+                values.append([name, Variant(signature, _sized(value))])
         try:
             await self._call(
                 MANAGER_PATH, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "replace", values, []], fds
@@ -183,7 +183,9 @@ class Manager:
         """How the unit ended, or ``None`` when PID 1 has forgotten it."""
         if await self._get_property(unit_path(unit), UNIT, "LoadState", None) in (None, "not-found"):
             return None
-        values = await asyncio.gather(*(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES))
+        values = await asyncio.gather(
+            *(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES)
+        )
         result, code, status, *counters = values
         cpu, memory, read, write = (None if counter in (None, UNSET) else int(counter) for counter in counters)
         return UnitResult(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write)
@@ -222,12 +224,12 @@ class Manager:
                 if not waiter.done():
                     waiter.set_exception(lost)
             while True:
+                await asyncio.sleep(RECONNECT_SEC)
                 try:
                     await self._open()
                     break
                 except SystemdError as error:
                     log.warning("%s", error)
-                    await asyncio.sleep(RECONNECT_SEC)
             log.info("connected to the system bus again")
             self._on_reconnect()
 
@@ -303,6 +305,22 @@ def unescape(element: str) -> str:
 def unit_path(unit: str) -> str:
     """The D-Bus object path of a unit."""
     return f"{UNIT_PATHS}/{escape(unit)}"
+
+
+class _Text(str):
+    """A string as long as its UTF-8 form, which dbus-fast before 1.86 (Debian 12) takes for its length."""
+
+    __slots__ = ()
+
+    def __len__(self) -> int:
+        return len(self.encode())
+
+
+def _sized(value: Any) -> Any:
+    """The same value with every string that is not ASCII as a _Text."""
+    if isinstance(value, list):
+        return [_sized(item) for item in value]
+    return _Text(value) if isinstance(value, str) and not value.isascii() else value
 
 
 def _nobody(*_: object) -> None:

@@ -28,7 +28,7 @@ class Host:
 
     def exec(self, *argv: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command as root inside."""
-        done = subprocess.run([LAB, "exec", self.name, "--", *argv], input=stdin, capture_output=True, timeout=300)
+        done = subprocess.run([LAB, "exec", self.name, "--", *argv], input=stdin, capture_output=True, timeout=120)
         text = subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert not check or done.returncode == 0, f"{argv} on {self.name}: {text.stdout}\n{text.stderr}"
         return text
@@ -41,7 +41,7 @@ class Host:
     def rnx_bytes(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run the client; output as bytes, any exit code."""
         return subprocess.run(
-            self.rnx_argv(*words, node=node), stdin=subprocess.DEVNULL, capture_output=True, timeout=300, cwd=cwd
+            self.rnx_argv(*words, node=node), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=cwd
         )
 
     def rnx(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -118,7 +118,7 @@ def _if(value: Any, condition: Callable[[Any], bool]) -> Any:
 
 def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:
     """Boot a host with our package and wait until its daemon answers."""
-    subprocess.run([LAB, "up", name, "--suite", suite, *options], check=True, timeout=900)
+    subprocess.run([LAB, "up", name, "--suite", suite, "--debs", str(PROJECT / "build" / "deb"), *options], check=True, timeout=900)
     config = subprocess.run([LAB, "config", name], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
     host = Host(name, suite, Path(config.stdout.strip()))
     until(lambda: host.rnx("job", "list").returncode == 0, 60)

@@ -96,11 +96,13 @@ def test_nothing_older_than_tls_1_3(host: Host) -> None:
     context = ssl.create_default_context(cadata=node(host)["ca"])
     context.check_hostname = False
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
-    with socket.create_connection((address, int(port)), timeout=5) as plain, pytest.raises(ssl.SSLError):
-        context.wrap_socket(plain)
+    with socket.create_connection((address, int(port)), timeout=5) as plain, pytest.raises(ssl.SSLError):  # noqa: SIM117
+        with context.wrap_socket(plain):
+            pass
     context.maximum_version = context.minimum_version = ssl.TLSVersion.TLSv1_3
     with socket.create_connection((address, int(port)), timeout=5) as plain:
-        assert context.wrap_socket(plain).version() == "TLSv1.3"
+        with context.wrap_socket(plain) as secure:
+            assert secure.version() == "TLSv1.3"
 
 
 def test_a_reader_looks_but_does_not_touch(host: Host) -> None:

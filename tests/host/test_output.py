@@ -106,35 +106,26 @@ def test_output_is_live(host: Host) -> None:
 
 
 FORGE = """
-import os, socket, struct
+import contextlib, ctypes, os, socket
 for path in ("/run/systemd/journal/socket", "/run/systemd/journal/stdout", "/run/systemd/journal/dev-log", "/dev/log",
              "/run/systemd/journal.joblet/socket", "/run/systemd/notify", "/run/dbus/system_bus_socket"):
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        try:
-            s = socket.socket(socket.AF_UNIX, kind)
+        with socket.socket(socket.AF_UNIX, kind) as s, contextlib.suppress(OSError):
             s.connect(path)
             s.send(b"MESSAGE=forged\\nJOBLET_SEQ=999\\nJOBLET_RECORD=exit\\nJOBLET_WAIT_STATUS=0\\n")
             print("reached", path)
-        except OSError as error:
-            pass
 for pid in ("1", "self"):
     for fd in range(0, 64):
-        for base in (f"/proc/{pid}/fd/{fd}",):
-            try:
-                target = os.readlink(base)
-            except OSError:
-                continue
+        with contextlib.suppress(OSError):
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
             if "socket" in target:
-                print("has", base, target)
-try:
+                print("has", pid, fd, target)
+with contextlib.suppress(OSError):
     pidfd = os.pidfd_open(1)
-    import ctypes
     for fd in range(0, 64):
         got = ctypes.CDLL(None, use_errno=True).syscall(438, pidfd, fd, 0)
         if got >= 0:
             print("stole", fd)
-except OSError:
-    pass
 print("done")
 raise SystemExit(9)
 """

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 import pytest
 from hosts import Host, until
+from test_access import node, stub
+
+from joblet_wire import joblet_pb2
 
 
 @pytest.mark.parametrize(
@@ -60,11 +62,15 @@ def test_a_job_that_has_ended_cannot_be_stopped(host: Host) -> None:
 
 def test_stop_before_the_start(host: Host) -> None:
     """A job that waits in the queue is stopped without ever being started."""
-    jobs = [host.popen("--json", "job", "run", "sh", "-c", "echo ran; sleep 2") for _ in range(12)]
-    ids = [json.loads(job.communicate(timeout=60)[0])["job_uuid"] for job in jobs]
-    done = host.rnx("job", "stop", *ids)
-    assert done.returncode == 0, done.stderr
-    assert {host.status(job)["status"] for job in ids} == {"STOPPED"}
+    reached = node(host)
+    service = stub(host, reached["key"].encode(), reached["cert"].encode())
+    request = joblet_pb2.RunJobRequest(command="sleep", args=["100"])
+    started = [service.RunJob.future(request, timeout=60) for _ in range(40)]
+    ids = [call.result().job_uuid for call in started]
+    stopped = [service.StopJob.future(joblet_pb2.StopJobRequest(uuid=job), timeout=60) for job in ids]
+    assert {call.result().status for call in stopped} == {"STOPPED"}
+    reasons = [host.status(job)["reason"] for job in (ids[0], ids[-1])]
+    assert reasons == ["stopped", "stopped before it started"]
     assert host.exec("systemctl", "list-units", "--all", "--no-legend", "joblet-job-*").stdout == ""
 
 

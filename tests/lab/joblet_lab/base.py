@@ -1,4 +1,4 @@
-"""What every other module needs: the error, the lab's directories, its locks, and running programs with a word about it."""
+"""What every other module needs: the error, the lab's directories, its locks, and running programs."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def remove_tree(path: Path) -> None:
     run(["rm", "-rf", "--one-file-system", "--", path])
 
 
-def tail(path: Path, lines: int = 40) -> str:
+def tail(path: Path, lines: int = 80) -> str:
     """Return the last lines of a log that may hold anything, or nothing."""
     try:
         text = path.read_bytes()[-65536:].decode(errors="replace")

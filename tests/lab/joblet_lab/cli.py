@@ -14,9 +14,17 @@ from types import FrameType
 
 from . import client, container, vm
 from .base import HOSTS, IMAGES, LAB_DIR, ROOTS, Interrupted, LabError, locked, remove_tree, say, step, tail
-from .host import Host, check_name, down, load, load_all, running, teardown
-from .machine import CONTAINER_TOOLS, LIMITS, VM_TOOLS, install_tools, missing_controllers, need_root
-from .roots import DEFAULT_SUITE, SUITES, Recipe, build_image, build_many, find_debs, image_key
+from .host import Host, check_name, down, load, load_all, mounted_from, running, teardown
+from .machine import (
+    CONTAINER_TOOLS,
+    LIMITS,
+    VM_TOOLS,
+    install_tools,
+    missing_capabilities,
+    missing_controllers,
+    need_root,
+)
+from .roots import DEFAULT_SUITE, SUITES, Recipe, build_image, build_many, find_debs, image_key, prune_images
 
 BOOT_SECONDS = {"container": 90.0, "vm": 600.0}
 POLL_SECONDS = {"container": 0.1, "vm": 1.0}
@@ -31,9 +39,9 @@ def exec_argv(host: Host, argv: list[str], *, tty: bool = False) -> list[str]:
 
 def inside(host: Host, *argv: str) -> subprocess.CompletedProcess[str]:
     """Run a command inside and return what it printed, whatever its exit code."""
-    return subprocess.run(
-        exec_argv(host, list(argv)), stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False
-    )
+    command = exec_argv(host, list(argv))
+    quiet = subprocess.DEVNULL
+    return subprocess.run(command, stdin=quiet, capture_output=True, text=True, errors="replace", check=False)
 
 
 # --- up ----------------------------------------------------------------------------------------------------------
@@ -63,7 +71,8 @@ def _already_up(host: Host, args: argparse.Namespace, kind: str) -> None:
         raise LabError(f"{host.name} runs as {host.kind} with {host.suite}; take it down first: lab down {host.name}")
     recipe = Recipe(host.suite, vm=host.kind == "vm")
     debs = find_debs(args.debs, wanted=bool(host.debs))
-    if debs and not host.image.startswith(image_key(recipe, debs)):
+    keys = [image_key(recipe, debs, overlay=overlay) for overlay in (True, False)]
+    if debs and host.image not in keys:
         say(f"{host.name} runs older packages than there are now; for the new ones: lab down {host.name}, then lab up")
 
 
@@ -71,11 +80,15 @@ def _boot(name: str, kind: str, args: argparse.Namespace) -> Host:
     recipe = Recipe(args.suite or DEFAULT_SUITE, vm=args.vm)
     debs = find_debs(args.debs, wanted=not args.no_package)
     overlay = container.overlay_works(LAB_DIR)
-    image = build_image(recipe, debs, overlay=overlay)
-    host = Host(name=name, kind=kind, suite=recipe.suite, image=image.key, debs=list(image.debs))
-    started = time.monotonic()
+    # The record comes first: it keeps others from deleting the image as unused.
+    key = image_key(recipe, debs, overlay=overlay)
+    host = Host(name=name, kind=kind, suite=recipe.suite, image=key, debs=[deb.name for deb in debs])
     try:
         host.save()
+        prune_images(recipe, {other.image for other in load_all()})
+        image = build_image(recipe, debs, overlay=overlay)
+        host.image = image.key
+        started = time.monotonic()
         with step(f"booting {name}", announce=args.vm):
             if args.vm:
                 vm.boot(host, image, args.files, overlay=overlay)
@@ -103,7 +116,7 @@ def _wait_until_up(host: Host) -> None:
         if not host.alive() or (host.kind == "vm" and vm.panicked(host)):
             raise LabError(f"{host.name} ended while booting; its console is above", tail(host.console))
         if time.monotonic() > deadline:
-            jobs = inside(host, "systemctl", "list-jobs", "--no-pager", "--no-legend").stdout if state == "starting" else ""
+            jobs = inside(host, "systemctl", "list-jobs", "--no-pager").stdout if state == "starting" else ""
             message = f"{host.name} did not boot in {limit:.0f} s (systemd: {state}); its console is above"
             raise LabError(message, "\n".join(filter(None, [tail(host.console), jobs.strip()])))
         time.sleep(POLL_SECONDS[host.kind])
@@ -123,6 +136,10 @@ def _learn(host: Host) -> None:
     if absent:
         reason = missing_controllers(set(host.controllers)) if host.kind == "container" else "not in the VM's kernel"
         host.notes.append(f"not enforced: {', '.join(absent)} ({reason}; lab up --vm has them)")
+    withheld = missing_capabilities() if host.kind == "container" else []
+    if withheld:
+        effect = " (rlimits cannot be raised)" if "CAP_SYS_RESOURCE" in withheld else ""
+        host.notes.append(f"root lacks {', '.join(withheld)}, as on this machine{effect}")
 
 
 def print_host(host: Host) -> None:
@@ -158,6 +175,13 @@ def rnx(args: argparse.Namespace) -> int:
     config = client.fetch_config(host, exec_argv(host, ["cat", client.REMOTE_CONFIG]))
     argv, env = client.client_argv(config, args.command)
     os.execvpe(argv[0], argv, env)
+
+
+def config(args: argparse.Namespace) -> int:
+    """Print the path of a client configuration that reaches the host from outside."""
+    host = running(args.name)
+    print(client.fetch_config(host, exec_argv(host, ["cat", client.REMOTE_CONFIG])))
+    return 0
 
 
 def take_down(args: argparse.Namespace) -> int:
@@ -201,16 +225,18 @@ def build(args: argparse.Namespace) -> int:
     """Build base roots ahead of time."""
     install_tools(VM_TOOLS if args.vm else CONTAINER_TOOLS)
     suites = args.suites or ([DEFAULT_SUITE] if args.vm else list(SUITES))
-    with step("building roots"):
-        build_many([Recipe(suite, vm=args.vm) for suite in suites], sys.argv[0])
+    build_many([Recipe(suite, vm=args.vm) for suite in suites], sys.argv[0])
     return 0
 
 
 def purge_cache(_args: argparse.Namespace) -> int:
     """Delete roots and images."""
-    hosts = load_all()
+    hosts = load_all()  # those being made, too
     if hosts:
         raise LabError(f"in use by {', '.join(host.name for host in hosts)}; take them down first: lab down --all")
+    for directory in (IMAGES, ROOTS):
+        if mounted_from(directory):
+            raise LabError(f"a host of another lab is made of {directory}; take it down first, with its JOBLET_LAB_DIR")
     for directory in (IMAGES, ROOTS):
         remove_tree(directory)
     say(f"{LAB_DIR} holds no roots and images any more")
@@ -241,6 +267,10 @@ def _parser() -> argparse.ArgumentParser:
         add.add_argument("name", metavar="NAME")
         add.add_argument("command", metavar="-- CMD…" if word == "exec" else "-- ARGS…", nargs=argparse.REMAINDER)
         add.set_defaults(run=handler)
+
+    add = commands.add_parser("config", help="print the path of a client configuration for use from outside")
+    add.add_argument("name", metavar="NAME")
+    add.set_defaults(run=config)
 
     add = commands.add_parser("down", help="take a host down and remove every trace of it")
     add.add_argument("name", metavar="NAME", nargs="?")
@@ -295,5 +325,5 @@ def main() -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 141
     except OSError as error:
-        say(f"error: {error.strerror or error}: {error.filename or 'the system'}; is the disk full, or the lab's cache?")
+        say(f"error: {error.filename or 'the system'}: {error.strerror or error}; is the disk full?")
         return 1

@@ -1,4 +1,4 @@
-"""The client from outside: the checkout's rnx, with the host's own client configuration pointed at the host's address."""
+"""The client from outside: the checkout's rnx with the host's own client configuration, pointed at the host."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def fetch_config(host: Host, exec_argv: list[str]) -> Path:
     if done.returncode != 0:
         if not host.debs:
             raise LabError(f"host {host.name} is a plain one, without our package; build it and boot the host anew")
-        raise LabError(f"no {REMOTE_CONFIG} on {host.name}; see: lab exec {host.name} -- systemctl --failed", done.stderr)
+        message = f"no {REMOTE_CONFIG} on {host.name}; see: lab exec {host.name} -- systemctl --failed"
+        raise LabError(message, done.stderr.strip())
     text, count = ADDRESS.subn(rf'\g<1>"{host.address}:{PORT}"', done.stdout)
     if not count:
         raise LabError(f"{REMOTE_CONFIG} on {host.name} names no node address; look at: jobletd setup")

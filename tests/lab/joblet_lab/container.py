@@ -166,7 +166,7 @@ def boot(host: Host, image: Image, files: Path | None, *, overlay: bool) -> None
     with ours, theirs, host.console.open("ab") as console:
         process = subprocess.Popen(
             [*cgroup_command, *unshare, "sh", "-c", LAUNCH, "launch", *state, *nspawn],
-            stdin=theirs,
+            stdin=theirs.fileno(),
             stdout=console,
             stderr=console,
             env=env,
@@ -207,7 +207,7 @@ def _children(pid: int) -> list[int]:
 
 
 def exec_argv(host: Host, argv: list[str]) -> list[str]:
-    """Return the command that runs `argv` as root inside: all namespaces, the container's cgroup, a clean environment."""
+    """Return the command that runs `argv` as root inside: in its namespaces and cgroup, with a clean environment."""
     pid = leader(host)
     if not pid:
         raise LabError(f"host {host.name} has no PID 1 at the moment (rebooting?); see: lab console {host.name}")

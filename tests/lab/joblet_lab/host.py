@@ -12,6 +12,7 @@ import shutil
 import signal
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -67,10 +68,10 @@ class Host:
 
     @property
     def state(self) -> str:
-        """One word: running, starting (or left half-made), dead."""
-        if not self.alive():
-            return "dead"
-        return "running" if self.up else "starting"
+        """One word: running, starting (or left at that by a lab that was killed), dead."""
+        if self.alive():
+            return "running" if self.up else "starting"
+        return "dead" if self.pid else "starting"
 
     def alive(self) -> bool:
         """Whether the process behind the host is still that process."""
@@ -247,13 +248,21 @@ def _detach_loops(loops: dict[str, tuple[int, int]], host: Host | None, director
                     os.close(fd)
 
 
+def mounted_from(directory: Path) -> bool:
+    """Whether a file system mounted anywhere, in whatever namespace, is made of something below a directory."""
+    return any(f"{directory.resolve()}/" in line for line in _all_mounts())
+
+
 def _mounted_somewhere(device: int) -> bool:
     wanted = f"{os.major(device)}:{os.minor(device)}"
+    return any(line.split(None, 3)[2] == wanted for line in _all_mounts())
+
+
+def _all_mounts() -> Iterator[str]:
+    """Yield the lines of every process's mount table (proc_pid_mountinfo(5))."""
     for mounts in Path("/proc").glob("[0-9]*/mountinfo"):
         with contextlib.suppress(OSError):
-            if any(line.split(None, 3)[2] == wanted for line in mounts.read_text().splitlines()):
-                return True
-    return False
+            yield from mounts.read_text().splitlines()
 
 
 # --- the end -----------------------------------------------------------------------------------------------------

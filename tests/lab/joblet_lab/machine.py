@@ -33,6 +33,18 @@ LIMITS = {
     "pids": "task count",
 }
 
+# Those whose absence shows in a host; the rest is called by its number (linux/capability.h).
+NOTED_CAPABILITIES = {
+    12: "CAP_NET_ADMIN",
+    16: "CAP_SYS_MODULE",
+    21: "CAP_SYS_ADMIN",
+    23: "CAP_SYS_NICE",
+    24: "CAP_SYS_RESOURCE",
+    27: "CAP_MKNOD",
+    38: "CAP_PERFMON",
+    39: "CAP_BPF",
+}
+
 KVM_GET_API_VERSION = 0xAE00  # linux/kvm.h
 KVM_CREATE_VM = 0xAE01
 
@@ -109,6 +121,14 @@ def missing_controllers(present: set[str]) -> str:
     if rest:
         reasons.append(f"{', '.join(rest)} not delegated here")
     return "; ".join(reasons)
+
+
+def missing_capabilities() -> list[str]:
+    """Return what this machine withholds even from root, and thus from every container (capabilities(7))."""
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    bounding = int(status["CapBnd"], 16)
+    last = int(Path("/proc/sys/kernel/cap_last_cap").read_text())
+    return [NOTED_CAPABILITIES.get(n, f"capability {n}") for n in range(last + 1) if not bounding >> n & 1]
 
 
 def kvm_trouble() -> str:

@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from .machine import nameservers
 SUITES = ("bookworm", "trixie", "forky")  # systemd 252, 257, 262
 DEFAULT_SUITE = "trixie"
 DEFAULT_DEBS = PROJECT / "build" / "deb"
+KEEP_UNUSED_SECONDS = 2 * 3600
 
 # --- what is in a root: the one place to change ------------------------------------------------------------------
 
@@ -57,7 +58,7 @@ DPKG_OPTIONS = (
 INITRAMFS = r"""
 mkdir -p "$1/etc/initramfs-tools/conf.d" "$1/usr/share/initramfs-tools/modules.d"
 printf 'MODULES=list\nCOMPRESS=zstd\nCOMPRESSLEVEL=3\n' >"$1/etc/initramfs-tools/conf.d/lab"
-printf '%s\n' virtio_pci virtio_blk ext4 >"$1/usr/share/initramfs-tools/modules.d/lab"
+printf '%s\n' virtio_pci virtio_blk virtio_net ext4 >"$1/usr/share/initramfs-tools/modules.d/lab"
 """
 RECIPE_VERSION = 1  # raise it when what is done to a root below changes
 
@@ -120,7 +121,7 @@ def proxies() -> list[str]:
 
 
 def build_root(recipe: Recipe) -> Path:
-    """Return the base root of a recipe, built if it is not there yet; safe against concurrent calls and interruption."""
+    """Return the base root of a recipe, built if need be; safe against concurrent calls and interruption."""
     ready = recipe.directory
     if ready.is_dir():
         return ready
@@ -209,22 +210,32 @@ def find_debs(directory: Path | None, *, wanted: bool) -> tuple[Path, ...]:
     return ()
 
 
-def image_key(recipe: Recipe, debs: Sequence[Path]) -> str:
+def image_key(recipe: Recipe, debs: Sequence[Path], *, overlay: bool) -> str:
     """Name an image by its root and the contents of our packages."""
+    if not debs:
+        return f"{recipe.key}-plain"
     digest = hashlib.sha256()
     for deb in debs:
         digest.update(deb.name.encode() + b"\0" + hashlib.sha256(deb.read_bytes()).digest())
-    return f"{recipe.key}-{digest.hexdigest()[:10] if debs else 'plain'}"
+    return f"{recipe.key}-{digest.hexdigest()[:10]}{'' if overlay else '-copy'}"
+
+
+def prune_images(recipe: Recipe, in_use: Collection[str]) -> None:
+    """Delete images of older packages that no host, running or in the making, is made of: each build leaves one."""
+    for image in IMAGES.glob(f"{recipe.key}-*"):
+        used = any(image.name == key or image.name.startswith(f"{key}-disk-") for key in in_use)
+        if not used and time.time() - image.stat().st_mtime > KEEP_UNUSED_SECONDS:
+            remove_tree(image)
 
 
 def build_image(recipe: Recipe, debs: Sequence[Path], *, overlay: bool) -> Image:
     """Return a root with our packages: a thin layer over the base root, or a copy where overlayfs is not to be had."""
-    base = build_root(recipe) / "root"
+    base = (build_root(recipe) / "root").resolve()
     names = tuple(deb.name for deb in debs)
-    key = image_key(recipe, debs)
+    key = image_key(recipe, debs, overlay=overlay)
     if not debs:
         return Image(key, (base,), ())
-    ready = IMAGES / (key if overlay else f"{key}-copy")
+    ready = IMAGES / key
     image = Image(ready.name, (ready / "root", base) if overlay else (ready / "root",), names)
     if ready.is_dir():
         return image
@@ -237,7 +248,7 @@ def build_image(recipe: Recipe, debs: Sequence[Path], *, overlay: bool) -> Image
             (half_made / part).mkdir(parents=True)
         try:
             with step(f"installing {', '.join(names)} into {recipe.suite}"):
-                _install(half_made, base, debs, overlay=overlay)
+                _install(recipe, half_made, debs, overlay=overlay)
             for part in ("work", "merged", "debs"):
                 remove_tree(half_made / part)
             half_made.rename(ready)
@@ -262,8 +273,9 @@ mount -t tmpfs tmpfs merged/run
 mount -t tmpfs tmpfs merged/mnt
 cp debs/* merged/mnt/
 export DEBIAN_FRONTEND=noninteractive PATH=/usr/sbin:/usr/bin:/sbin:/bin LC_ALL=C.UTF-8
-apt="apt-get install -y -q --no-install-recommends"
-if ! chroot merged sh -c "$apt --no-download /mnt/*.deb"; then
+apt="apt-get install -y -q --no-install-recommends -o Dpkg::Use-Pty=0"
+# Without package lists it can only take what is there: it fails when our packages need more than the root has.
+if ! chroot merged sh -c "$apt /mnt/*.deb"; then
     echo "LAB: dependencies missing in the base root: fetching them"
     mv merged/etc/resolv.conf merged/run/resolv.conf.image 2>/dev/null || :
     cp debs.resolv merged/etc/resolv.conf
@@ -276,12 +288,13 @@ rm -rf merged/var/cache/apt/*.bin merged/var/cache/apt/archives/*.deb
 """
 
 
-def _install(here: Path, base: Path, debs: Sequence[Path], *, overlay: bool) -> None:
-    for deb in debs:
-        shutil.copy(deb, here / "debs")
+def _install(recipe: Recipe, here: Path, debs: Sequence[Path], *, overlay: bool) -> None:
+    copies = [Path(shutil.copy(deb, here / "debs")) for deb in debs]
+    if image_key(recipe, copies, overlay=overlay) != here.name.removeprefix(".").removesuffix(".new"):
+        raise LabError(f"the packages in {debs[0].parent} changed while they were being read; try again")
     (here / "debs.resolv").write_text("".join(f"nameserver {address}\n" for address in nameservers()))
     way = "overlay" if overlay else "copy"
-    done = run(contained(["sh", "-c", INSTALL, "install", here, base, way]), check=False)
+    done = run(contained(["sh", "-c", INSTALL, "install", here, recipe.directory / "root", way]), check=False)
     (here / "debs.resolv").unlink()
     (here / "install.log").write_text(done.stdout)
     lines = done.stdout.splitlines()

@@ -11,23 +11,25 @@ import uuid
 from pathlib import Path
 
 from . import net
-from .base import IMAGES, LabError, contained, locked, remove_tree, run, step
+from .base import IMAGES, LAB_DIR, LabError, contained, locked, remove_tree, run, step
 from .container import MASKED, PATH, package_files, write_tree
-from .host import Host, cgroup_of, in_cgroup
+from .host import Host, cgroup_of, in_cgroup, machine_boot
 from .machine import kvm_trouble, nameservers
 from .roots import Image
 
 CPUS = 2
 MEMORY = "2048M"
 DISK = "8G"
+MACHINE = "q35,sata=off,smbus=off"
+KVM_SECONDS = 15  # a kernel that runs on a real processor is through in one or two
 
-# The network needs no more than an address, which the kernel command line brings; nothing here waits for anything.
+# The network needs no more than an address, which the kernel command line brings. The driver is in the initramfs: the
+# interface is there before udev, and nothing has to wait for udev's word about it.
 NETWORK_UNIT = """\
 [Unit]
 Description=The lab's link
 DefaultDependencies=no
-BindsTo=sys-subsystem-net-devices-eth0.device
-After=sys-subsystem-net-devices-eth0.device
+After=systemd-remount-fs.service
 Before=network.target network-online.target ssh.service shutdown.target
 Conflicts=shutdown.target
 
@@ -62,6 +64,9 @@ MASKED_IN_VM = (
     "getty@tty1.service",
     "serial-getty@ttyS0.service",
     "e2scrub_reap.service",
+    "modprobe@drm.service",
+    "modprobe@efi_pstore.service",
+    "systemd-binfmt.service",
     "systemd-hwdb-update.service",
     "ldconfig.service",
 )
@@ -70,6 +75,7 @@ COMMAND_LINE = (
     "rw",
     "console=ttyS0",
     "net.ifnames=0",
+    "module_blacklist=kvm,kvm_amd,kvm_intel,powernow_k8,evdev,psmouse,button",
     "fsck.mode=skip",
     "mitigations=off",
     "nowatchdog",
@@ -144,6 +150,7 @@ def _seed() -> dict[str, str]:
         "etc/ssh/sshd_config.d/lab.conf": SSHD,
         "etc/systemd/system/lab-network.service": NETWORK_UNIT,
         "usr/local/sbin/lab-network": NETWORK_SCRIPT,
+        "etc/systemd/system-generators/systemd-ssh-generator": "",  # there is no AF_VSOCK to make a socket for
     }
 
 
@@ -169,7 +176,7 @@ def boot(host: Host, image: Image, files: Path | None, *, overlay: bool) -> None
     in_host = in_cgroup(host.name, [])
     network = net.connect(host.ident, None)
     host.address, host.gateway = network.address, network.gateway
-    trouble = os.environ.get("JOBLET_LAB_NO_KVM", "") and "JOBLET_LAB_NO_KVM is set" or kvm_trouble()
+    trouble = _why_no_kvm(base)
     host.acceleration = f"without KVM ({trouble})" if trouble else "KVM"
     host.save()
     command_line = [
@@ -185,8 +192,8 @@ def boot(host: Host, image: Image, files: Path | None, *, overlay: bool) -> None
     qemu = [
         "qemu-system-x86_64",
         *("-accel", "tcg,thread=multi" if trouble else "kvm"),
-        *("-cpu", "max" if trouble else "host"),
-        *("-machine", "q35", "-smp", str(CPUS), "-m", MEMORY),
+        *("-cpu", "Nehalem" if trouble else "host"),
+        *("-machine", MACHINE, "-smp", str(CPUS), "-m", MEMORY),
         *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-chardev", f"file,id=console,path={host.console},append=on", "-serial", "chardev:console"),
         *("-kernel", str(base / "vmlinuz"), "-initrd", str(base / "initrd"), "-append", " ".join(command_line)),
@@ -208,6 +215,45 @@ def boot(host: Host, image: Image, files: Path | None, *, overlay: bool) -> None
     host.started(process.pid)
     # The process outlives this program; nobody waits for it here.
     process.returncode = 0
+
+
+def _why_no_kvm(base: Path) -> str:
+    """Why KVM is of no use here, or nothing. Asked once per boot of the machine, for the answer takes a while.
+
+    A machine can offer /dev/kvm, even make a virtual machine, and yet be unable to run a kernel in it (or only in an
+    emulator slower than qemu's own), as where virtualisation is nested. So it is tried: how far does a kernel come?
+    """
+    if os.environ.get("JOBLET_LAB_NO_KVM"):
+        return "JOBLET_LAB_NO_KVM is set"
+    trouble = kvm_trouble()
+    if trouble:
+        return trouble
+    verdict = LAB_DIR / "kvm.json"
+    with locked("kvm", "the test of KVM"):
+        try:
+            known = json.loads(verdict.read_text())
+            if known["machine_boot"] == machine_boot():
+                return str(known["trouble"])
+        except (OSError, ValueError, KeyError):
+            pass
+        with step("trying whether KVM runs a kernel"):
+            trouble = "" if _kvm_runs_kernel(base) else "/dev/kvm is there, but a kernel does not get far in it"
+        verdict.write_text(json.dumps({"machine_boot": machine_boot(), "trouble": trouble}) + "\n")
+    return trouble
+
+
+def _kvm_runs_kernel(base: Path) -> bool:
+    qemu = [
+        *("setpriv", "--pdeathsig", "KILL", "qemu-system-x86_64", "-accel", "kvm", "-cpu", "host"),
+        *("-machine", MACHINE, "-smp", str(CPUS), "-m", "512M", "-nodefaults", "-no-user-config", "-display", "none"),
+        *("-no-reboot", "-serial", "stdio", "-kernel", str(base / "vmlinuz")),
+        *("-append", "console=ttyS0 panic=-1"),  # without a root it ends in a panic, which is far enough
+    ]
+    try:
+        tried = subprocess.run(qemu, stdin=subprocess.DEVNULL, capture_output=True, timeout=KVM_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return b"Kernel panic" in tried.stdout
 
 
 def panicked(host: Host) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -12,10 +13,10 @@ from typing import IO
 
 import pytest
 import yaml
-from rnx.main import main
 
 import joblet_wire
 import rnx
+from rnx.main import run
 
 from .fakes import FakeJobs, Server
 from .pki import Pair, authority
@@ -80,19 +81,33 @@ def server(jobs: FakeJobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
 def run_rnx(capsysbinary: pytest.CaptureFixture[bytes]) -> Rnx:
     """Runs rnx inside this process."""
 
-    def run(*arguments: str) -> Result:
-        code = main(list(arguments))
+    def run_here(*arguments: str) -> Result:
+        code = run(list(arguments))
         out, err = capsysbinary.readouterr()
         return Result(code, out, err)
 
-    return run
+    return run_here
+
+
+@contextlib.contextmanager
+def unprivileged() -> Iterator[None]:
+    """Without root's right to read everything. Only the current directory can be relied on then."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.chmod(".", 0o755)
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
 
 
 def start_rnx(*arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
     """A process of its own that runs rnx, as its user has it."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "rnx", *arguments],
-        env={**os.environ, "PYTHONPATH": IMPORT_PATH},
+        env={**{name: os.environ[name] for name in os.environ if name != "GRPC_VERBOSITY"}, "PYTHONPATH": IMPORT_PATH},
         stdin=subprocess.DEVNULL,
         stdout=stdout,
         stderr=subprocess.PIPE,

@@ -87,10 +87,11 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 class Server:
     """Serves ``jobs`` on the loopback address, on the same port again after a restart."""
 
-    def __init__(self, jobs: FakeJobs, pair: Pair | None = None) -> None:
+    def __init__(self, jobs: FakeJobs, pair: Pair | None = None, client_ca: str | None = None) -> None:
         self.jobs = jobs
         self.port = 0
         self._pair = pair or authority().server("joblet", "localhost")
+        self._client_ca = client_ca or authority().cert
         self._server: grpc.Server | None = None
         self._restart: threading.Thread | None = None
         self.start()
@@ -104,7 +105,7 @@ class Server:
         server = grpc.server(futures.ThreadPoolExecutor(8))
         joblet_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
         credentials = grpc.ssl_server_credentials(
-            [(self._pair.key.encode(), self._pair.cert.encode())], authority().cert.encode(), require_client_auth=True
+            [(self._pair.key.encode(), self._pair.cert.encode())], self._client_ca.encode(), require_client_auth=True
         )
         self.port = server.add_secure_port(self.address, credentials)
         server.start()

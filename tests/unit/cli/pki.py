@@ -34,11 +34,11 @@ class Authority:
         )
         self.cert = _pem(certificate.sign(self._key, hashes.SHA256()))
 
-    def server(self, *names: str) -> Pair:
+    def server(self, *names: str, days: tuple[int, int] = (-1, 10)) -> Pair:
         """A server certificate for ``names`` and the loopback addresses."""
         alternatives: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         alternatives.append(x509.IPAddress(ipaddress.ip_address("127.0.0.1")))
-        return self._issue("joblet", (-1, 10), ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
+        return self._issue("joblet", days, ExtendedKeyUsageOID.SERVER_AUTH, alternatives)
 
     def client(self, name: str = "alice", days: tuple[int, int] = (-1, 10)) -> Pair:
         """A client certificate, valid from ``days[0]`` to ``days[1]`` days from now."""

@@ -60,7 +60,7 @@ def test_json(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
         (ended("STOPPED", 143), 143, "is STOPPED"),
     ],
 )
-def test_wait_ends_with_the_job(  # noqa: PLR0913, PLR0917 - a table and three fixtures
+def test_wait_ends_with_the_job(
     answer: GetJobStatusResponse, code: int, told: str, server: Server, jobs: FakeJobs, run_rnx: Rnx
 ) -> None:
     # The status may lag behind the end of the output.
@@ -149,10 +149,11 @@ class TestBrokenConnection:
 
     def test_gives_up_in_the_end(self, server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("rnx.connection.RECONNECT_TIMEOUT", 0.3)
-        jobs = self.restarting(server, 1, away=1.5)
+        jobs = self.restarting(server, 1, away=0.7)
         result = run_rnx("job", "run", "--wait", "prog")
         assert (result.code, result.out) == (5, b"one\n")
         assert "nothing listens at node 'default'" in result.err
+        assert f"The job itself may well go on: 'rnx job log {JOB_ID}' follows it" in result.err
         assert len(jobs.seen(RunJobRequest)) == 1
 
     def test_an_old_node_cannot_resume(self, server: Server, run_rnx: Rnx) -> None:

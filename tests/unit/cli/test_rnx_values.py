@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from joblet_wire.joblet_pb2 import RunJobRequest
 from .conftest import Rnx
 from .fakes import FakeJobs, Server
 
-ACCEPTED = [
+ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
     ("--max-cpu", "1", {"max_cpu": 100}),
     ("--max-cpu", "4", {"max_cpu": 400}),
     ("--max-cpu", "9", {"max_cpu": 900}),
@@ -60,11 +61,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("option", "value", "fields"), ACCEPTED)
 @pytest.mark.parametrize("form", ["--flag value", "--flag=value"])
-def test_accepted(  # noqa: PLR0913, PLR0917 - a table and three fixtures
+def test_accepted(
     form: str,
     option: str,
     value: str,
-    fields: dict[str, object],
+    fields: dict[str, Any],
     server: Server,
     jobs: FakeJobs,
     run_rnx: Rnx,

@@ -1,0 +1,4 @@
+#compdef jobletd
+# What completes is click's, of the version that is installed: a script made at build time might not fit it.
+eval "$(_JOBLETD_COMPLETE=zsh_source jobletd)"
+_jobletd_completion "$@"

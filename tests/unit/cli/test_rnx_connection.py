@@ -1,0 +1,174 @@
+"""What keeps rnx from talking to a node, told apart and told how to mend."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from joblet_wire.joblet_pb2 import GetJobStatusResponse
+
+from .conftest import Result, Rnx, spawn_rnx, write_config
+from .fakes import JOB_ID, FakeJobs, Server
+from .pki import Authority, Pair, authority
+
+
+@pytest.fixture
+def list_jobs(tmp_path: Path, run_rnx: Rnx) -> Rnx:
+    """Runs ``job list`` with a configuration as given."""
+
+    def run(address: str, pair: Pair | None = None, ca: str | None = None) -> Result:
+        return run_rnx("--config", str(write_config(tmp_path / "c.yml", address, pair, ca)), "job", "list")
+
+    return run
+
+
+def told(result: Result, code: int, *parts: str) -> bool:
+    """Whether rnx ended with ``code`` and one paragraph that has all the ``parts``."""
+    assert result.err.startswith("rnx: ")
+    assert result.err.count("\n") == 1
+    assert all(part in result.err for part in parts), result.err
+    return result.code == code
+
+
+def test_client_certificate_expired(server: Server, list_jobs: Rnx) -> None:
+    result = list_jobs(server.address, authority().client(days=(-5, -1)))
+    assert told(result, 4, "refuses the client certificate", "expired", "jobletd cert issue")
+
+
+def test_client_certificate_of_another_ca(server: Server, list_jobs: Rnx) -> None:
+    result = list_jobs(server.address, Authority().client())
+    assert told(result, 4, "refuses the client certificate", "issued by another CA than the one in the configuration")
+
+
+def test_client_certificate_not_valid_yet(server: Server, list_jobs: Rnx) -> None:
+    result = list_jobs(server.address, authority().client(days=(1, 5)))
+    assert told(result, 4, "refuses the client certificate", "is the clock right")
+
+
+def test_client_certificate_that_only_the_server_dislikes(jobs: FakeJobs, list_jobs: Rnx) -> None:
+    """The server's certificate is of the CA we know, and that is not the one it wants from its clients."""
+    other = Server(jobs, client_ca=Authority().cert)
+    try:
+        assert told(list_jobs(other.address), 4, "refuses the client certificate (", "Copy its rnx-config.yml again")
+    finally:
+        other.stop()
+
+
+def test_server_of_another_ca(server: Server, list_jobs: Rnx) -> None:
+    result = list_jobs(server.address, ca=Authority().cert)
+    assert told(result, 5, "is not signed by the CA in the configuration", "Copy the node's rnx-config.yml again")
+
+
+def test_server_with_another_name(jobs: FakeJobs, list_jobs: Rnx) -> None:
+    other = Server(jobs, authority().server("elsewhere"))
+    try:
+        assert told(list_jobs(other.address), 5, "is not one for 'joblet'")
+    finally:
+        other.stop()
+
+
+@pytest.mark.parametrize(
+    ("days", "part"), [((-5, -1), "has expired"), ((1, 5), "is not valid yet; is the clock right")]
+)
+def test_server_certificate_out_of_its_time(days: tuple[int, int], part: str, jobs: FakeJobs, list_jobs: Rnx) -> None:
+    other = Server(jobs, authority().server("joblet", days=days))
+    try:
+        assert told(list_jobs(other.address), 5, part)
+    finally:
+        other.stop()
+
+
+def test_nothing_listens(list_jobs: Rnx) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    result = list_jobs(f"127.0.0.1:{port}")
+    assert told(result, 5, f"nothing listens at node 'default' (127.0.0.1:{port})", "systemctl status joblet")
+
+
+def test_no_such_host(list_jobs: Rnx) -> None:
+    assert told(list_jobs("nosuchhost.invalid:50051"), 5, "cannot find the address of node 'default'")
+
+
+def test_no_answer(list_jobs: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = [("grpc.min_reconnect_backoff_ms", 300)]
+    monkeypatch.setattr("rnx.connection.OPTIONS", options)
+    monkeypatch.setattr("rnx.diagnose.TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        # Once its queue is full, a listener that does not accept answers to nobody.
+        queue = [socket.socket() for _ in range(4)]
+        for waiting in queue:
+            waiting.setblocking(False)
+            waiting.connect_ex(listener.getsockname())
+        result = list_jobs(f"127.0.0.1:{listener.getsockname()[1]}")
+        for waiting in queue:
+            waiting.close()
+    assert told(result, 5, "does not answer: a wrong address, a firewall on the way, or the host is down")
+
+
+def test_a_server_of_another_kind(list_jobs: Rnx) -> None:
+    def greet(listener: socket.socket) -> None:
+        for _ in range(2):  # gRPC's attempt, and the one that finds out why it failed
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+                connection.recv(4096)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=greet, args=(listener,), daemon=True)
+        server.start()
+        result = list_jobs(f"127.0.0.1:{listener.getsockname()[1]}")
+        server.join(5)
+    assert told(result, 5, "does not speak TLS: that is not a Joblet daemon")
+
+
+@pytest.mark.parametrize(
+    ("cert", "key", "ca"),
+    [
+        (authority().client().cert, authority().client().key, None),
+        ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", authority().client().key, None),
+        (authority().client().cert, authority().client().cert, None),
+        (authority().client().cert, authority().client().key, "-----BEGIN NONSENSE-----\n"),
+    ],
+)
+def test_unusable_keys(cert: str, key: str, ca: str | None, server: Server, list_jobs: Rnx) -> None:
+    result = list_jobs(server.address, Pair(cert, key), ca)
+    assert told(result, 1, "the keys of node 'default' in the configuration are unusable", "must be PEM")
+
+
+def test_a_proxy_is_not_asked_for_this_machine(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    assert run_rnx("job", "list").code == 0
+
+
+@pytest.mark.usefixtures("server")
+def test_a_long_wait_is_explained_on_a_terminal(jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered = threading.Event()
+    monkeypatch.setattr("rnx.output.PATIENCE", 0.05)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr(jobs, "_enter", lambda _request, _context: answered.wait(0.3))
+    assert "note: waiting for the list of jobs (node 'default', 127.0.0.1:" in run_rnx("job", "list").err
+
+
+def test_quiet_about_grpc_and_python(server: Server, tmp_path: Path) -> None:
+    """No log line of gRPC, no traceback: one paragraph, in a process of its own."""
+    config = write_config(tmp_path / "c.yml", server.address, ca=Authority().cert)
+    result = spawn_rnx("--config", str(config), "job", "list")
+    assert told(result, 5, "is not signed by the CA")
+    assert result.out == b""
+
+
+def test_silence_of_a_job_is_explained_on_a_terminal(
+    server: Server, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.answers, jobs.log = {JOB_ID: [GetJobStatusResponse(uuid=JOB_ID)]}, [(1, b"x")]
+    monkeypatch.setattr("rnx.output.PATIENCE", 0.05)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    jobs.before_chunk = lambda _context, _number: time.sleep(0.2)
+    assert run_rnx("job", "log", JOB_ID) == Result(0, b"x", f"note: waiting for output of job {JOB_ID}\n".encode())

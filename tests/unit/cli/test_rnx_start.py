@@ -1,0 +1,156 @@
+"""The root command: version, help, completion, and what starting costs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rnx import __version__, output
+
+from .conftest import IMPORT_PATH, Rnx, spawn_rnx
+from .fakes import JOB_ID, FakeJobs, Server
+
+HEAVY = ("grpc", "google.protobuf", "joblet_wire.joblet_pb2", "rich", "asyncio")
+
+
+def loaded_by(*arguments: str, **environment: str) -> set[str]:
+    """The modules that a process running rnx has loaded in the end."""
+    code = "import sys; from rnx.main import run; run(sys.argv[1:]); print('\\n'.join(sys.modules), file=sys.stderr)"
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        env={**os.environ, "PYTHONPATH": IMPORT_PATH, **environment},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(result.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("version",),
+        ("--version",),
+        ("--help",),
+        ("job", "--help"),
+        ("job", "run", "--help"),
+        ("job", "run", "--max-cpu=x", "prog"),
+        ("completion", "bash"),
+        ("config-help",),
+        ("nodes",),
+    ],
+)
+def test_grpc_is_loaded_for_calls_only(arguments: tuple[str, ...]) -> None:
+    assert not loaded_by(*arguments) & {*HEAVY, "joblet_systemd"}
+
+
+def test_completing_loads_no_grpc() -> None:
+    assert not loaded_by(_RNX_COMPLETE="bash_complete", COMP_WORDS="rnx job run --m", COMP_CWORD="3") & set(HEAVY)
+
+
+@pytest.mark.usefixtures("server")
+def test_a_call_loads_nothing_of_the_daemon() -> None:
+    loaded = loaded_by("job", "list")
+    assert {"grpc", "joblet_wire.joblet_pb2"} <= loaded
+    assert not {name for name in loaded if name.startswith("joblet_systemd")}
+    assert not loaded & {"rnx.jobrun", "rnx.uploads", "rich"}
+
+
+def test_version(run_rnx: Rnx) -> None:
+    assert run_rnx("version").text == run_rnx("--version").text == f"rnx {__version__}\n"
+    assert json.loads(run_rnx("version", "--json").out)["version"] == __version__
+
+
+@pytest.mark.parametrize("arguments", [(), ("job",)])
+def test_a_group_alone_shows_its_help(arguments: tuple[str, ...], run_rnx: Rnx) -> None:
+    result = run_rnx(*arguments)
+    assert (result.code, result.out) == (2, b"")
+    assert result.err.startswith("Usage: rnx ")
+    assert "\nCommands:\n" in result.err
+
+
+@pytest.mark.parametrize("arguments", [("nosuch",), ("job", "nosuch"), ("--nosuch",), ("nodes", "extra")])
+def test_usage_errors(arguments: tuple[str, ...], run_rnx: Rnx) -> None:
+    result = run_rnx(*arguments)
+    assert (result.code, result.out) == (2, b"")
+    assert result.err.startswith("rnx: ")
+    assert result.err.count("\n") == 1
+    assert " --help'." in result.err
+
+
+def test_help_lists_the_commands(run_rnx: Rnx) -> None:
+    result = run_rnx("job", "-h")
+    assert result.code == 0
+    assert [line.split()[0] for line in result.text.split("Commands:\n")[1].splitlines()] == [
+        "run",
+        "list",
+        "status",
+        "log",
+        "stop",
+    ]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion(shell: str, run_rnx: Rnx) -> None:
+    result = run_rnx("completion", shell)
+    assert result.code == 0
+    assert f"_RNX_COMPLETE={shell}_complete" in result.text
+
+
+def test_completing(monkeypatch: pytest.MonkeyPatch, run_rnx: Rnx) -> None:
+    monkeypatch.setenv("_RNX_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", "rnx job s")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    assert run_rnx().text == "plain,status\nplain,stop\n"
+
+
+class TestUnexpected:
+    """A fault in rnx itself."""
+
+    @pytest.fixture(autouse=True)
+    def _fault(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def fail(_given: str | None) -> None:
+            raise ZeroDivisionError("why\never")
+
+        monkeypatch.setattr("rnx.config.load", fail)
+
+    def test_no_traceback(self, run_rnx: Rnx) -> None:
+        result = run_rnx("nodes")
+        assert result.code == 1
+        assert result.err == "rnx: ZeroDivisionError: why ever. RNX_DEBUG=1 in the environment shows where.\n"
+
+    def test_unless_asked_for(self, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("RNX_DEBUG", "1")
+        with pytest.raises(ZeroDivisionError):
+            run_rnx("nodes")
+
+
+def test_closed_streams(server: Server, jobs: FakeJobs) -> None:
+    script = f"exec {sys.executable} -m rnx job status {JOB_ID} >&- 2>&-"
+    environment = {**os.environ, "PYTHONPATH": IMPORT_PATH}
+    assert subprocess.run(["sh", "-c", script], env=environment, check=False).returncode == 3
+    assert len(jobs.requests) == 1
+
+
+def test_a_locale_without_the_character(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    (tmp_path / "rnx-config.yml").write_text('nodes: {"ü": {address: "h:1"}}', encoding="utf-8")
+    result = spawn_rnx("nodes")
+    assert (result.code, result.text.splitlines()[1].split()) == (0, ["\\xfc", "h:1", "-", "yes"])
+
+
+def test_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "30")
+    row = ("id", "FAILED", "a command that is too long for the line")
+    output.table(("ID", "STATUS", "COMMAND"), [row], colour=1)
+    assert capsys.readouterr().out == "ID  STATUS  COMMAND\nid  \x1b[31mFAILED\x1b[0m  a command that is…\n"
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.table(("ID", "STATUS", "COMMAND"), [row], colour=1)
+    assert "\x1b" not in capsys.readouterr().out

@@ -1,0 +1,93 @@
+"""The daemon's configuration file: what is accepted, what is refused and how that is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from joblet_systemd.config import Config, JobsConfig, Unenforced, load
+from joblet_systemd.errors import InvalidValue, JobletError
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "joblet-config.yml"
+    path.write_text('version: "3.0"\n')
+    return path
+
+
+def drop_in(file: Path, name: str, text: str) -> None:
+    directory = file.with_suffix(".d")
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "# nothing\n", "version: '3.0'\n", "jobs:\n", "jobs: {}\n", "jobs:\n  stop_grace:\n"]
+)
+def test_defaults(file: Path, text: str) -> None:
+    file.write_text(text)
+    assert load(file) == Config()
+
+
+def test_values(file: Path) -> None:
+    file.write_text("jobs:\n  unenforced_limits: warn\n  stop_grace: 2\n  starts_in_flight: 8\n  max_pending: 5\n")
+    assert load(file).jobs == JobsConfig(Unenforced.WARN, 2.0, 8, 5)
+    assert isinstance(load(file).jobs.stop_grace, float)
+
+
+def test_drop_ins_win_key_by_key_in_the_order_of_their_names(file: Path) -> None:
+    file.write_text("jobs:\n  stop_grace: 1\n  max_pending: 1\n  starts_in_flight: 1\n")
+    drop_in(file, "20.yml", "jobs:\n  stop_grace: 3\n")
+    drop_in(file, "10.yml", "jobs:\n  stop_grace: 2\n  max_pending: 2\n")
+    drop_in(file, "30.yml", "jobs:\n")
+    drop_in(file, "90.conf", "not: ours\n")
+    assert load(file).jobs == JobsConfig(stop_grace=3.0, max_pending=2, starts_in_flight=1)
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value", "accepted"),
+    [
+        ("version: '2.0'", "version", "'2.0'", '"3.0"'),
+        ("version: 3.0", "version", "3.0", "'3.0'"),
+        ("job: {}", "job", "{}", "jobs, version"),
+        ("jobs: 5", "jobs", "5", "keys and values"),
+        ("jobs: []", "jobs", "[]", "keys and values"),
+        ("jobs: {stop_grce: 5}", "jobs.stop_grce", "5", "stop_grace"),
+        ("jobs: {stop_grce: }", "jobs.stop_grce", "None", "stop_grace"),
+        ("jobs: {stop_grace: soon}", "jobs.stop_grace", "'soon'", "10.0"),
+        ("jobs: {stop_grace: 0}", "jobs.stop_grace", "0.0", "0.1 to 3600"),
+        ("jobs: {stop_grace: .nan}", "jobs.stop_grace", "nan", "0.1 to 3600"),
+        ("jobs: {stop_grace: true}", "jobs.stop_grace", "True", "10.0"),
+        ("jobs: {starts_in_flight: 65}", "jobs.starts_in_flight", "65", "1 to 64"),
+        ("jobs: {starts_in_flight: 2.5}", "jobs.starts_in_flight", "2.5", "4"),
+        ("jobs: {max_pending: -1}", "jobs.max_pending", "-1", "1 to 1000000"),
+        ("jobs: {unenforced_limits: ignore}", "jobs.unenforced_limits", "'ignore'", "refuse or warn"),
+        ("jobs: {unenforced_limits: [warn]}", "jobs.unenforced_limits", "['warn']", "refuse or warn"),
+    ],
+)
+def test_errors_name_the_key_the_value_and_what_is_accepted(
+    file: Path, text: str, key: str, value: str, accepted: str
+) -> None:
+    file.write_text(text)
+    with pytest.raises(InvalidValue) as caught:
+        load(file)
+    assert caught.value.field == key
+    assert caught.value.message.startswith(f"{key}: {value} is not accepted")
+    assert accepted in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(JobletError, match=r"no configuration file .*missing\.yml") as caught:
+        load(tmp_path / "missing.yml")
+    assert "jobletd setup" in caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"jobs: [", b"\xff\xfe", b"- a\n- b\n", b"jobs: !!python/object:os.system {}"])
+def test_errors_name_the_file(file: Path, content: bytes) -> None:
+    drop_in(file, "50-mine.yml", "")
+    (file.with_suffix(".d") / "50-mine.yml").write_bytes(content)
+    with pytest.raises(JobletError, match=r"50-mine\.yml"):
+        load(file)

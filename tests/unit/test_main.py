@@ -1,0 +1,192 @@
+"""The command line of the daemon: what it says, where to, and with which exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import pytest
+import yaml
+
+from joblet_systemd import __version__, accounts, config, setup
+from joblet_systemd.errors import JobletError
+from joblet_systemd.main import main
+
+
+@pytest.fixture
+def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stands for /etc/joblet, and the caller for root; no accounts are made."""
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    for function in (setup.setup, setup.issue):
+        assert function.__kwdefaults__ is not None
+        changed = {"etc": tmp_path / "joblet", "ensure_account": lambda identity: True}
+        monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
+    return tmp_path / "joblet"
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"jobletd, version {__version__}\n"
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["setup"], ["cert"], ["cert", "issue"], ["doctor"]])
+def test_help_needs_no_root(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main([*command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith("Usage: jobletd")
+
+
+@pytest.mark.parametrize("command", [["serve"], ["setup"], ["doctor"], ["cert", "issue", "a", "--role", "admin"]])
+def test_root_only(command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(command) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "must be run as root" in err
+    assert "sudo jobletd" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (["nonsense"], "No such command 'nonsense'"),
+        (["cert", "issue", "alice"], "--role"),
+        (["cert", "issue", "alice", "--role", "root"], "role: 'root' is not accepted; expected reader"),
+        (["cert", "issue", "Alice", "--role", "admin"], "name: 'Alice' is not accepted; expected 1 to 23"),
+        (["cert", "issue", "alice", "--role", "admin", "--days", "0"], "--days"),
+        (["cert", "issue", "alice", "--role", "admin", "--address", "a:b"], "address: 'a:b' is not accepted"),
+        (["setup", "--address", ""], "address: '' is not accepted; expected HOST"),
+    ],
+)
+def test_usage(command: list[str], said: str, etc: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert said in err
+    assert "Traceback" not in err
+    assert not etc.exists()
+
+
+def test_setup_and_issue(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["setup"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 9
+    assert all(line.startswith("made    ") for line in lines)
+    assert main(["setup", "--json"]) == 0
+    steps = json.loads(capsys.readouterr().out)["steps"]
+    assert {step["outcome"] for step in steps if step["subject"].startswith("/")} == {"kept"}
+
+    assert main(["cert", "issue", "alice", "--role", "viewer"]) == 0
+    assert list(yaml.safe_load(capsys.readouterr().out)["nodes"]) == ["default"]
+
+    file = tmp_path / "alice.yml"
+    assert main(["cert", "issue", "alice", "--role", "developer", "--days", "7", "-o", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{file}: alice, developer, valid to ")
+    assert err == "made    account joblet-alice\n"
+    assert file.stat().st_mode & 0o7777 == 0o600
+    before = file.read_bytes()
+    assert main(["cert", "issue", "alice", "--role", "developer", "-o", str(file)]) == 1
+    assert "not overwritten" in capsys.readouterr().err
+    assert file.read_bytes() == before
+
+
+def test_issue_json(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["setup"]) == 0
+    capsys.readouterr()
+    command = ["cert", "issue", "alice", "--role", "viewer", "--json"]
+    assert main(command) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert set(report) == {"name", "role", "expires", "config"}
+    assert (report["name"], report["role"]) == ("alice", "reader")
+    assert main([*command, "-o", str(tmp_path / "file")]) == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(tmp_path / "file")
+
+
+def test_errors_have_their_hint_and_exit_code(
+    etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["cert", "issue", "alice", "--role", "admin"]) == 1
+    assert capsys.readouterr().err == f"jobletd: There is no {etc}/pki/ca.crt.\nRun 'jobletd setup' first.\n"
+
+    def fail(*_: object) -> NoReturn:
+        raise JobletError("All is lost.")
+
+    monkeypatch.setattr(setup, "setup", fail)
+    assert main(["setup"]) == 1
+    assert capsys.readouterr().err == "jobletd: All is lost.\n"
+
+
+@pytest.mark.parametrize("debug", ["", "1"])
+def test_bugs(etc: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, debug: str) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise ZeroDivisionError("by\nzero")
+
+    monkeypatch.setenv("JOBLET_DEBUG", debug)
+    monkeypatch.setattr(setup, "setup", fail)
+    assert main(["setup"]) == 1
+    err = capsys.readouterr().err
+    assert "jobletd: ZeroDivisionError: by zero\n" in err
+    assert "This is a bug" in err
+    assert ("Traceback" in err) == bool(debug)
+
+
+def test_interrupted(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> Iterator[Any]:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "setup", interrupt)
+    assert main(["setup"]) == 130
+
+
+def test_serve_and_doctor_call_the_daemon(etc: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[object] = []
+    daemon = SimpleNamespace(run=lambda configuration, listen: called.append((configuration, listen)))
+
+    def examine(*, as_json: bool) -> int:
+        called.append(as_json)
+        return 1
+
+    doctor = SimpleNamespace(main=examine)
+    monkeypatch.setitem(sys.modules, "joblet_systemd.daemon", daemon)
+    monkeypatch.setattr("joblet_systemd.daemon", daemon, raising=False)
+    monkeypatch.setitem(sys.modules, "joblet_systemd.doctor", doctor)
+    monkeypatch.setattr("joblet_systemd.doctor", doctor, raising=False)
+    monkeypatch.setattr(config, "load", config.Config)
+    assert main(["serve", "--listen", "127.0.0.1:1"]) == 0
+    assert main(["doctor", "--json"]) == 1
+    assert called == [(config.Config(), "127.0.0.1:1"), True]
+
+
+def test_a_reader_that_goes_away() -> None:
+    """As in ``jobletd --help | head -1``: no traceback."""
+    script = "import sys; from joblet_systemd.main import main; sys.exit(main(['--help']))"
+    read, write = os.pipe()
+    os.close(read)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with os.fdopen(write) as closed:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=closed, stderr=subprocess.PIPE, env=environment, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_help_is_quick() -> None:
+    """The command line alone imports neither gRPC nor cryptography."""
+    script = "import sys, joblet_systemd.main; print([m for m in ('grpc', 'cryptography', 'yaml') if m in sys.modules])"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_accounts_are_ours() -> None:
+    """What the tests above replace is what the commands use."""
+    assert setup.setup.__kwdefaults__ == {"etc": Path("/etc/joblet"), "ensure_account": accounts.ensure}
