@@ -42,4 +42,10 @@ deb: ## Build the Debian packages into build/deb
 lintian: deb ## Check the Debian packages; any error or warning fails
 	@packaging/check-deb
 
-.PHONY: help deps apt-packages lint unit deb lintian
+test: ## Run every check: lint, unit tests, real systemd hosts, limits in the VM (needs root)
+	@tests/run
+
+demo: deps ## Build, boot a Debian 13 host and run jobs on it (needs root)
+	@demo/run
+
+.PHONY: help deps apt-packages lint unit deb lintian test demo

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -89,7 +89,7 @@ class Logs:
 
     async def follow(
         self, unit: str, after: int, ended: Callable[[], Awaitable[object]]
-    ) -> AsyncIterator[list[Output]]:
+    ) -> AsyncGenerator[list[Output], None]:
         """The unit's output behind entry ``after``, in batches: what there is, then what comes, to the last byte.
 
         ``ended`` returns when the job has ended and all its entries are in the journal.
@@ -107,25 +107,19 @@ class Logs:
                 if stored:
                     entries = await self.read(unit, after)
                     behind = len(entries) == CHUNK_ENTRIES
-                output: list[Output] = []
-                complete = False
-                for entry in entries:
-                    if entry.seq <= after:
-                        continue
-                    if entry.seq != after + 1:
-                        if not stored:
-                            behind = True  # the tail missed some: the journal has them, if anything has
-                            break
-                        log.warning("%s: the journal has lost entries %d to %d", unit, after + 1, entry.seq - 1)
-                    after = entry.seq
-                    complete = isinstance(entry, Exit)
-                    if isinstance(entry, Output):
-                        output.append(entry)
-                if output:
-                    yield output
-                if complete:
-                    await over
-                    return
+                fresh = [entry for entry in entries if entry.seq > after]
+                expected = range(after + 1, after + 1 + len(fresh))
+                if not stored and [entry.seq for entry in fresh] != list(expected):
+                    behind = True  # the tail missed some: the journal has them, if anything has
+                    continue
+                if fresh:
+                    _report_gaps(unit, after, fresh)
+                    after = fresh[-1].seq
+                    if output := [entry for entry in fresh if isinstance(entry, Output)]:
+                        yield output
+                    if isinstance(fresh[-1], Exit):
+                        await over
+                        return
                 if finished and not behind:
                     return
                 if follower.overflowed():
@@ -161,6 +155,13 @@ class Logs:
         if self._tail is not None:
             self._tail.stop()
         self._pool.shutdown(wait=False)
+
+
+def _report_gaps(unit: str, after: int, entries: list[Entry]) -> None:
+    for entry in entries:
+        if entry.seq != after + 1:
+            log.warning("%s: the journal has lost entries %d to %d", unit, after + 1, entry.seq - 1)
+        after = entry.seq
 
 
 class _Tail:

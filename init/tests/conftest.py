@@ -24,7 +24,9 @@ def place() -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def init(place: Path) -> Path:
     """The binary, where the job's uid can reach it."""
-    return Path(shutil.copy(os.environ.get("JOBLET_INIT", Path(__file__).parent.parent / "joblet-init"), place / "joblet-init"))
+    return Path(
+        shutil.copy(os.environ.get("JOBLET_INIT", Path(__file__).parent.parent / "joblet-init"), place / "joblet-init")
+    )
 
 
 @pytest.fixture(params=TIERS)
@@ -50,7 +52,6 @@ def start(place: Path, init: Path) -> Iterator[Start]:
 def run(start: Start) -> Run:
     """run(*command, tier=, options=) -> Result."""
     return lambda *argv, **more: start(*argv, **more).result()
-
 
 
 @pytest.fixture(scope="session", autouse=True)

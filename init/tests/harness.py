@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -48,10 +49,11 @@ def parse(datagram: bytes) -> dict[str, bytes]:
         if not equals:
             (length,) = struct.unpack_from("<Q", rest)
             value = rest[8 : 8 + length]
-            assert len(value) == length and rest[8 + length : 9 + length] == b"\n"
+            assert len(value) == length
+            assert rest[8 + length : 9 + length] == b"\n"
             rest = rest[9 + length :]
         key = name.decode("ascii")
-        assert key.replace("_", "A").isalnum() and key.isupper() and key[0] != "_" and len(key) <= 64, key
+        assert re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", key), key
         assert key not in fields, f"{key} twice"
         fields[key] = value
     return fields
@@ -202,8 +204,16 @@ def descendants(pid: int) -> list[int]:
 class Job:
     """A joblet-init that runs."""
 
-    def __init__(self, init: Path, tier: str, journal: Journal, argv: list[str], options: list[str],
-                 env: dict[str, str] | None = None, wrapper: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        init: Path,
+        tier: str,
+        journal: Journal,
+        argv: list[str],
+        options: list[str],
+        env: dict[str, str] | None = None,
+        wrapper: Sequence[str] = (),
+    ) -> None:
         self.tier, self.journal = tier, journal
         outer = list(wrapper)
         wrapper = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--no-new-privs"]
@@ -212,7 +222,7 @@ class Job:
             wrapper = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child", "--", *wrapper]
         elif tier == "own":
             options = ["--make-namespaces", *options]
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the job is looked at
         with journal.connect() as stdout:
             self.process = subprocess.Popen(
                 [*outer, *wrapper, str(init), f"--job={JOB}", *options, "--", *argv],

@@ -40,7 +40,8 @@ for fd in range(4096):
 def test_descriptors_that_were_passed_to_init_end_there(run: Run, tier: str) -> None:
     wrapper = ("sh", "-c", 'exec "$@" 3< /etc/passwd 7< /etc/passwd', "sh")
     result = run("sh", "-c", "cat <&3; cat <&7", tier=tier, wrapper=wrapper)
-    assert result.stdout == b"" and b"Bad file descriptor" in result.stderr
+    assert result.stdout == b""
+    assert b"Bad file descriptor" in result.stderr
 
 
 def test_signals_are_as_in_a_fresh_login(run: Run, tier: str) -> None:
@@ -55,15 +56,26 @@ def test_the_command_leads_a_session_of_its_own(run: Run, tier: str) -> None:
 
 
 def test_environment(run: Run, tier: str) -> None:
-    gone = ["SYSTEMD_EXEC_PID", "MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "NOTIFY_SOCKET", "LISTEN_PID",
-            "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"]
+    gone = [
+        "SYSTEMD_EXEC_PID",
+        "MEMORY_PRESSURE_WATCH",
+        "MEMORY_PRESSURE_WRITE",
+        "NOTIFY_SOCKET",
+        "LISTEN_PID",
+        "LISTEN_FDS",
+        "LISTEN_FDNAMES",
+        "WATCHDOG_USEC",
+        "WATCHDOG_PID",
+        "JOURNAL_STREAM",
+    ]
     kept = ["INVOCATION_ID", "HOME", "LISTEN_ADDRESS", "X_NOTIFY_SOCKET", "EMPTY"]
-    environment = {name: "value" for name in gone + kept} | {"EMPTY": "", "MULTI": "a\nb=c"}
+    environment = dict.fromkeys(gone + kept, "value") | {"EMPTY": "", "MULTI": "a\nb=c"}
     out = run("env", "-0", tier=tier, env=environment).stdout.decode().split("\0")
     names = {line.split("=")[0] for line in out}
     assert not names & set(gone)
     assert set(kept) <= names
-    assert "MULTI=a\nb=c" in out and "EMPTY=" in out
+    assert "MULTI=a\nb=c" in out
+    assert "EMPTY=" in out
 
 
 def test_oom_killer_prefers_the_job(run: Run, tier: str) -> None:
@@ -211,15 +223,21 @@ def test_own_namespaces(run: Run) -> None:
 
 
 def test_ids_are_unchanged(run: Run, place: Path) -> None:
-    result = run("sh", "-c", f"id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; touch {place}/o",
-                 tier="own")
+    result = run(
+        "sh",
+        "-c",
+        f"id -u; id -g; cat /proc/self/uid_map /proc/self/gid_map /proc/self/setgroups; touch {place}/o",
+        tier="own",
+    )
     assert result.stdout.split() == f"{UID} {GID} {UID} {UID} 1 {GID} {GID} 1 deny".encode().split()
     assert ((place / "o").stat().st_uid, (place / "o").stat().st_gid) == (UID, GID)
 
 
 @pytest.mark.parametrize("pid", ["1", "self"])
 def test_no_capabilities(run: Run, pid: str) -> None:
-    lines = run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", f"/proc/{pid}/status", tier="own").stdout.decode().splitlines()
+    lines = (
+        run("grep", "-E", "^(Cap|NoNewPrivs|Seccomp:)", f"/proc/{pid}/status", tier="own").stdout.decode().splitlines()
+    )
     values = {name: int(value, 16) for name, value in (line.split(":") for line in lines)}
     assert values == {"CapInh": 0, "CapPrm": 0, "CapEff": 0, "CapBnd": 0, "CapAmb": 0, "NoNewPrivs": 1, "Seccomp": 2}
 
@@ -281,11 +299,23 @@ for name, (number, arguments) in {calls!r}.items():
     assert result.stdout.decode().splitlines() == expected
 
 
-@pytest.mark.parametrize("command", [
-    "unshare -U true", "unshare -Urm true", "unshare -m true", "unshare -p --fork true", "mount -t tmpfs none /mnt",
-    "umount /proc", "umount -l /sys/fs/cgroup", "mount -o remount,rw,bind /proc/sys", "nsenter -t 1 -m true",
-    "chroot / true", "echo 5 > /proc/sys/user/max_user_namespaces", "echo x > /proc/sys/kernel/core_pattern",
-])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "unshare -U true",
+        "unshare -Urm true",
+        "unshare -m true",
+        "unshare -p --fork true",
+        "mount -t tmpfs none /mnt",
+        "umount /proc",
+        "umount -l /sys/fs/cgroup",
+        "mount -o remount,rw,bind /proc/sys",
+        "nsenter -t 1 -m true",
+        "chroot / true",
+        "echo 5 > /proc/sys/user/max_user_namespaces",
+        "echo x > /proc/sys/kernel/core_pattern",
+    ],
+)
 def test_nothing_opens_it_again(run: Run, command: str) -> None:
     result = run("sh", "-c", command, tier="own")
     assert result.code not in (0, 127), result.stderr
@@ -303,10 +333,13 @@ print(subprocess.run(["echo", "child"], capture_output=True, text=True).stdout, 
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the other tables of x86-64")
-@pytest.mark.parametrize(("code", "end"), [
-    ("b8 14 00 00 00 cd 80", -signal.SIGSYS),  # mov eax, 20; int 0x80: getpid of i386
-    ("b8 27 00 00 40 0f 05", -1),  # mov eax, 0x40000027; syscall: getpid of x32, EPERM
-])
+@pytest.mark.parametrize(
+    ("code", "end"),
+    [
+        ("b8 14 00 00 00 cd 80", -signal.SIGSYS),  # mov eax, 20; int 0x80: getpid of i386
+        ("b8 27 00 00 40 0f 05", -1),  # mov eax, 0x40000027; syscall: getpid of x32, EPERM
+    ],
+)
 def test_foreign_system_calls(run: Run, code: str, end: int) -> None:
     program = f"""
 import ctypes, mmap
@@ -357,7 +390,7 @@ print({line.split(":", 2)[2] for line in open("/proc/self/cgroup").read().splitl
 
 def test_a_covered_proc_is_reported(run: Run) -> None:
     """mount_too_revealing(): with something mounted over a part of the only /proc there may be no new one."""
-    script = "mount -t tmpfs none /proc/fs && exec \"$@\""
+    script = 'mount -t tmpfs none /proc/fs && exec "$@"'
     result = run("true", tier="own", wrapper=("unshare", "--mount", "--", "sh", "-c", script, "sh"))
     if result.code == 0:
         pytest.skip("another /proc in this mount namespace is in full view")
@@ -370,18 +403,45 @@ def test_a_covered_proc_is_reported(run: Run) -> None:
 JOB = "--job=5f1c9a52-7d6e-4c0e-9d43-0b7c5a3f2e11"
 
 
-@pytest.mark.parametrize("arguments", [
-    [], ["--"], ["--", "true"], [JOB], [JOB, "--"], [JOB, "true"], [JOB, "--nonsense", "--", "true"],
-    ["--job=", "--", "true"], ["--job=5f1c9a52-7d6e-4c0e-9d43-0b7c5a3f2e1\n", "--", "true"],
-    *([JOB, f"--grace={value}", "--", "true"] for value in ("", "-1", "1e3", "1.5x", "x", "99999999999999999999", "nan")),
-    *([JOB, f"--host-ns={value}", "--", "true"]
-      for value in ("", "pid", "pid:", "pid:x", "pid:1,", "nope:1", "pid:99999999999", ":1", "../pid:1", "pid:1;user:2",
-                    ",".join(["pid:1"] * 9))),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--"],
+        ["--", "true"],
+        [JOB],
+        [JOB, "--"],
+        [JOB, "true"],
+        [JOB, "--nonsense", "--", "true"],
+        ["--job=", "--", "true"],
+        ["--job=5f1c9a52-7d6e-4c0e-9d43-0b7c5a3f2e1\n", "--", "true"],
+        *(
+            [JOB, f"--grace={value}", "--", "true"]
+            for value in ("", "-1", "1e3", "1.5x", "x", "99999999999999999999", "nan")
+        ),
+        *(
+            [JOB, f"--host-ns={value}", "--", "true"]
+            for value in (
+                "",
+                "pid",
+                "pid:",
+                "pid:x",
+                "pid:1,",
+                "nope:1",
+                "pid:99999999999",
+                ":1",
+                "../pid:1",
+                "pid:1;user:2",
+                ",".join(["pid:1"] * 9),
+            )
+        ),
+    ],
+)
 def test_wrong_usage(init: Path, arguments: list[str]) -> None:
     done = subprocess.run([init, *arguments], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.startswith(b"joblet-init: ") and b"Usage:" in done.stderr
+    assert done.stderr.startswith(b"joblet-init: ")
+    assert b"Usage:" in done.stderr
     assert done.stdout == b""
 
 

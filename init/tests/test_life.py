@@ -21,7 +21,8 @@ def test_exit_code(run: Run, tier: str, code: int) -> None:
     assert result.exit["MESSAGE"] == b"Exited with code %d" % code
     assert result.exit["PRIORITY"] == (b"5" if code else b"6")
     assert result.exit["JOBLET_EXEC_ERRNO"] == b"0"
-    assert "JOBLET_ERROR" not in result.exit and "JOBLET_STOPPED" not in result.exit
+    assert "JOBLET_ERROR" not in result.exit
+    assert "JOBLET_STOPPED" not in result.exit
 
 
 @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
@@ -98,8 +99,12 @@ def test_stop(start: Start, tier: str) -> None:
 
 
 def test_a_job_may_end_as_it_likes_when_stopped(start: Start, tier: str) -> None:
-    job = start("sh", "-c", "trap 'echo saving; sleep 0.3; echo saved; exit 7' TERM; echo ready; while :; do sleep 0.01; done",
-                tier=tier)
+    job = start(
+        "sh",
+        "-c",
+        "trap 'echo saving; sleep 0.3; echo saved; exit 7' TERM; echo ready; while :; do sleep 0.01; done",
+        tier=tier,
+    )
     job.ready()
     job.stop()
     time.sleep(0.05)
@@ -112,8 +117,9 @@ def test_a_job_may_end_as_it_likes_when_stopped(start: Start, tier: str) -> None
 
 @pytest.mark.parametrize("grace", ["0", "0.5", "1"])
 def test_grace(start: Start, tier: str, grace: str) -> None:
-    job = start("sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.01; done",
-                tier=tier, options=(f"--grace={grace}",))
+    job = start(
+        "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.01; done", tier=tier, options=(f"--grace={grace}",)
+    )
     job.ready()
     begin = time.monotonic()
     job.stop()
@@ -195,8 +201,18 @@ while True:
 # --- signals ---
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-                                    signal.SIGWINCH, signal.SIGRTMIN + 3])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGHUP,
+        signal.SIGINT,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+        signal.SIGRTMIN + 3,
+    ],
+)
 def test_signals_are_passed_on(start: Start, tier: str, number: int) -> None:
     program = f"""
 import os, signal, time
@@ -262,7 +278,9 @@ def test_a_killed_outer_process_takes_the_job_along(start: Start) -> None:
 
 def test_the_rest_dies_with_the_command(run: Run, tier: str) -> None:
     begin = time.monotonic()
-    result = run("sh", "-c", "trap '' TERM HUP; (sleep 60; echo WRONG) & setsid sleep 60 & echo done; exit 2", tier=tier)
+    result = run(
+        "sh", "-c", "trap '' TERM HUP; (sleep 60; echo WRONG) & setsid sleep 60 & echo done; exit 2", tier=tier
+    )
     assert time.monotonic() - begin < 8
     assert (result.stdout, result.code) == (b"done\n", 2)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from pathlib import Path
 
@@ -92,7 +91,12 @@ for n in range(200):
 
 def test_one_entry_per_line_when_quiet(run: Run) -> None:
     result = run("sh", "-c", "for i in 1 2 3 4 5; do echo line $i; sleep 0.03; done; printf 'a\\n\\nb\\nc\\n'")
-    assert [entry["MESSAGE"] for entry in result.lines] == [b"line %d" % i for i in range(1, 6)] + [b"a", b"", b"b", b"c"]
+    assert [entry["MESSAGE"] for entry in result.lines] == [b"line %d" % i for i in range(1, 6)] + [
+        b"a",
+        b"",
+        b"b",
+        b"c",
+    ]
     assert {entry["JOBLET_EOL"] for entry in result.lines} == {b"1"}
 
 
@@ -170,7 +174,8 @@ def test_start_record(run: Run) -> None:
     result = run("true", "a b", "ü" * 500)
     message = result.entries[0]["MESSAGE"]
     assert message.startswith("Starting true a b üüü".encode())
-    assert message.decode().endswith("ü…") and len(message) < 300
+    assert message.decode().endswith("ü…")
+    assert len(message) < 300
     assert result.entries[0]["PRIORITY"] == b"7"
     assert run("sh", "-c", "").entries[0]["MESSAGE"] == b"Starting sh -c "
 

@@ -71,7 +71,8 @@ def test_stop_works_while_the_queue_is_full(start: Start, place: Path, score: Pa
     job.journal.resume()
     result = job.result()
     assert result.code == 128 + signal.SIGTERM
-    assert FLOOD_OUTPUT.startswith(result.stdout) and len(result.stdout) > 100_000
+    assert FLOOD_OUTPUT.startswith(result.stdout)
+    assert len(result.stdout) > 100_000
 
 
 def test_the_last_datagram_is_a_separator(start: Start, tier: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import re
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
@@ -136,10 +137,11 @@ class JobService:
             source = self._stored(job.unit, after)
         else:
             source = self._logs.follow(job.unit, after, lambda: self._jobs.ended(job.id))
-        async for chunk in _chunks(source):
-            yield chunk
+        async with contextlib.aclosing(source):
+            async for chunk in _chunks(source):
+                yield chunk
 
-    async def _stored(self, unit: str, after: int) -> AsyncIterator[list[Output]]:
+    async def _stored(self, unit: str, after: int) -> AsyncGenerator[list[Output], None]:
         while entries := await self._logs.read(unit, after):
             after = entries[-1].seq
             yield [entry for entry in entries if isinstance(entry, Output)]

@@ -23,7 +23,7 @@ from ..files.uploads import Upload
 from ..files.work import WorkDirs
 from ..model import Job, JobSpec, State, Usage, job_id_of_unit, parse_cpuset
 from ..store import Store
-from ..systemd.manager import Manager
+from ..systemd.manager import ENDED, Manager
 from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
 from .queue import StartQueue
 from .runner import Runner
@@ -33,7 +33,6 @@ log = logging.getLogger(__name__)
 RETRY_SEC = 5.0
 
 MAX_LOST_STARTS = 3
-ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
 
 
@@ -187,7 +186,9 @@ class Jobs:
         if job is None:
             return  # so short that its end was recorded already
         if result != "done":
-            self._on_unit_end(job.unit)
+            # After a stop in the middle of the start ("canceled") it may still be on its way down.
+            if await self._manager.has_ended(job.unit):
+                self._on_unit_end(job.unit)
         elif job.stop_requested:
             # Asked for before the unit was there, or by way of a daemon that was killed.
             self._set(job, state=State.STOPPING)
@@ -296,9 +297,7 @@ class Jobs:
             await self._manager.hold(job.unit)
             if job.id in self._live:
                 await self._started(job.id, "done")
-        elif active_state is not None or job.state is not State.INITIALIZING:
-            self._on_unit_end(job.unit)
-        elif await self._runner.has_begun(job.unit):
+        elif active_state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job.unit):
             self._on_unit_end(job.unit)
         elif job.stop_requested:
             self._finish_with(job.id, NEVER_STARTED)

@@ -45,6 +45,8 @@ RESULT_PROPERTIES = (
     *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes"),
 )
 
+ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
+
 UnitProperty = tuple[str, str, Any]
 
 
@@ -174,6 +176,10 @@ class Manager:
         with _ignoring(*unloaded):
             await self._call(unit_path(unit), UNIT, "Unref")
 
+    async def has_ended(self, unit: str) -> bool:
+        """Whether the unit has no processes (any more), or is not even loaded."""
+        return await self._get_property(unit_path(unit), UNIT, "ActiveState", "inactive") in ENDED
+
     async def active_states(self) -> dict[str, str]:
         """All loaded units of our pattern, with their ActiveState."""
         reply = await self._call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", [[], [self._pattern]])
@@ -285,7 +291,7 @@ class Manager:
                 waiter.set_result(result)
         elif message.member == "PropertiesChanged" and str(message.path).startswith(self._paths):
             changed = message.body[1]
-            if "ActiveState" in changed and changed["ActiveState"].value in ("inactive", "failed"):
+            if "ActiveState" in changed and changed["ActiveState"].value in ENDED:
                 unit = unescape(str(message.path).rpartition("/")[2])
                 # A new unit is announced as inactive before it is activated; its end comes after JobRemoved.
                 if unit not in self._starts or self._starts[unit].done():

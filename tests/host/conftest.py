@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 
 import pytest
-
 from hosts import Host, boot, down
 
 SUITES = ("bookworm", "trixie", "forky")
@@ -22,7 +21,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     parameters = [pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in suites]
     for fixture in ("host", "own_host"):
         if fixture in metafunc.fixturenames:
-            metafunc.parametrize(fixture, parameters, indirect=True, scope="session" if fixture == "host" else "function")
+            metafunc.parametrize(
+                fixture, parameters, indirect=True, scope="session" if fixture == "host" else "function"
+            )
 
 
 @pytest.fixture(scope="session")

@@ -28,7 +28,9 @@ class Host:
 
     def exec(self, *argv: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
         """Run a command as root inside."""
-        done = subprocess.run([LAB, "exec", self.name, "--", *argv], input=stdin, capture_output=True, timeout=120)
+        done = subprocess.run(
+            [LAB, "exec", self.name, "--", *argv], input=stdin, capture_output=True, timeout=120, check=False
+        )
         text = subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert not check or done.returncode == 0, f"{argv} on {self.name}: {text.stdout}\n{text.stderr}"
         return text
@@ -40,9 +42,8 @@ class Host:
 
     def rnx_bytes(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[bytes]:
         """Run the client; output as bytes, any exit code."""
-        return subprocess.run(
-            self.rnx_argv(*words, node=node), stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=cwd
-        )
+        argv = self.rnx_argv(*words, node=node)
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=120, cwd=cwd, check=False)
 
     def rnx(self, *words: str, node: str = "", cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
         """Run the client; output as text, any exit code."""
@@ -118,7 +119,9 @@ def _if(value: Any, condition: Callable[[Any], bool]) -> Any:
 
 def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:
     """Boot a host with our package and wait until its daemon answers."""
-    subprocess.run([LAB, "up", name, "--suite", suite, "--debs", str(PROJECT / "build" / "deb"), *options], check=True, timeout=900)
+    subprocess.run(
+        [LAB, "up", name, "--suite", suite, "--debs", str(PROJECT / "build" / "deb"), *options], check=True, timeout=900
+    )
     config = subprocess.run([LAB, "config", name], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
     host = Host(name, suite, Path(config.stdout.strip()))
     until(lambda: host.rnx("job", "list").returncode == 0, 60)

@@ -51,16 +51,31 @@ report = {
     "no_new_privs": status["NoNewPrivs"].strip(),
     "namespaces": {name: os.readlink(f"/proc/self/ns/{name}") for name in os.listdir("/proc/self/ns")},
     "interfaces": sorted(line.split(":")[0].strip() for line in lines("/proc/net/dev")[2:]),
-    "whoami": subprocess.run(["whoami"], capture_output=True, text=True).stdout.strip(),
+    "whoami": subprocess.run(["whoami"], capture_output=True, text=True, check=False).stdout.strip(),
     "cgroup": lines("/proc/self/cgroup"),
     "root": sorted(os.listdir("/")),
     "nproc": len(os.sched_getaffinity(0)),
     "write": {
         path: attempt(lambda path=path: write(os.path.join(path, "probe")))
-        for path in ("/", "/usr", "/usr/bin", "/etc", "/run", "/sys", "/proc/sys/kernel", "/work", "/tmp", "/dev/shm", "/var/tmp", "/dev")
+        for path in (
+            "/",
+            "/usr",
+            "/usr/bin",
+            "/etc",
+            "/run",
+            "/sys",
+            "/proc/sys/kernel",
+            "/work",
+            "/tmp",
+            "/dev/shm",
+            "/var/tmp",
+            "/dev",
+        )
     },
     "exists": {path: os.path.exists(path) for path in sys.argv[1:]},
-    "listed": {path: attempt(lambda path=path: os.listdir(path)) for path in ("/home", "/root", "/var/lib/joblet", "/boot")},
+    "listed": {
+        path: attempt(lambda path=path: os.listdir(path)) for path in ("/home", "/root", "/var/lib/joblet", "/boot")
+    },
     "connect": {
         path: attempt(lambda path=path: connect(path))
         for path in (

@@ -100,9 +100,8 @@ def test_nothing_older_than_tls_1_3(host: Host) -> None:
         with context.wrap_socket(plain):
             pass
     context.maximum_version = context.minimum_version = ssl.TLSVersion.TLSv1_3
-    with socket.create_connection((address, int(port)), timeout=5) as plain:
-        with context.wrap_socket(plain) as secure:
-            assert secure.version() == "TLSv1.3"
+    with socket.create_connection((address, int(port)), timeout=5) as plain, context.wrap_socket(plain) as secure:
+        assert secure.version() == "TLSv1.3"
 
 
 def test_a_reader_looks_but_does_not_touch(host: Host) -> None:
@@ -138,7 +137,9 @@ def test_denials_are_in_the_journal(host: Host) -> None:
 
 def test_methods_of_later_versions_say_so_to_those_who_may(host: Host) -> None:
     reached = node(host)
-    credentials = grpc.ssl_channel_credentials(reached["ca"].encode(), reached["key"].encode(), reached["cert"].encode())
+    credentials = grpc.ssl_channel_credentials(
+        reached["ca"].encode(), reached["key"].encode(), reached["cert"].encode()
+    )
     options = [("grpc.ssl_target_name_override", "joblet")]
     with grpc.secure_channel(reached["address"], credentials, options) as channel:
         volumes = joblet_pb2_grpc.VolumeServiceStub(channel)

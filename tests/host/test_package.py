@@ -19,13 +19,14 @@ def test_the_life_of_the_package(own_host: Host) -> None:
     # Containers of the lab may have no controllers; doctor must then not claim limits.
     controllers = host.exec("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split()
     assert found["max_memory"]["holds"] == ("memory" in controllers)
-    assert "systemctl" in host.exec("sh", "-c", "systemctl cat joblet.service; rnx --help; jobletd --help").stdout or True
 
     job = host.run("sleep", "300")
     host.running(job)
     host.exec("apt-get", "-y", "remove", "joblet", "rnx", "joblet-init")
     assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
-    assert host.exec("systemctl", "list-units", "--no-legend", "joblet.s*").stdout.strip() in ("", None) or True
+    assert (
+        host.exec("systemctl", "is-active", "joblet.service", "joblet.socket", check=False).stdout == "inactive\n" * 2
+    )
     host.exec("systemctl", "stop", host.unit(job))
     purged = host.exec("apt-get", "-y", "purge", "joblet", "rnx", "joblet-init")
     assert "/var/lib/joblet" in purged.stdout + purged.stderr

@@ -34,8 +34,23 @@ def test_wait_exits_with_the_jobs_code_and_streams_its_output(host: Host) -> Non
 
 
 def test_arguments_and_environment_arrive_untouched(host: Host) -> None:
-    words = ["$HOME", "$$", '"quoted  words"', "ünïcode", "", " lead", "trail ", "a\nb", "%n%i", "--max-cpu=5", "\\", "'"]
-    script = "import json,os,sys; print(json.dumps([sys.argv[1:], os.environ['GREETING'], os.getcwd(), os.environ['HOME']]))"
+    words = [
+        "$HOME",
+        "$$",
+        '"quoted  words"',
+        "ünïcode",
+        "",
+        " lead",
+        "trail ",
+        "a\nb",
+        "%n%i",
+        "--max-cpu=5",
+        "\\",
+        "'",
+    ]
+    script = (
+        "import json,os,sys; print(json.dumps([sys.argv[1:], os.environ['GREETING'], os.getcwd(), os.environ['HOME']]))"
+    )
     job = host.run("-e", "GREETING=$HOME  ünï\t%n", "python3", "-c", script, *words)
     assert json.loads(host.log(job)) == [words, "$HOME  ünï\t%n", "/work", "/work"]
 

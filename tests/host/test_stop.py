@@ -34,7 +34,11 @@ def test_what_dies_of_sigterm(host: Host, command: list[str]) -> None:
 
 
 def test_what_ignores_sigterm_is_killed_and_its_output_kept(host: Host) -> None:
-    job = host.run("python3", "-uc", "import signal,time\nsignal.signal(15, lambda *_: print('no'))\nprint('up')\nwhile 1: time.sleep(1)")
+    job = host.run(
+        "python3",
+        "-uc",
+        "import signal,time\nsignal.signal(15, lambda *_: print('no'))\nprint('up')\nwhile 1: time.sleep(1)",
+    )
     until(lambda: host.rnx_bytes("job", "log", "--no-follow", job).stdout == b"up\n")
     began = time.monotonic()
     assert host.rnx("job", "stop", job).returncode == 0
@@ -45,7 +49,9 @@ def test_what_ignores_sigterm_is_killed_and_its_output_kept(host: Host) -> None:
 
 
 def test_a_program_may_end_in_its_own_way(host: Host) -> None:
-    job = host.run("sh", "-c", "trap 'echo saving; sleep 1; echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done")
+    job = host.run(
+        "sh", "-c", "trap 'echo saving; sleep 1; echo saved; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    )
     until(lambda: host.rnx_bytes("job", "log", "--no-follow", job).stdout == b"up\n")
     assert host.rnx("job", "stop", job).returncode == 0
     assert host.log(job) == b"up\nsaving\nsaved\n"
@@ -69,13 +75,16 @@ def test_stop_before_the_start(host: Host) -> None:
     ids = [call.result().job_uuid for call in started]
     stopped = [service.StopJob.future(joblet_pb2.StopJobRequest(uuid=job), timeout=60) for job in ids]
     assert {call.result().status for call in stopped} == {"STOPPED"}
-    reasons = [host.status(job)["reason"] for job in (ids[0], ids[-1])]
-    assert reasons == ["stopped", "stopped before it started"]
+    listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=30).jobs
+    # Some ran by then, the last ones not.
+    assert {job.reason for job in listed if job.uuid in ids} == {"stopped", "stopped before it started"}
     assert host.exec("systemctl", "list-units", "--all", "--no-legend", "joblet-job-*").stdout == ""
 
 
 def test_a_stop_is_not_forgotten_by_a_killed_daemon(host: Host) -> None:
-    job = host.run("python3", "-uc", "import signal,time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\nwhile 1: time.sleep(1)")
+    job = host.run(
+        "python3", "-uc", "import signal,time\nsignal.signal(15, signal.SIG_IGN)\nprint('up')\nwhile 1: time.sleep(1)"
+    )
     until(lambda: host.rnx_bytes("job", "log", "--no-follow", job).stdout == b"up\n")
     stopping = host.popen("job", "stop", job)
     until(lambda: host.status(job)["status"] == "STOPPING")

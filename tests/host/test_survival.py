@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
-from hosts import Host, until
+from hosts import PROJECT, Host, until
 
 SECONDS = "for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 5"
 LINES = b"".join(b"line %d\n" % number for number in range(1, 41))
@@ -56,7 +57,8 @@ def test_an_upgrade_while_a_job_runs(host: Host) -> None:
     job = host.run("sh", "-c", SECONDS)
     host.running(job)
     main = host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout
-    host.exec("sh", "-c", "dpkg -i --force-confold /var/cache/joblet-debs/*.deb 2>&1")
+    debs = subprocess.run(["tar", "-c", "-C", PROJECT / "build" / "deb", "."], capture_output=True, check=True).stdout
+    host.exec("sh", "-c", "mkdir -p /root/debs && tar -x -C /root/debs && dpkg -i /root/debs/*.deb 2>&1", stdin=debs)
     assert host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout != main
     assert host.result(job)["exitCode"] == 5
     assert host.log(job) == LINES

@@ -57,7 +57,12 @@ def record(status: int = 0, exec_errno: int = 0, error: str = "", stopped: bool 
         (STOPPED_JOB, unit("success"), record(0), Outcome(State.STOPPED, 0, "stopped")),
         (STOPPED_JOB, unit("timeout", CLD_KILLED, 9), None, Outcome(State.STOPPED, 137, "stopped")),
         (STOPPED_JOB, unit("success", 0), None, Outcome(State.STOPPED, 143, "stopped")),
-        (STOPPED_JOB, unit("exit-code"), record(error="isolation-failed: x"), Outcome(State.FAILED, 125, "isolation-failed: x")),
+        (
+            STOPPED_JOB,
+            unit("exit-code"),
+            record(error="isolation-failed: x"),
+            Outcome(State.FAILED, 125, "isolation-failed: x"),
+        ),
         # 143 without a stop: somebody else's SIGTERM, or systemctl's.
         (JOB, unit("exit-code", status=143), record(15), Outcome(State.FAILED, 143, "signal SIGTERM")),
         (JOB, unit("success"), record(15, stopped=True), Outcome(State.STOPPED, 143, "stopped through systemd")),

@@ -36,9 +36,11 @@ def test_every_property_has_a_reason_and_a_signature(host: unit.Host) -> None:
 @HOSTS
 def test_the_sandbox_is_on(host: unit.Host) -> None:
     properties = table(job(), host)
-    on = """PrivateUsers PrivateIPC PrivateNetwork PrivateDevices ProtectHostname NoNewPrivileges RestrictSUIDSGID
-        RestrictRealtime LockPersonality ProtectKernelTunables ProtectKernelModules ProtectKernelLogs ProtectClock
-        MountAPIVFS RemoveIPC""".split()
+    on = (
+        *("PrivateUsers", "PrivateIPC", "PrivateNetwork", "PrivateDevices", "ProtectHostname", "NoNewPrivileges"),
+        *("RestrictSUIDSGID", "RestrictRealtime", "LockPersonality", "ProtectKernelTunables", "ProtectKernelModules"),
+        *("ProtectKernelLogs", "ProtectClock", "MountAPIVFS", "RemoveIPC"),
+    )
     assert [name for name in on if properties.get(name) is not True] == []
     assert properties["CapabilityBoundingSet"] == properties["AmbientCapabilities"] == 0
     assert properties["User"] == properties["Group"] == "joblet-alice"
@@ -103,9 +105,7 @@ def test_unenforced_limits_are_named_with_their_controller() -> None:
     assert sentences == ["max_cpu cannot be enforced: this host has no cgroup v2 cpu controller."]
 
 
-@pytest.mark.parametrize(
-    ("cpus", "mask"), [({0}, b"\x01"), ({7}, b"\x80"), ({8}, b"\x00\x01"), ({0, 9}, b"\x01\x02")]
-)
+@pytest.mark.parametrize(("cpus", "mask"), [({0}, b"\x01"), ({7}, b"\x80"), ({8}, b"\x00\x01"), ({0, 9}, b"\x01\x02")])
 def test_cpu_mask(cpus: set[int], mask: bytes) -> None:
     assert unit.cpu_mask(cpus) == mask
 
