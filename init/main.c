@@ -13,9 +13,9 @@
  *                       JOBLET_MAXRSS_KIB (of all processes of the job)
  *
  * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... and those with output JOBLET_STREAM and
- * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes
- * of the unit, starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127 or 126 when it could not be executed, 125
- * when joblet-init failed, 2 for wrong usage.
+ * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes of the unit,
+ * starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127 or
+ * 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage.
  *
  * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
  * the namespace's pid 1 (no kill), opens nothing once the command runs (prlimit(2) on it is possible), and trusts
@@ -39,7 +39,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define OOM_SCORE_ADJ "500"      /* the job is a better victim than its init or the host's services, proc(5) */
+#define OOM_SCORE_ADJ "500" /* the job is a better victim than its init or the host's services, proc(5) */
 /*
  * The default of 64 KiB makes an unbuffered writer wait for us, 1 MiB is no faster than this. And it counts: beyond
  * fs.pipe-user-pages-soft (64 MiB for all pipes of a uid) every new pipe of the same uid has only 8 KiB, pipe(7).
@@ -370,6 +370,7 @@ static _Noreturn void become_command(int out, int err, int to_init)
 static int start_command(void)
 {
     int out[2], err[2], from_child[2];
+    sigset_t pending;
 
     /* The write ends block: back-pressure is the point. */
     if (pipe2(out, O_CLOEXEC) < 0 || pipe2(err, O_CLOEXEC) < 0 || pipe2(from_child, O_CLOEXEC) < 0)
@@ -387,6 +388,9 @@ static int start_command(void)
     close(out[1]);
     close(err[1]);
     close(from_child[1]);
+    /* A stop that was requested before there was a command: systemd has not told it, and it starts with a clean slate. */
+    if (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM))
+        (void)kill(command, SIGTERM);
     return from_child[0];
 }
 

@@ -76,7 +76,7 @@ def _limits(host: unit.Host) -> Iterator[Finding]:
     limits = {
         "max_cpu": ("cpu", "CPUQuota="),
         "cpu_cores": ("cpuset", "AllowedCPUs="),
-        "max_memory": ("memory", "MemoryMax=, MemoryHigh=, no swap"),
+        "max_memory": ("memory", "MemoryMax=, no swap"),
         "max_io_bps": ("io", "IOReadBandwidthMax=, IOWriteBandwidthMax="),
         "number of tasks": ("pids", f"TasksMax={unit.MAX_TASKS}"),
     }

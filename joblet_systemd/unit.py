@@ -254,8 +254,9 @@ def _limits(limits: Limits, host: Host, place: Place) -> Iterable[Property]:
     if limits.cpu_cores is not None:
         yield Property("AllowedCPUs", "ay", cpu_mask(parse_cpuset(limits.cpu_cores)), "cpu_cores")
     if limits.memory_bytes is not None:
+        # No MemoryHigh= below it: without swap there is nothing to reclaim, and the kernel's throttling kept a job
+        # that wanted too much hanging for minutes before it was killed.
         yield Property("MemoryMax", "t", limits.memory_bytes, "max_memory")
-        yield Property("MemoryHigh", "t", limits.memory_bytes * 9 // 10, "reclaim before the kernel kills")
     if limits.io_bytes_per_sec is not None:
         # systemd finds the block device that backs the path.
         rate = [[place.work, limits.io_bytes_per_sec]]

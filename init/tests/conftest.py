@@ -36,11 +36,14 @@ def tier(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(place: Path, init: Path) -> Iterator[Start]:
-    """start(*command, tier=, options=) -> Job. Ended with the test."""
+    """start(*command, tier=, options=, full=) -> Job. Ended with the test. ``full``: journald's queue is, at first."""
     jobs: list[Job] = []
 
-    def begin(*argv: str, tier: str = "systemd", options: tuple[str, ...] = (), **more) -> Job:
-        jobs.append(Job(init, tier, Journal(place), list(argv), list(options), **more))
+    def begin(*argv: str, tier: str = "systemd", options: tuple[str, ...] = (), full: bool = False, **more) -> Job:
+        journal = Journal(place)
+        if full:
+            journal.fill()
+        jobs.append(Job(init, tier, journal, list(argv), list(options), **more))
         return jobs[-1]
 
     yield begin

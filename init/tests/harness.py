@@ -101,12 +101,11 @@ class Journal:
         try:
             while datagram := self._socket.recv(1 << 20):
                 self.last = datagram
-                if datagram == b"\n":
-                    continue  # a separator between entries, journald ignores it
-                entry = Entry(datagram)
-                with self._news:
-                    self._entries.append(entry)
-                    self._news.notify_all()
+                if datagram != b"\n":  # a separator between entries, journald ignores it
+                    entry = Entry(datagram)
+                    with self._news:
+                        self._entries.append(entry)
+                        self._news.notify_all()
                 self._running.wait()
         except BaseException as error:  # for the test that waits, in its own thread
             with self._news:
@@ -115,6 +114,15 @@ class Journal:
 
     def pause(self) -> None:
         self._running.clear()
+
+    def fill(self) -> None:
+        """Pause, and let the queue be full. For a new socket; it has room for a receiver's backlog, unix(7)."""
+        self.pause()
+        with self.connect() as other:
+            other.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                while True:
+                    other.send(b"\n")
 
     def resume(self) -> None:
         self._running.set()

@@ -115,7 +115,22 @@ def test_a_job_may_end_as_it_likes_when_stopped(start: Start, tier: str) -> None
     assert result.exit["JOBLET_STOPPED"] == b"1"
 
 
-@pytest.mark.parametrize("grace", ["0", "0.5", "1"])
+def test_stop_before_the_command_was_started(start: Start, tier: str) -> None:
+    """systemd signals the processes that there are: joblet-init, which waits to write its start record."""
+    job = start("sleep", "60", tier=tier, full=True)
+    wait_until(lambda: Path(f"/proc/{job.init_pid}/comm").read_text() == "joblet-init\n")
+    time.sleep(0.2)
+    assert job.journal.entries == []
+    begin = time.monotonic()
+    job.stop()
+    job.journal.resume()
+    result = job.result()
+    assert time.monotonic() - begin < 8
+    assert result.status == signal.SIGTERM
+    assert result.exit["JOBLET_STOPPED"] == b"1"
+
+
+@pytest.mark.parametrize("grace", ["0", "0.5"])
 def test_grace(start: Start, tier: str, grace: str) -> None:
     job = start(
         "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.01; done", tier=tier, options=(f"--grace={grace}",)
@@ -221,7 +236,8 @@ def handle(number, _):
     os._exit(0)
 signal.signal({int(number)}, handle)
 os.write(1, b"ready\\n")
-signal.pause()
+while True:
+    time.sleep(0.01)  # not signal.pause(), see above
 """
     job = start(*python(program), tier=tier)
     job.ready()

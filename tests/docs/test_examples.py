@@ -1,0 +1,149 @@
+"""The documentation is true where a program can tell: commands, links, modules, properties."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from joblet_systemd.main import cli as jobletd
+from rnx.main import root as rnx
+
+PROJECT = Path(__file__).resolve().parents[2]
+PAGES = [PROJECT / "README.md", PROJECT / "NEWS.md", *sorted((PROJECT / "docs").glob("*.md"))]
+PROGRAMS: dict[str, click.Group] = {"rnx": rnx, "jobletd": jobletd}
+
+FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\[[^]\n]*\]\(([^)\s]+)\)")
+END_OF_COMMAND = frozenset({"|", ">", ">>", "<", "&&", "||", ";", "&"})
+
+
+def page_id(page: Path) -> str:
+    return str(page.relative_to(PROJECT))
+
+
+def commands_in(text: str) -> Iterator[list[str]]:
+    """The command lines of our programs in a code block, split into words."""
+    joined = re.sub(r"\\\n\s*", " ", text)
+    for part in re.split(r"\n| {3,}", joined):  # a synopsis may have two columns
+        command = re.sub(r"^\s*[$#] ", "", part).strip()
+        if re.fullmatch(r"(\w+) [a-z-].*", command) and command.partition(" ")[0] in PROGRAMS:
+            words = shlex.split(command, comments=True)
+            end = next((i for i, word in enumerate(words) if word in END_OF_COMMAND), len(words))
+            yield words[:end]
+
+
+def examples(page: Path) -> Iterator[list[str]]:
+    """The commands of a page's code blocks; synopses, with their brackets and bars, are none."""
+    text = page.read_text(encoding="utf-8")
+    for block in [*FENCED.findall(text), *INDENTED.findall(FENCED.sub("", text))]:
+        yield from (words for words in commands_in(block) if not re.search(r"[\[|]", " ".join(words)))
+
+
+def mentions(page: Path) -> Iterator[list[str]]:
+    """The commands that a page's sentences name, often without their arguments."""
+    text = page.read_text(encoding="utf-8")
+    for span in INLINE.findall(FENCED.sub("", text)):
+        yield from commands_in(span)
+
+
+def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
+    """The command that the words call, its parent's context, and its arguments. Raises click.UsageError."""
+    command: click.Command = PROGRAMS[words[0]]
+    context = click.Context(command, info_name=words[0])
+    arguments = words[1:]
+    while isinstance(command, click.Group) and arguments:
+        # Options of a group, of which '--node NAME' and '--config FILE' have a value.
+        known = {name: option for option in command.params for name in option.opts}
+        if arguments[0] == "--help":
+            break
+        if arguments[0].startswith("-"):
+            option = known.get(arguments[0].partition("=")[0])
+            if option is None:
+                raise click.NoSuchOption(arguments[0], ctx=context)
+            takes_value = "=" not in arguments[0] and not getattr(option, "is_flag", False)
+            arguments = arguments[2 if takes_value else 1 :]
+            continue
+        name, *arguments = arguments
+        found = command.get_command(context, name)
+        if found is None:
+            raise click.UsageError(f"{name} is no command of {context.command_path}", ctx=context)
+        command, context = found, click.Context(found, info_name=name, parent=context)
+    return command, context, arguments
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_examples_parse(page: Path) -> None:
+    for words in examples(page):
+        try:
+            command, context, arguments = resolve(words)
+            assert not isinstance(command, click.Group) or not arguments
+            if not isinstance(command, click.Group):
+                command.make_context(words[-1], list(arguments), parent=context.parent)
+        except click.exceptions.Exit:
+            pass  # --help and --version
+        except click.UsageError as error:
+            pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_commands_and_options_that_are_mentioned_exist(page: Path) -> None:
+    for words in mentions(page):
+        try:
+            command, _, arguments = resolve(
+                [word for word in words if word != "…" and word.isascii() and word.islower()]
+            )
+        except click.UsageError as error:
+            pytest.fail(f"{shlex.join(words)}: {error.format_message()}")
+        known = {name for option in command.params for name in option.opts} | {"--help", "-h"}
+        for argument in arguments:
+            if not argument.startswith("-"):
+                break  # what follows may be the job's
+            assert argument.partition("=")[0] in known, shlex.join(words)
+
+
+def test_there_are_examples() -> None:
+    found = [" ".join(words[:3]) for page in PAGES for words in examples(page)]
+    assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= set(found)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if not target.startswith(("http:", "https:", "#")):
+            assert (page.parent / target.partition("#")[0]).exists(), target
+
+
+def test_modules_of_the_architecture_exist() -> None:
+    text = (PROJECT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {span for span in INLINE.findall(text) if span.startswith("joblet_systemd/")}
+    modules = {
+        str(path.relative_to(PROJECT))
+        for path in (PROJECT / "joblet_systemd").rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    assert named == modules
+
+
+def test_properties_of_the_isolation_page_are_set() -> None:
+    text = (PROJECT / "docs" / "isolation.md").read_text(encoding="utf-8")
+    table = text.partition("## Guarantees")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([A-Z][A-Za-z]+)=`", table))
+    source = (PROJECT / "joblet_systemd" / "unit.py").read_text(encoding="utf-8")
+    set_there = set(re.findall(r'Property\(\s*"(\w+)"', source))
+    set_there |= {name.removesuffix("Ex") for name in set_there}
+    assert named >= {"PrivatePIDs", "RootDirectory", "MemoryMax"}
+    assert named <= set_there
+
+
+def test_options_of_job_run_in_the_readme() -> None:
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    command, _, _ = resolve(["rnx", "job", "run"])
+    known = {name for option in command.params for name in option.opts}
+    assert set(re.findall(r"--(?:max|cpu)-[a-z]+", text)) <= known
