@@ -101,7 +101,7 @@ def lookup(account: str) -> pwd.struct_passwd:
         identity = account.removeprefix("joblet-")
         raise Unsupported(
             f"There is no Unix account {account!r} on this host for jobs of {identity!r}.",
-            hint=f"Run 'jobletd cert issue {identity}' there: it makes the account.",
+            hint=f"Run 'jobletd cert issue {identity} --role developer' there: it makes the account.",
         ) from None
 
 

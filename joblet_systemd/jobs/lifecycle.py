@@ -265,16 +265,26 @@ class Jobs:
         jobs = self._store.unfinished()
         for job in jobs:
             self._adopt(job)
-        await self._reconcile_all()
-        for job_id in set(self._work.ids()) - {job.id for job in jobs}:
+        states = await self._reconcile_all()
+        # A unit that runs without a record of it (a lost store) keeps its directory, too.
+        wanted = {job.id for job in jobs} | {
+            job_id_of_unit(name) for name, state in states.items() if state not in ENDED
+        }
+        for job_id in set(self._work.ids()) - wanted:
             log.info("removing the left-over directory of job %s", job_id)
             await self._clean_up(job_id)
 
     def _on_reconnect(self) -> None:
-        self._spawn(self._reconcile_all())
+        async def look() -> None:
+            await self._reconcile_all()
 
-    async def _reconcile_all(self) -> None:
-        """Bring every unfinished job's state in line with its unit's, and release units nobody waits for."""
+        self._spawn(look())
+
+    async def _reconcile_all(self) -> dict[str, str]:
+        """Bring every unfinished job's state in line with its unit's, and release units nobody waits for.
+
+        Returns the ActiveState of all units of jobs.
+        """
         states = await self._manager.active_states()
         for name in states.keys() - {job.unit for job in self._live.values()}:
             if states[name] in ENDED:
@@ -289,6 +299,7 @@ class Jobs:
         for job in list(self._live.values()):
             if job.state in (State.RUNNING, State.STOPPING) and states.get(job.unit, "inactive") in ENDED:
                 self._on_unit_end(job.unit)
+        return states
 
     async def _reconcile(self, job: Job, active_state: str | None) -> None:
         if job.state is State.PENDING:
