@@ -27,6 +27,7 @@ from .logs import Logs
 from .model import UNIT_PATTERN
 from .store import Store
 from .systemd import notify
+from .systemd.journal import Journal
 from .systemd.manager import Manager
 from .unit import LOG_NAMESPACE
 
@@ -67,7 +68,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.push_async_callback(jobs.close)
         await jobs.recover()
 
-        logs = Logs(LOG_NAMESPACE)
+        logs = Logs(lambda: Journal(LOG_NAMESPACE))
         parts.callback(logs.close)
         service = JobService(jobs, logs, node_id=this_host.machine_id())
         inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"

@@ -16,9 +16,12 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from .systemd.entries import Entry, Exit, Output
-from .systemd.journal import Journal
+
+if TYPE_CHECKING:
+    from .systemd.journal import Journal
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +70,10 @@ class _Follower:
 
 
 class Logs:
-    """Reads a journal namespace for any number of followers."""
+    """Reads a journal namespace, through as many readers from ``open_journal`` as it needs."""
 
-    def __init__(self, namespace: str) -> None:
-        self._namespace = namespace
+    def __init__(self, open_journal: Callable[[], Journal]) -> None:
+        self._open_journal = open_journal
         self._readers: list[Journal] = []  # idle ones; each is used by one thread at a time
         self._pool = ThreadPoolExecutor(HISTORY_READERS, thread_name_prefix="history")
         self._followers: dict[str, set[_Follower]] = {}
@@ -81,7 +84,7 @@ class Logs:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, unit, after)
 
     def _read(self, unit: str, after: int) -> list[Entry]:
-        reader = self._readers.pop() if self._readers else Journal(self._namespace)
+        reader = self._readers.pop() if self._readers else self._open_journal()
         try:
             return list(islice(reader.entries(unit, after), CHUNK_ENTRIES))
         finally:
@@ -133,7 +136,7 @@ class Logs:
     async def _subscribe(self, follower: _Follower) -> None:
         self._followers.setdefault(follower.unit, set()).add(follower)
         if self._tail is None:
-            self._tail = _Tail(self._namespace, self._dispatch)
+            self._tail = _Tail(self._open_journal, self._dispatch)
         await self._tail.ready.wait()
 
     def _unsubscribe(self, follower: _Follower) -> None:
@@ -167,9 +170,9 @@ def _report_gaps(unit: str, after: int, entries: list[Entry]) -> None:
 class _Tail:
     """A thread that reads what is new in the namespace and hands it to ``dispatch`` in the event loop."""
 
-    def __init__(self, namespace: str, dispatch: Callable[[list[Entry]], None]) -> None:
+    def __init__(self, open_journal: Callable[[], Journal], dispatch: Callable[[list[Entry]], None]) -> None:
         self.ready = asyncio.Event()
-        self._namespace = namespace
+        self._open_journal = open_journal
         self._dispatch = dispatch
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
@@ -180,7 +183,7 @@ class _Tail:
         self._stopping.set()
 
     def _run(self) -> None:
-        journal = Journal(self._namespace)
+        journal = self._open_journal()
         journal.seek_end()
         self._call(self.ready.set)
         while not self._stopping.is_set():

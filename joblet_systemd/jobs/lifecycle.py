@@ -71,6 +71,10 @@ class Jobs:
 
         Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
         """
+        # A client that goes away in the middle leaves a whole job behind or none, not half of one.
+        return await asyncio.shield(self._submit(spec, owner, account, files))
+
+    async def _submit(self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload]) -> tuple[Job, list[str]]:
         notes = self._check(spec)
         uploads.check(files)
         if len(self._queue) >= self._config.max_pending:
