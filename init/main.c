@@ -74,6 +74,9 @@ static bool reap_more;
 static bool all_gone;
 static uint64_t kill_at = NEVER;
 
+/* How much later than the command's systemd's SIGTERM may reach us: it signals the processes of a unit one by one. */
+#define TERM_SKEW (SEC / 10)
+
 /* --- records --- */
 
 static void start_record(void)
@@ -416,7 +419,7 @@ static void pass_on(int sig)
  */
 static void stop(uint64_t now, bool by_systemd)
 {
-    if (stopping || command == 0)
+    if (stopping || (command == 0 && kill_at == NEVER))
         return;
     stopping = true;
     kill_at = now + option.grace;
@@ -444,7 +447,7 @@ static void handle_signals(int fd, uint64_t now)
              * Unless the queue is full: a job with much effort can look as if it had been stopped, and no more.
              */
             from_outside = signals[i].ssi_code == SI_USER && signals[i].ssi_pid == 0;
-            if (command != 0 && from_outside)
+            if ((command != 0 || kill_at != NEVER) && from_outside)
                 stopped_from_outside = true;
             stop(now, from_outside);
             break;
@@ -489,7 +492,9 @@ static void reap(void)
         if (pid == command) {
             command = 0;
             command_status = status;
-            if (!stopping) /* who was left behind has no one to outlive the job for */
+            if (!stopping && WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM)
+                kill_at = now_ns() + TERM_SKEW; /* is it systemd's, and ours still to come? */
+            else if (!stopping) /* who was left behind has no one to outlive the job for */
                 signal_all(SIGKILL);
         }
     }
@@ -509,13 +514,14 @@ static void run(int signals, int from_child)
     enum { SIGNALS = RELAY_FDS, REPORT, FDS };
     struct pollfd fds[FDS];
 
-    while (!all_gone) {
+    while (!all_gone || (kill_at != NEVER && !stopping)) {
         uint64_t now = now_ns();
         uint64_t wake = relay_prepare(fds, now);
 
         if (now >= kill_at) {
             signal_all(SIGKILL);
             kill_at = NEVER;
+            continue;
         }
         if (kill_at < wake)
             wake = kill_at;

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from harness import GID, PATIENCE, UID, Run, Start, python, wait_until
+from harness import GID, PATIENCE, UID, Run, Start, descendants, python, wait_until
 
 
 @pytest.mark.parametrize("code", [0, 1, 3, 124, 255])
@@ -127,6 +127,17 @@ def test_stop_before_the_command_was_started(start: Start, tier: str) -> None:
     result = job.result()
     assert time.monotonic() - begin < 8
     assert result.status == signal.SIGTERM
+    assert result.exit["JOBLET_STOPPED"] == b"1"
+
+
+def test_systemds_signal_may_reach_the_command_first(start: Start, tier: str) -> None:
+    job = start(*python(SAVING_CHILD), tier=tier)
+    job.ready()
+    main = job.main_pid
+    for pid in (*descendants(main), main):
+        os.kill(pid, signal.SIGTERM)
+    result = job.result()
+    assert result.stdout == b"ready\nchild saved\n"
     assert result.exit["JOBLET_STOPPED"] == b"1"
 
 

@@ -111,7 +111,6 @@ def test_few_entries_under_load(run: Run, tier: str) -> None:
     assert result.stdout == b"".join(b"%d\n" % n for n in range(1, 1000001))
     # 6.9 MB are 211 full entries; a loaded machine makes pauses, in which what is there is sent.
     assert len(result.lines) < 5000
-    assert all(entry["JOBLET_EOL"] == b"1" for entry in result.lines)
 
 
 def test_few_entries_for_an_unbuffered_writer(run: Run) -> None:
