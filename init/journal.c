@@ -139,8 +139,8 @@ void journal_record(const char *fields, size_t fields_len, const void *message, 
 }
 
 /*
- * Waits until journald is done with all entries: to each it adds what /proc/PID says of us (_SYSTEMD_UNIT!), and what it
- * remembers of that it forgets after 5 seconds. SIOCOUTQ (unix(7), tcp(7)) falls to 0 when it has received the last
+ * Waits until journald is done with all entries: to each it adds what /proc/PID says of us (_SYSTEMD_UNIT!), and
+ * what it remembers of that it forgets after 5 seconds. SIOCOUTQ (unix(7), tcp(7)) falls to 0 when it has received the last
  * datagram, which is before it looks. So the last one is an empty line, an entry separator that leaves no trace: when
  * journald receives it, it has finished with the exit record, as it takes one datagram after the other.
  */

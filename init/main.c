@@ -14,8 +14,8 @@
  *
  * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... and those with output JOBLET_STREAM and
  * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes of the unit,
- * starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127 or
- * 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage.
+ * starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127
+ * or 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage.
  *
  * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
  * the namespace's pid 1 (no kill), opens nothing once the command runs (prlimit(2) on it is possible), and trusts
@@ -391,7 +391,7 @@ static int start_command(void)
     close(out[1]);
     close(err[1]);
     close(from_child[1]);
-    /* A stop that was requested before there was a command: systemd has not told it, and it starts with a clean slate. */
+    /* A stop that was requested before there was a command: systemd has not told it. */
     if (sigpending(&pending) == 0 && sigismember(&pending, SIGTERM))
         (void)kill(command, SIGTERM);
     return from_child[0];

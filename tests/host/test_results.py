@@ -105,3 +105,26 @@ def test_the_unit_is_one_that_any_tool_understands(host: Host) -> None:
     host.exec("systemctl", "stop", host.unit(job))
     status = host.result(job)
     assert (status["status"], status["reason"]) == ("STOPPED", "stopped through systemd")
+
+
+def test_a_limit_that_cannot_be_enforced_is_refused_unless_the_host_says_otherwise(host: Host) -> None:
+    enforced = "memory" in host.exec("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split()
+    override = "/etc/joblet/joblet-config.d/zz-test.yml"
+    host.exec(
+        "sh", "-c", f"mkdir -p /etc/joblet/joblet-config.d; echo 'jobs: {{unenforced_limits: refuse}}' >{override}"
+    )
+    host.exec("systemctl", "restart", "joblet.service")
+    try:
+        strict = host.rnx("job", "run", "--max-memory=64", "true")
+    finally:
+        host.exec("rm", override)
+        host.exec("systemctl", "restart", "joblet.service")
+    lenient = host.rnx("job", "run", "--max-memory=64", "true")
+    assert lenient.returncode == 0
+    if enforced:
+        assert strict.returncode == 0
+    else:
+        assert strict.returncode == 1
+        assert "max_memory cannot be enforced: this host has no cgroup v2 memory controller" in strict.stderr
+        assert "unenforced_limits: warn" in strict.stderr
+        assert "max_memory cannot be enforced" in lenient.stderr

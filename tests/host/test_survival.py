@@ -7,8 +7,8 @@ import subprocess
 
 from hosts import PROJECT, Host, until
 
-SECONDS = "for i in $(seq 1 40); do echo line $i; sleep 0.1; done; exit 5"
-LINES = b"".join(b"line %d\n" % number for number in range(1, 41))
+SECONDS = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 5"
+LINES = b"".join(b"line %d\n" % number for number in range(1, 61))
 
 
 def test_a_killed_daemon_in_the_middle(host: Host) -> None:
@@ -23,11 +23,14 @@ def test_a_killed_daemon_in_the_middle(host: Host) -> None:
 
 def test_jobs_that_end_while_the_daemon_is_down(host: Host) -> None:
     ends = {"COMPLETED": "exit 0", "FAILED": "exit 6"}
-    jobs = {state: host.run("sh", "-c", f"sleep 1.5; echo done; {end}") for state, end in ends.items()}
-    killed = host.run("sh", "-c", "sleep 1.5; kill -KILL $$")
+    told = "until test -e go; do sleep 0.1; done; echo done"
+    jobs = {state: host.run("sh", "-c", f"{told}; {end}") for state, end in ends.items()}
+    killed = host.run("sh", "-c", f"{told}; kill -KILL $$")
     for job in (*jobs.values(), killed):
         host.running(job)
     with host.daemon_killed():
+        for job in (*jobs.values(), killed):
+            host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
         until(lambda: "running" not in host.exec("systemctl", "list-units", "joblet-job-*", "--no-legend").stdout)
     for state, job in jobs.items():
         status = host.result(job)
@@ -77,3 +80,45 @@ def test_a_stopped_daemon_leaves_jobs_alone_and_the_socket_brings_it_back(host: 
 def test_a_hung_daemon_is_restarted_by_the_watchdog_setting(host: Host) -> None:
     assert int(host.exec("systemctl", "show", "-P", "WatchdogUSec", "joblet.service").stdout.strip().rstrip("s")) > 0
     assert host.exec("systemctl", "show", "-P", "Type", "joblet.service").stdout.strip() == "notify"
+
+
+def test_a_lost_store_costs_running_jobs_nothing(host: Host) -> None:
+    job = host.run("sh", "-c", "echo kept >file; while sleep 0.2; do cat file; done")
+    host.running(job)
+    host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+    host.exec("sh", "-c", "mkdir /root/store && mv /var/lib/joblet/joblet.db* /root/store")
+    host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+    try:
+        assert json.loads(host.rnx("--json", "job", "list").stdout) == []
+        assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+        assert host.exec("cat", f"/var/lib/joblet/jobs/{job}/work/file").stdout == "kept\n"
+        log = host.exec("journalctl", "--output=cat", "-u", "joblet.service").stdout
+        assert f"{host.unit(job)} runs, but no unfinished job of the store is its" in log
+    finally:
+        host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+        host.exec("sh", "-c", "rm /var/lib/joblet/joblet.db*; mv /root/store/* /var/lib/joblet; rmdir /root/store")
+        host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+    # With the store back the job is one like any other.
+    assert host.rnx("job", "stop", job).returncode == 0
+    assert host.status(job)["status"] == "STOPPED"
+
+
+def test_a_damaged_store_is_explained_and_jobs_go_on(host: Host) -> None:
+    job = host.run("sleep", "300")
+    host.running(job)
+    host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+    host.exec("sh", "-c", "mkdir /root/store && mv /var/lib/joblet/joblet.db* /root/store")
+    host.exec("sh", "-c", "head -c 20000 /dev/urandom >/var/lib/joblet/joblet.db")
+    try:
+        assert host.exec("systemctl", "start", "joblet.service", check=False).returncode != 0
+        log = host.exec("journalctl", "--output=cat", "-u", "joblet.service", "-n", "30").stdout
+        assert "The job store /var/lib/joblet/joblet.db cannot be opened" in log
+        assert "move /var/lib/joblet/joblet.db" in log
+        assert "Traceback" not in log
+        assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+    finally:
+        host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+        host.exec("sh", "-c", "rm /var/lib/joblet/joblet.db*; mv /root/store/* /var/lib/joblet; rmdir /root/store")
+        host.exec("systemctl", "reset-failed", "joblet.service", check=False)
+        host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+    assert host.rnx("job", "stop", job).returncode == 0
