@@ -258,9 +258,88 @@ class DiskMetrics(_message.Message):
     used_bytes: int
     def __init__(self, device: _Optional[str] = ..., mount_point: _Optional[str] = ..., filesystem: _Optional[str] = ..., total_bytes: _Optional[int] = ..., used_bytes: _Optional[int] = ..., free_bytes: _Optional[int] = ..., usage_percent: _Optional[float] = ..., inodes_total: _Optional[int] = ..., inodes_used: _Optional[int] = ..., inodes_free: _Optional[int] = ..., inodes_usage_percent: _Optional[float] = ...) -> None: ...
 
+class DownloadFilesRequest(_message.Message):
+    __slots__ = ["path", "uuid"]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
+
+class DownloadFilesResponse(_message.Message):
+    __slots__ = ["data", "entry", "total"]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    ENTRY_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    entry: FileUpload
+    total: DownloadTotal
+    def __init__(self, total: _Optional[_Union[DownloadTotal, _Mapping[str, object]]] = ..., entry: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class DownloadTotal(_message.Message):
+    __slots__ = ["bytes", "files"]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    FILES_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    files: int
+    def __init__(self, files: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+
 class EmptyRequest(_message.Message):
     __slots__: list[str] = []
     def __init__(self) -> None: ...
+
+class ExecJobRequest(_message.Message):
+    __slots__ = ["end_of_stdin", "resize", "signal", "start", "stdin"]
+    END_OF_STDIN_FIELD_NUMBER: _ClassVar[int]
+    RESIZE_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    STDIN_FIELD_NUMBER: _ClassVar[int]
+    end_of_stdin: bool
+    resize: TerminalSize
+    signal: int
+    start: ExecStart
+    stdin: bytes
+    def __init__(self, start: _Optional[_Union[ExecStart, _Mapping[str, object]]] = ..., stdin: _Optional[bytes] = ..., end_of_stdin: bool = ..., resize: _Optional[_Union[TerminalSize, _Mapping[str, object]]] = ..., signal: _Optional[int] = ...) -> None: ...
+
+class ExecJobResponse(_message.Message):
+    __slots__ = ["result", "stderr", "stdout"]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    STDERR_FIELD_NUMBER: _ClassVar[int]
+    STDOUT_FIELD_NUMBER: _ClassVar[int]
+    result: ExecResult
+    stderr: bytes
+    stdout: bytes
+    def __init__(self, stdout: _Optional[bytes] = ..., stderr: _Optional[bytes] = ..., result: _Optional[_Union[ExecResult, _Mapping[str, object]]] = ...) -> None: ...
+
+class ExecResult(_message.Message):
+    __slots__ = ["exit_code", "reason"]
+    EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    exit_code: int
+    reason: str
+    def __init__(self, exit_code: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class ExecStart(_message.Message):
+    __slots__ = ["args", "command", "environment", "terminal", "uuid"]
+    class EnvironmentEntry(_message.Message):
+        __slots__ = ["key", "value"]
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    ARGS_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    TERMINAL_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    args: _containers.RepeatedScalarFieldContainer[str]
+    command: str
+    environment: _containers.ScalarMap[str, str]
+    terminal: TerminalSize
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., environment: _Optional[_Mapping[str, str]] = ..., terminal: _Optional[_Union[TerminalSize, _Mapping[str, object]]] = ...) -> None: ...
 
 class FileUpload(_message.Message):
     __slots__ = ["content", "is_directory", "mode", "path"]
@@ -303,7 +382,7 @@ class GetJobStatusRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ...) -> None: ...
 
 class GetJobStatusResponse(_message.Message):
-    __slots__ = ["args", "command", "cpu_cores", "cpu_usec", "dependencies", "end_time", "environment", "exit_code", "gpu_count", "gpu_indices", "gpu_memory_mb", "io_read_bytes", "io_write_bytes", "max_cpu", "max_io_bps", "max_memory", "memory_peak_bytes", "name", "network", "node_id", "owner", "reason", "runtime", "scheduled_time", "secret_environment", "start_time", "status", "unit", "uploads", "uuid", "volumes", "work_dir", "workflowUuid"]
+    __slots__ = ["args", "attempt", "command", "cpu_cores", "cpu_usec", "dependencies", "end_time", "environment", "exit_code", "files_kept_until", "gpu_count", "gpu_indices", "gpu_memory_mb", "interactive", "io_read_bytes", "io_write_bytes", "max_cpu", "max_disk", "max_io_bps", "max_memory", "max_runtime_ms", "memory_peak_bytes", "name", "network", "next_runs", "node_id", "owner", "parent", "priority", "queue_position", "reason", "retries", "runtime", "schedule", "scheduled_time", "secret_environment", "start_time", "status", "unit", "uploads", "uuid", "volumes", "work_dir", "workflowUuid"]
     class EnvironmentEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -319,6 +398,7 @@ class GetJobStatusResponse(_message.Message):
         value: str
         def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
     ARGS_FIELD_NUMBER: _ClassVar[int]
+    ATTEMPT_FIELD_NUMBER: _ClassVar[int]
     COMMAND_FIELD_NUMBER: _ClassVar[int]
     CPU_CORES_FIELD_NUMBER: _ClassVar[int]
     CPU_USEC_FIELD_NUMBER: _ClassVar[int]
@@ -326,22 +406,32 @@ class GetJobStatusResponse(_message.Message):
     END_TIME_FIELD_NUMBER: _ClassVar[int]
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     EXIT_CODE_FIELD_NUMBER: _ClassVar[int]
+    FILES_KEPT_UNTIL_FIELD_NUMBER: _ClassVar[int]
     GPU_COUNT_FIELD_NUMBER: _ClassVar[int]
     GPU_INDICES_FIELD_NUMBER: _ClassVar[int]
     GPU_MEMORY_MB_FIELD_NUMBER: _ClassVar[int]
+    INTERACTIVE_FIELD_NUMBER: _ClassVar[int]
     IO_READ_BYTES_FIELD_NUMBER: _ClassVar[int]
     IO_WRITE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MAX_CPU_FIELD_NUMBER: _ClassVar[int]
+    MAX_DISK_FIELD_NUMBER: _ClassVar[int]
     MAX_IO_BPS_FIELD_NUMBER: _ClassVar[int]
     MAX_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNTIME_MS_FIELD_NUMBER: _ClassVar[int]
     MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    NEXT_RUNS_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_TIME_FIELD_NUMBER: _ClassVar[int]
+    SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SECRET_ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
@@ -352,6 +442,7 @@ class GetJobStatusResponse(_message.Message):
     WORKFLOWUUID_FIELD_NUMBER: _ClassVar[int]
     WORK_DIR_FIELD_NUMBER: _ClassVar[int]
     args: _containers.RepeatedScalarFieldContainer[str]
+    attempt: int
     command: str
     cpu_cores: str
     cpu_usec: int
@@ -359,21 +450,31 @@ class GetJobStatusResponse(_message.Message):
     end_time: str
     environment: _containers.ScalarMap[str, str]
     exit_code: int
+    files_kept_until: str
     gpu_count: int
     gpu_indices: _containers.RepeatedScalarFieldContainer[int]
     gpu_memory_mb: int
+    interactive: bool
     io_read_bytes: int
     io_write_bytes: int
     max_cpu: int
+    max_disk: int
     max_io_bps: int
     max_memory: int
+    max_runtime_ms: int
     memory_peak_bytes: int
     name: str
     network: str
+    next_runs: _containers.RepeatedScalarFieldContainer[str]
     node_id: str
     owner: str
+    parent: str
+    priority: int
+    queue_position: int
     reason: str
+    retries: int
     runtime: str
+    schedule: str
     scheduled_time: str
     secret_environment: _containers.ScalarMap[str, str]
     start_time: str
@@ -384,7 +485,7 @@ class GetJobStatusResponse(_message.Message):
     volumes: _containers.RepeatedScalarFieldContainer[str]
     work_dir: str
     workflowUuid: str
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., uploads: _Optional[_Iterable[str]] = ..., dependencies: _Optional[_Iterable[str]] = ..., workflowUuid: _Optional[str] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., unit: _Optional[str] = ..., cpu_usec: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., io_read_bytes: _Optional[int] = ..., io_write_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., uploads: _Optional[_Iterable[str]] = ..., dependencies: _Optional[_Iterable[str]] = ..., workflowUuid: _Optional[str] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., unit: _Optional[str] = ..., cpu_usec: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., io_read_bytes: _Optional[int] = ..., io_write_bytes: _Optional[int] = ..., max_runtime_ms: _Optional[int] = ..., priority: _Optional[int] = ..., retries: _Optional[int] = ..., attempt: _Optional[int] = ..., max_disk: _Optional[int] = ..., interactive: bool = ..., queue_position: _Optional[int] = ..., schedule: _Optional[str] = ..., next_runs: _Optional[_Iterable[str]] = ..., parent: _Optional[str] = ..., files_kept_until: _Optional[str] = ...) -> None: ...
 
 class GetJobTelematicsRequest(_message.Message):
     __slots__ = ["end_time", "job_uuid", "limit", "start_time", "types"]
@@ -523,7 +624,7 @@ class InstallRuntimeResponse(_message.Message):
     def __init__(self, buildJobUuid: _Optional[str] = ..., runtimeSpec: _Optional[str] = ..., status: _Optional[str] = ..., message: _Optional[str] = ..., repository: _Optional[str] = ..., resolvedPath: _Optional[str] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ["args", "command", "cpu_cores", "end_time", "environment", "exit_code", "gpu_count", "gpu_indices", "gpu_memory_mb", "max_cpu", "max_io_bps", "max_memory", "name", "node_id", "owner", "reason", "runtime", "scheduled_time", "secret_environment", "start_time", "status", "uuid"]
+    __slots__ = ["args", "command", "cpu_cores", "end_time", "environment", "exit_code", "gpu_count", "gpu_indices", "gpu_memory_mb", "max_cpu", "max_io_bps", "max_memory", "name", "node_id", "owner", "parent", "priority", "queue_position", "reason", "runtime", "scheduled_time", "secret_environment", "start_time", "status", "uuid"]
     class EnvironmentEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -553,6 +654,9 @@ class Job(_message.Message):
     NAME_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
+    PARENT_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    QUEUE_POSITION_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     SCHEDULED_TIME_FIELD_NUMBER: _ClassVar[int]
@@ -575,6 +679,9 @@ class Job(_message.Message):
     name: str
     node_id: str
     owner: str
+    parent: str
+    priority: int
+    queue_position: int
     reason: str
     runtime: str
     scheduled_time: str
@@ -582,7 +689,7 @@ class Job(_message.Message):
     start_time: str
     status: str
     uuid: str
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., runtime: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ...) -> None: ...
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., runtime: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., priority: _Optional[int] = ..., queue_position: _Optional[int] = ..., parent: _Optional[str] = ...) -> None: ...
 
 class JobMetricsEvent(_message.Message):
     __slots__ = ["cpu_percent", "disk_read_bytes", "disk_write_bytes", "gpu_memory_bytes", "gpu_percent", "job_uuid", "memory_bytes", "memory_limit", "net_recv_bytes", "net_sent_bytes", "timestamp"]
@@ -803,7 +910,7 @@ class RemoveVolumeResponse(_message.Message):
     def __init__(self, success: bool = ..., message: _Optional[str] = ...) -> None: ...
 
 class RunJobRequest(_message.Message):
-    __slots__ = ["args", "command", "cpu_cores", "environment", "gpu_count", "gpu_memory_mb", "jobUuid", "max_cpu", "max_io_bps", "max_memory", "name", "network", "requirements", "runtime", "schedule", "secret_environment", "uploads", "volumes", "work_dir", "workflowUuid"]
+    __slots__ = ["args", "command", "cpu_cores", "environment", "gpu_count", "gpu_memory_mb", "interactive", "jobUuid", "max_cpu", "max_disk", "max_io_bps", "max_memory", "max_runtime_ms", "name", "network", "priority", "requirements", "retries", "retry_delay_ms", "runtime", "schedule", "secret_environment", "time_zone", "uploads", "volumes", "work_dir", "workflowUuid"]
     class EnvironmentEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -824,16 +931,23 @@ class RunJobRequest(_message.Message):
     ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     GPU_COUNT_FIELD_NUMBER: _ClassVar[int]
     GPU_MEMORY_MB_FIELD_NUMBER: _ClassVar[int]
+    INTERACTIVE_FIELD_NUMBER: _ClassVar[int]
     JOBUUID_FIELD_NUMBER: _ClassVar[int]
     MAX_CPU_FIELD_NUMBER: _ClassVar[int]
+    MAX_DISK_FIELD_NUMBER: _ClassVar[int]
     MAX_IO_BPS_FIELD_NUMBER: _ClassVar[int]
     MAX_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNTIME_MS_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     REQUIREMENTS_FIELD_NUMBER: _ClassVar[int]
+    RETRIES_FIELD_NUMBER: _ClassVar[int]
+    RETRY_DELAY_MS_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     SCHEDULE_FIELD_NUMBER: _ClassVar[int]
     SECRET_ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    TIME_ZONE_FIELD_NUMBER: _ClassVar[int]
     UPLOADS_FIELD_NUMBER: _ClassVar[int]
     VOLUMES_FIELD_NUMBER: _ClassVar[int]
     WORKFLOWUUID_FIELD_NUMBER: _ClassVar[int]
@@ -844,21 +958,28 @@ class RunJobRequest(_message.Message):
     environment: _containers.ScalarMap[str, str]
     gpu_count: int
     gpu_memory_mb: int
+    interactive: bool
     jobUuid: str
     max_cpu: int
+    max_disk: int
     max_io_bps: int
     max_memory: int
+    max_runtime_ms: int
     name: str
     network: str
+    priority: int
     requirements: _containers.RepeatedCompositeFieldContainer[JobRequirement]
+    retries: int
+    retry_delay_ms: int
     runtime: str
     schedule: str
     secret_environment: _containers.ScalarMap[str, str]
+    time_zone: str
     uploads: _containers.RepeatedCompositeFieldContainer[FileUpload]
     volumes: _containers.RepeatedScalarFieldContainer[str]
     work_dir: str
     workflowUuid: str
-    def __init__(self, name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., uploads: _Optional[_Iterable[_Union[FileUpload, _Mapping[str, object]]]] = ..., schedule: _Optional[str] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., workflowUuid: _Optional[str] = ..., jobUuid: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[JobRequirement, _Mapping[str, object]]]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ...) -> None: ...
+    def __init__(self, name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., uploads: _Optional[_Iterable[_Union[FileUpload, _Mapping[str, object]]]] = ..., schedule: _Optional[str] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., workflowUuid: _Optional[str] = ..., jobUuid: _Optional[str] = ..., requirements: _Optional[_Iterable[_Union[JobRequirement, _Mapping[str, object]]]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., max_runtime_ms: _Optional[int] = ..., priority: _Optional[int] = ..., retries: _Optional[int] = ..., retry_delay_ms: _Optional[int] = ..., max_disk: _Optional[int] = ..., interactive: bool = ..., time_zone: _Optional[str] = ...) -> None: ...
 
 class RunJobResponse(_message.Message):
     __slots__ = ["args", "command", "cpuCores", "endTime", "exitCode", "job_uuid", "maxCpu", "maxIobps", "maxMemory", "notices", "scheduledTime", "startTime", "status"]
@@ -1111,6 +1232,16 @@ class StreamMetricsRequest(_message.Message):
     metric_types: _containers.RepeatedScalarFieldContainer[str]
     def __init__(self, interval_seconds: _Optional[int] = ..., metric_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
+class SubmitJobRequest(_message.Message):
+    __slots__ = ["data", "file", "job"]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    FILE_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    file: FileUpload
+    job: RunJobRequest
+    def __init__(self, job: _Optional[_Union[RunJobRequest, _Mapping[str, object]]] = ..., file: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
 class SystemMetricsResponse(_message.Message):
     __slots__ = ["cloud", "cpu", "disks", "host", "io", "memory", "networks", "processes", "timestamp"]
     CLOUD_FIELD_NUMBER: _ClassVar[int]
@@ -1291,6 +1422,14 @@ class TelematicsSocketDataData(_message.Message):
     src_port: int
     def __init__(self, pid: _Optional[int] = ..., direction: _Optional[str] = ..., dst_addr: _Optional[str] = ..., dst_port: _Optional[int] = ..., src_addr: _Optional[str] = ..., src_port: _Optional[int] = ..., protocol: _Optional[str] = ..., bytes: _Optional[int] = ...) -> None: ...
 
+class TerminalSize(_message.Message):
+    __slots__ = ["columns", "rows"]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    columns: int
+    rows: int
+    def __init__(self, rows: _Optional[int] = ..., columns: _Optional[int] = ...) -> None: ...
+
 class TestRuntimeRequest(_message.Message):
     __slots__ = ["runtime"]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
@@ -1316,6 +1455,34 @@ class Timestamp(_message.Message):
     nanos: int
     seconds: int
     def __init__(self, seconds: _Optional[int] = ..., nanos: _Optional[int] = ...) -> None: ...
+
+class UpdateJobRequest(_message.Message):
+    __slots__ = ["cpu_cores", "max_cpu", "max_io_bps", "max_memory", "max_runtime_ms", "priority", "uuid"]
+    CPU_CORES_FIELD_NUMBER: _ClassVar[int]
+    MAX_CPU_FIELD_NUMBER: _ClassVar[int]
+    MAX_IO_BPS_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    MAX_RUNTIME_MS_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    cpu_cores: str
+    max_cpu: int
+    max_io_bps: int
+    max_memory: int
+    max_runtime_ms: int
+    priority: int
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., max_runtime_ms: _Optional[int] = ..., priority: _Optional[int] = ...) -> None: ...
+
+class UpdateJobResponse(_message.Message):
+    __slots__ = ["notices", "status", "uuid"]
+    NOTICES_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    notices: _containers.RepeatedScalarFieldContainer[str]
+    status: str
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., status: _Optional[str] = ..., notices: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ValidateRuntimeSpecRequest(_message.Message):
     __slots__ = ["runtimeSpec"]
@@ -1418,3 +1585,19 @@ class WorkflowJob(_message.Message):
     startTime: Timestamp
     status: str
     def __init__(self, jobUuid: _Optional[str] = ..., jobName: _Optional[str] = ..., status: _Optional[str] = ..., dependencies: _Optional[_Iterable[str]] = ..., startTime: _Optional[_Union[Timestamp, _Mapping[str, object]]] = ..., endTime: _Optional[_Union[Timestamp, _Mapping[str, object]]] = ..., exitCode: _Optional[int] = ...) -> None: ...
+
+class WriteJobInputRequest(_message.Message):
+    __slots__ = ["data", "end", "uuid"]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    end: bool
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., data: _Optional[bytes] = ..., end: bool = ...) -> None: ...
+
+class WriteJobInputResponse(_message.Message):
+    __slots__ = ["written_bytes"]
+    WRITTEN_BYTES_FIELD_NUMBER: _ClassVar[int]
+    written_bytes: int
+    def __init__(self, written_bytes: _Optional[int] = ...) -> None: ...

@@ -95,6 +95,31 @@ class JobServiceStub(object):
                 request_serializer=joblet__wire_dot_joblet__pb2.GetWorkflowJobsRequest.SerializeToString,
                 response_deserializer=joblet__wire_dot_joblet__pb2.GetWorkflowJobsResponse.FromString,
                 )
+        self.SubmitJob = channel.stream_unary(
+                '/joblet.JobService/SubmitJob',
+                request_serializer=joblet__wire_dot_joblet__pb2.SubmitJobRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.RunJobResponse.FromString,
+                )
+        self.UpdateJob = channel.unary_unary(
+                '/joblet.JobService/UpdateJob',
+                request_serializer=joblet__wire_dot_joblet__pb2.UpdateJobRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.UpdateJobResponse.FromString,
+                )
+        self.DownloadFiles = channel.unary_stream(
+                '/joblet.JobService/DownloadFiles',
+                request_serializer=joblet__wire_dot_joblet__pb2.DownloadFilesRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.DownloadFilesResponse.FromString,
+                )
+        self.WriteJobInput = channel.stream_unary(
+                '/joblet.JobService/WriteJobInput',
+                request_serializer=joblet__wire_dot_joblet__pb2.WriteJobInputRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.WriteJobInputResponse.FromString,
+                )
+        self.ExecJob = channel.stream_stream(
+                '/joblet.JobService/ExecJob',
+                request_serializer=joblet__wire_dot_joblet__pb2.ExecJobRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.ExecJobResponse.FromString,
+                )
 
 
 class JobServiceServicer(object):
@@ -210,6 +235,42 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitJob(self, request_iterator, context):
+        """This project's own.
+        RunJob with uploads of any size: the job without uploads first, then each file followed by its data.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateJob(self, request, context):
+        """Changes limits, priority or time limit of a job that has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadFiles(self, request, context):
+        """What is in a job's /work: one file, or a directory with all below it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WriteJobInput(self, request_iterator, context):
+        """Bytes for the standard input of a job that was run with interactive.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExecJob(self, request_iterator, context):
+        """Runs a command in a running job: its namespaces, limits and account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -292,6 +353,31 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.GetWorkflowJobs,
                     request_deserializer=joblet__wire_dot_joblet__pb2.GetWorkflowJobsRequest.FromString,
                     response_serializer=joblet__wire_dot_joblet__pb2.GetWorkflowJobsResponse.SerializeToString,
+            ),
+            'SubmitJob': grpc.stream_unary_rpc_method_handler(
+                    servicer.SubmitJob,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.SubmitJobRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.RunJobResponse.SerializeToString,
+            ),
+            'UpdateJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateJob,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.UpdateJobRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.UpdateJobResponse.SerializeToString,
+            ),
+            'DownloadFiles': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadFiles,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.DownloadFilesRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.DownloadFilesResponse.SerializeToString,
+            ),
+            'WriteJobInput': grpc.stream_unary_rpc_method_handler(
+                    servicer.WriteJobInput,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.WriteJobInputRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.WriteJobInputResponse.SerializeToString,
+            ),
+            'ExecJob': grpc.stream_stream_rpc_method_handler(
+                    servicer.ExecJob,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.ExecJobRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.ExecJobResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -573,6 +659,91 @@ class JobService(object):
         return grpc.experimental.unary_unary(request, target, '/joblet.JobService/GetWorkflowJobs',
             joblet__wire_dot_joblet__pb2.GetWorkflowJobsRequest.SerializeToString,
             joblet__wire_dot_joblet__pb2.GetWorkflowJobsResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def SubmitJob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(request_iterator, target, '/joblet.JobService/SubmitJob',
+            joblet__wire_dot_joblet__pb2.SubmitJobRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.RunJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def UpdateJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(request, target, '/joblet.JobService/UpdateJob',
+            joblet__wire_dot_joblet__pb2.UpdateJobRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.UpdateJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def DownloadFiles(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/joblet.JobService/DownloadFiles',
+            joblet__wire_dot_joblet__pb2.DownloadFilesRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.DownloadFilesResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def WriteJobInput(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(request_iterator, target, '/joblet.JobService/WriteJobInput',
+            joblet__wire_dot_joblet__pb2.WriteJobInputRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.WriteJobInputResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def ExecJob(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(request_iterator, target, '/joblet.JobService/ExecJob',
+            joblet__wire_dot_joblet__pb2.ExecJobRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.ExecJobResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -212,11 +212,29 @@ RuntimeSpecInfo: 1 language string; 2 version string; 3 variants repeated string
 """
 
 # What this project added, in the same form.
+ADDED_METHODS = {
+    "JobService SubmitJob",
+    "JobService UpdateJob",
+    "JobService DownloadFiles",
+    "JobService WriteJobInput",
+    "JobService ExecJob",
+}
+ADDED_MESSAGES = {
+    *("SubmitJobRequest", "UpdateJobRequest", "UpdateJobResponse"),
+    *("DownloadFilesRequest", "DownloadFilesResponse", "DownloadTotal"),
+    *("WriteJobInputRequest", "WriteJobInputResponse"),
+    *("ExecJobRequest", "ExecStart", "TerminalSize", "ExecJobResponse", "ExecResult"),
+}
 ADDITIONS = """
+RunJobRequest: 100 max_runtime_ms int64; 101 priority int32; 102 retries int32; 103 retry_delay_ms int64; 104 max_disk
+  int32; 105 interactive bool; 106 time_zone string
 RunJobResponse: 100 notices repeated string
 GetJobStatusResponse: 100 reason string; 101 owner string; 102 unit string; 103 cpu_usec optional int64;
-  104 memory_peak_bytes optional int64; 105 io_read_bytes optional int64; 106 io_write_bytes optional int64
-Job: 100 reason string; 101 owner string
+  104 memory_peak_bytes optional int64; 105 io_read_bytes optional int64; 106 io_write_bytes optional int64;
+  107 max_runtime_ms int64; 108 priority int32; 109 retries int32; 110 attempt int32; 111 max_disk int32;
+  112 interactive bool; 113 queue_position int32; 114 schedule string; 115 next_runs repeated string;
+  116 parent string; 117 files_kept_until string
+Job: 100 reason string; 101 owner string; 102 priority int32; 103 queue_position int32; 104 parent string
 GetJobLogsRequest: 100 no_follow bool; 101 cursor string
 DataChunk: 100 stream int32; 101 cursor string
 """
@@ -267,13 +285,13 @@ def test_services() -> None:
         f"{service.name} {method.name} {method.input_type} {'stream ' * method.server_streaming}{method.output_type}"
         for service in FILE.service
         for method in service.method
-        if not method.client_streaming
+        if f"{service.name} {method.name}" not in ADDED_METHODS
     }
     assert {row.replace(".joblet.", "") for row in declared} == set(SERVICES.strip().splitlines())
 
 
 def test_no_message_more_or_less() -> None:
-    assert set(DECLARED) == set(FACTS)
+    assert set(DECLARED) == set(FACTS) | ADDED_MESSAGES
 
 
 @pytest.mark.parametrize("name", FACTS)
