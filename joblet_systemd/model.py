@@ -38,31 +38,50 @@ class Limits:
     """What a job may use. ``None`` means no limit of its own.
 
     ``cpu_percent`` is in percent of one core (400 = four cores), ``cpu_cores`` a cpuset such as
-    ``0-3,5``, ``memory_bytes`` the hard limit, ``io_bytes_per_sec`` applies to each direction.
+    ``0-3,5``, ``memory_bytes`` the hard limit, ``io_bytes_per_sec`` applies to each direction,
+    ``disk_bytes`` to /work, ``runtime_usec`` to each attempt.
     """
 
     cpu_percent: int | None = None
     cpu_cores: str | None = None
     memory_bytes: int | None = None
     io_bytes_per_sec: int | None = None
+    disk_bytes: int | None = None
+    runtime_usec: int | None = None
 
     def __post_init__(self) -> None:
         _at_least("max_cpu", self.cpu_percent, 1, "a positive percentage of one core")
         _at_least("max_memory", self.memory_bytes, 1 << 20, "at least 1 MB")
         _at_least("max_io_bps", self.io_bytes_per_sec, 1, "a positive number of bytes per second")
+        _at_least("max_disk", self.disk_bytes, 1 << 20, "at least 1 MB")
+        _at_least("max_runtime", self.runtime_usec, 1000, "at least a millisecond")
         if self.cpu_cores is not None:
             parse_cpuset(self.cpu_cores)
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """What the user asked to be run."""
+    """What the user asked to be run, and when.
+
+    ``secrets`` are the names of secret variables; their values are never part of a spec. ``priority``:
+    higher starts first. A failed job gets up to ``retries`` more attempts, the first after
+    ``retry_delay_usec``, each later one after twice the time of the one before. ``schedule`` is as the
+    user wrote it, empty for now, its calendar expressions in ``time_zone``. ``interactive``: standard
+    input comes from clients.
+    """
 
     command: str
     args: tuple[str, ...] = ()
     name: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    secrets: tuple[str, ...] = ()
+    priority: int = 0
+    retries: int = 0
+    retry_delay_usec: int = 0
+    schedule: str = ""
+    time_zone: str = ""
+    interactive: bool = False
 
     @property
     def argv(self) -> tuple[str, ...]:
@@ -85,7 +104,10 @@ class Job:
     """A job as the store knows it. Times are microseconds since the Unix epoch.
 
     ``owner`` is the client identity (certificate CN), ``account`` the Unix account its processes run
-    as, ``boot_id`` the boot that ran it.
+    as, ``boot_id`` the boot that ran it, ``parent`` the repeating job whose schedule started it.
+    ``attempt`` counts starts, 0 before the first; the entries of the current one have sequence numbers
+    above ``seq_base``. ``due_usec`` is when a SCHEDULED job, or the next attempt, is to start.
+    ``files_kept``: /work is still there.
     ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out.
     """
 
@@ -103,6 +125,11 @@ class Job:
     boot_id: str = ""
     uploads: tuple[str, ...] = ()
     usage: Usage = field(default_factory=Usage)
+    parent: str = ""
+    attempt: int = 0
+    seq_base: int = 0
+    due_usec: int | None = None
+    files_kept: bool = True
 
     @property
     def unit(self) -> str:

@@ -42,11 +42,26 @@ MIGRATIONS = (
     CREATE INDEX jobs_unfinished ON jobs (state)
         WHERE state NOT IN ('COMPLETED', 'FAILED', 'STOPPED', 'CANCELED', 'TIMEOUT');
     """,
+    """
+    ALTER TABLE jobs ADD COLUMN name TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN parent TEXT NOT NULL DEFAULT '';
+    ALTER TABLE jobs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 1;
+    ALTER TABLE jobs ADD COLUMN seq_base INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN due_usec INTEGER;
+    ALTER TABLE jobs ADD COLUMN files_kept INTEGER NOT NULL DEFAULT 0;
+    UPDATE jobs SET name = json_extract(spec, '$.name');
+    UPDATE jobs SET files_kept = 1 WHERE state NOT IN ('COMPLETED', 'FAILED', 'STOPPED', 'CANCELED', 'TIMEOUT');
+    CREATE INDEX jobs_name ON jobs (name) WHERE name <> '';
+    CREATE INDEX jobs_ended ON jobs (ended_usec);
+    CREATE INDEX jobs_files ON jobs (ended_usec) WHERE files_kept;
+    """,
 )
 COLUMNS = (
-    "id, state, owner, account, spec, uploads, submitted_usec, started_usec, ended_usec, exit_code, reason, "
-    "stop_requested, boot_id, usage"
+    *("id", "state", "owner", "account", "spec", "uploads", "submitted_usec", "started_usec", "ended_usec"),
+    *("exit_code", "reason", "stop_requested", "boot_id", "usage", "name", "parent", "attempt", "seq_base"),
+    *("due_usec", "files_kept"),
 )
+COLUMN_LIST = ", ".join(COLUMNS)
 
 
 class Store:
@@ -83,12 +98,12 @@ class Store:
 
     def add(self, job: Job) -> None:
         """Store a new job."""
-        marks = ", ".join("?" * len(COLUMNS.split(", ")))
-        self._execute(f"INSERT INTO jobs ({COLUMNS}) VALUES ({marks})", _row(job))
+        marks = ", ".join("?" * len(COLUMNS))
+        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}) VALUES ({marks})", _row(job))
 
     def update(self, job: Job) -> None:
         """Replace what is stored of the job with the same id."""
-        assignments = ", ".join(f"{column} = ?" for column in COLUMNS.split(", "))
+        assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
         self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_row(job), job.id))
 
     def find(self, id_or_prefix: str) -> Job:
@@ -132,7 +147,7 @@ class Store:
         return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
 
     def _select(self, clause: str, *parameters: Any) -> list[Job]:
-        return [_job(row) for row in self._execute(f"SELECT {COLUMNS} FROM jobs {clause}", parameters)]
+        return [_job(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
 
     def _execute(self, statement: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
         try:
@@ -144,43 +159,45 @@ class Store:
             ) from error
 
 
-def _row(job: Job) -> Iterable[Any]:
-    return (
-        job.id,
-        job.state,
-        job.owner,
-        job.account,
-        json.dumps(dataclasses.asdict(job.spec)),
-        json.dumps(job.uploads),
-        job.submitted_usec,
-        job.started_usec,
-        job.ended_usec,
-        job.exit_code,
-        job.reason,
-        job.stop_requested,
-        job.boot_id,
-        json.dumps(dataclasses.asdict(job.usage)),
-    )
+def _row(job: Job) -> tuple[Any, ...]:
+    values = {
+        "id": job.id,
+        "state": job.state,
+        "owner": job.owner,
+        "account": job.account,
+        "spec": json.dumps(dataclasses.asdict(job.spec)),
+        "uploads": json.dumps(job.uploads),
+        "submitted_usec": job.submitted_usec,
+        "started_usec": job.started_usec,
+        "ended_usec": job.ended_usec,
+        "exit_code": job.exit_code,
+        "reason": job.reason,
+        "stop_requested": job.stop_requested,
+        "boot_id": job.boot_id,
+        "usage": json.dumps(dataclasses.asdict(job.usage)),
+        "name": job.spec.name,
+        "parent": job.parent,
+        "attempt": job.attempt,
+        "seq_base": job.seq_base,
+        "due_usec": job.due_usec,
+        "files_kept": job.files_kept,
+    }
+    return tuple(values[column] for column in COLUMNS)
 
 
-def _job(row: tuple[Any, ...]) -> Job:
-    (id_, state, owner, account, spec_text, uploads, submitted, started, ended, code, reason, stop, boot, usage) = row
-    spec = json.loads(spec_text)
+def _job(row: Iterable[Any]) -> Job:
+    values = dict(zip(COLUMNS, row, strict=True))
+    del values["name"]  # a copy of the spec's, to be found by
+    spec = json.loads(values["spec"])
     spec["args"] = tuple(spec["args"])
+    spec["secrets"] = tuple(spec.get("secrets", ()))
     spec["limits"] = Limits(**spec["limits"])
-    return Job(
-        id=id_,
-        spec=JobSpec(**spec),
-        owner=owner,
-        account=account,
-        state=State(state),
-        submitted_usec=submitted,
-        started_usec=started,
-        ended_usec=ended,
-        exit_code=code,
-        reason=reason,
-        stop_requested=bool(stop),
-        boot_id=boot,
-        uploads=tuple(json.loads(uploads)),
-        usage=Usage(**json.loads(usage)),
-    )
+    changed = {
+        "spec": JobSpec(**spec),
+        "state": State(values["state"]),
+        "stop_requested": bool(values["stop_requested"]),
+        "files_kept": bool(values["files_kept"]),
+        "uploads": tuple(json.loads(values["uploads"])),
+        "usage": Usage(**json.loads(values["usage"])),
+    }
+    return Job(**{**values, **changed})

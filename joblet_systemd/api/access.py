@@ -8,6 +8,11 @@ READ, RUN, CREATE, REMOVE = Role.READER, Role.DEVELOPER, Role.MAINTAINER, Role.A
 
 LEAST_ROLE = {
     "JobService/RunJob": RUN,
+    "JobService/SubmitJob": RUN,
+    "JobService/UpdateJob": RUN,
+    "JobService/DownloadFiles": RUN,
+    "JobService/WriteJobInput": RUN,
+    "JobService/ExecJob": RUN,
     "JobService/GetJobStatus": READ,
     "JobService/StopJob": RUN,
     "JobService/CancelJob": RUN,

@@ -15,8 +15,9 @@ from ..files import uploads
 from ..jobs.lifecycle import Jobs
 from ..logs import Logs
 from ..model import Job, JobSpec, Limits
-from ..pki import Identity, Role
+from ..pki import Role
 from ..systemd.entries import Output
+from .server import Caller
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
@@ -35,7 +36,7 @@ class JobService:
         self._logs = logs
         self._node_id = node_id
 
-    def methods(self) -> Mapping[str, Callable[[Any, Identity], Any]]:
+    def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
         return {
             "JobService/RunJob": self.run,
@@ -45,7 +46,7 @@ class JobService:
             "JobService/GetJobLogs": self.logs,
         }
 
-    async def run(self, request: wire.RunJobRequest, caller: Identity) -> wire.RunJobResponse:
+    async def run(self, request: wire.RunJobRequest, caller: Caller) -> wire.RunJobResponse:
         """RunJob: check everything, then store and queue."""
         spec = spec_of(request)
         files = [uploads.parse(file.path, file.content, file.mode, file.is_directory) for file in request.uploads]
@@ -62,7 +63,7 @@ class JobService:
             notices=notes,
         )
 
-    async def status(self, request: wire.GetJobStatusRequest, caller: Identity) -> wire.GetJobStatusResponse:
+    async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
         """GetJobStatus."""
         job = self._jobs.get(request.uuid)
         limits = job.spec.limits
@@ -93,7 +94,7 @@ class JobService:
             io_write_bytes=job.usage.io_write_bytes,
         )
 
-    async def list_jobs(self, request: wire.EmptyRequest, caller: Identity) -> wire.Jobs:
+    async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> wire.Jobs:
         """ListJobs, the oldest first."""
         return wire.Jobs(jobs=[self._entry(job) for job in self._jobs.all()])
 
@@ -118,7 +119,7 @@ class JobService:
             owner=job.owner,
         )
 
-    async def stop(self, request: wire.StopJobRequest, caller: Identity) -> wire.StopJobResponse:
+    async def stop(self, request: wire.StopJobRequest, caller: Caller) -> wire.StopJobResponse:
         """StopJob: answers when the job has ended."""
         owner = caller.name if caller.role < Role.MAINTAINER else None
         job = await self._jobs.stop(request.uuid, owner=owner)
@@ -126,7 +127,7 @@ class JobService:
             uuid=job.id, status=job.state, end_time=rfc3339(job.ended_usec), exit_code=job.exit_code or 0
         )
 
-    async def logs(self, request: wire.GetJobLogsRequest, caller: Identity) -> AsyncIterator[wire.DataChunk]:
+    async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncIterator[wire.DataChunk]:
         """GetJobLogs: the output from the start or behind ``cursor``, in chunks of one stream each.
 
         Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is.

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,32 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
 
-# An ``async def`` from request and caller to the response, or to an async iterator of responses.
-Implementation = Callable[[Any, Identity], Any]
+# An ``async def`` from request (where the client streams, an async iterator of requests) and caller to the
+# response, or to an async iterator of responses.
+Implementation = Callable[[Any, "Caller"], Any]
+
+
+@dataclass
+class Caller:
+    """Who makes a call. An implementation sets ``job`` when neither request nor response names it for the audit."""
+
+    identity: Identity
+    job: str = ""
+
+    @property
+    def name(self) -> str:
+        """The certificate's CN."""
+        return self.identity.name
+
+    @property
+    def role(self) -> Role:
+        """The certificate's role."""
+        return self.identity.role
+
+    @property
+    def account(self) -> str:
+        """The Unix account of its jobs."""
+        return self.identity.account
 
 
 class Server:
@@ -74,22 +99,26 @@ def _handler(method: MethodDescriptor, name: str, implementation: Implementation
         "request_deserializer": getattr(joblet_pb2, method.input_type.name).FromString,
         "response_serializer": getattr(joblet_pb2, method.output_type.name).SerializeToString,
     }
-    if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(functools.partial(_stream, name, implementation), **codec)
-    return grpc.unary_unary_rpc_method_handler(functools.partial(_unary, name, implementation), **codec)
+    answer = functools.partial(_stream if method.server_streaming else _unary, name, implementation)
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }
+    return make[method.client_streaming, method.server_streaming](answer, **codec)
 
 
-async def _unary(name: str, implementation: Implementation | None, request: Message, context: Any) -> Message:
+async def _unary(name: str, implementation: Implementation | None, request: Any, context: Any) -> Message:
     async with _edge(name, request, context) as caller:
         response: Message = await _found(name, implementation)(request, caller)
-        if LEAST_ROLE[name] > Role.READER:
-            _audit(name, caller.name, request, response, "done")
+        caller.job = caller.job or getattr(response, "job_uuid", "")
         return response
     raise AssertionError("the edge aborts the call, which raises")
 
 
 async def _stream(
-    name: str, implementation: Implementation | None, request: Message, context: Any
+    name: str, implementation: Implementation | None, request: Any, context: Any
 ) -> AsyncIterator[Message]:
     async with _edge(name, request, context) as caller:
         async for message in _found(name, implementation)(request, caller):
@@ -97,17 +126,22 @@ async def _stream(
 
 
 @contextlib.asynccontextmanager
-async def _edge(name: str, request: Message, context: Any) -> AsyncIterator[Identity]:
+async def _edge(name: str, request: Any, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    who = "unknown"
+    who, job, changes = "unknown", getattr(request, "uuid", ""), LEAST_ROLE[name] > Role.READER
     try:
-        caller = _caller(context)
+        caller = Caller(_identity_in(context))
         who = caller.name
         _admit(name, caller)
-        yield caller
+        try:
+            yield caller
+        finally:
+            job = caller.job or job
+        if changes:
+            _audit(name, who, job, "done")
     except JobletError as error:
-        if isinstance(error, Denied) or LEAST_ROLE[name] > Role.READER:
-            _audit(name, who, request, None, f"{error.grpc_status}: {error}")
+        if changes or isinstance(error, Denied):
+            _audit(name, who, job, f"{error.grpc_status}: {error}")
         await context.abort(grpc.StatusCode[error.grpc_status], str(error))
     except grpc.aio.AbortError:
         raise
@@ -118,7 +152,7 @@ async def _edge(name: str, request: Message, context: Any) -> AsyncIterator[Iden
         )
 
 
-def _caller(context: Any) -> Identity:
+def _identity_in(context: Any) -> Identity:
     pem = context.auth_context().get("x509_pem_cert", [b""])[0]
     return _identity(bytes(pem))
 
@@ -128,7 +162,7 @@ def _identity(pem: bytes) -> Identity:
     return identity_of(pem)
 
 
-def _admit(name: str, caller: Identity) -> None:
+def _admit(name: str, caller: Caller) -> None:
     least = LEAST_ROLE[name]
     if caller.role < least:
         raise Denied(
@@ -144,8 +178,7 @@ def _found(name: str, implementation: Implementation | None) -> Implementation:
     return implementation
 
 
-def _audit(name: str, who: str, request: Message, response: Message | None, outcome: str) -> None:
-    job = getattr(response, "job_uuid", "") or getattr(request, "uuid", "")
+def _audit(name: str, who: str, job: str, outcome: str) -> None:
     audit.info("who=%s what=%s job=%s outcome=%s", who, name, _one_line(job) or "-", _one_line(outcome))
 
 
