@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 # What is in the way of a start, a full disk for one, may be gone then.
 LATER_USEC = 5_000_000
 # A start this late has missed its time: the daemon was not there, or the clock was set.
-MISSED_USEC = 60_000_000
+MISSED_USEC = 10_000_000
 MISSED = "missed: the daemon was not there at its time"
 
 STATES = (State.PENDING, State.SCHEDULED)

@@ -57,7 +57,7 @@ def test_prefixes(store: Store) -> None:
     assert store.find("01234567-F") == other
     with pytest.raises(Ambiguous, match="Several jobs"):
         store.find("01234567")
-    with pytest.raises(NotFound, match="at least its first 8"):
+    with pytest.raises(NotFound, match="at least the first 8"):
         store.find("0123456")
     for nothing in ("99999999", "%%%%%%%%", "", "'; DROP TABLE jobs; --"):
         with pytest.raises(NotFound):
