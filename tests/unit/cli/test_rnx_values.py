@@ -46,6 +46,18 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
     ("-e", "_a1=x=y z\nü", {"environment": {"_a1": "x=y z\nü"}}),
     ("--env", "FROM_HERE", {"environment": {"FROM_HERE": "value here"}}),
     ("--name", "queue", {"name": "queue"}),
+    ("--max-disk", "2GB", {"max_disk": 2048}),
+    ("--max-runtime", "3600", {"max_runtime_ms": 3_600_000}),
+    ("--max-runtime", "0.5", {"max_runtime_ms": 500}),
+    ("--timeout", "1h", {"max_runtime_ms": 3_600_000}),
+    ("--timeout", "2h30m", {"max_runtime_ms": 9_000_000}),
+    ("--timeout", "1 day 1ms", {"max_runtime_ms": 86_400_001}),
+    ("--timeout", "1.5Min", {"max_runtime_ms": 90_000}),
+    ("--priority", "-100", {"priority": -100}),
+    ("--priority", "+5", {"priority": 5}),
+    ("--priority", "0", {}),
+    ("--retries", "100", {"retries": 100}),
+    ("--retries", "0", {}),
     ("--name", "0.a_b-C", {"name": "0.a_b-C"}),
 ]
 
@@ -55,6 +67,13 @@ REFUSED = [
     *(("--max-iobps", value) for value in ("0", "fast", "2GB", "2147483648", "0.5", "-1")),
     *(("--cpu-cores", value) for value in ("", "a", "3-1", "1-", "-1", "0,,1", "8192", "0-99999999999999", "0 1", "٣")),
     *(("--env", value) for value in ("", "=x", "1A=x", "A-B=x", "ä=x", "NOT_SET_HERE", "A=\udcff")),
+    *(("--max-disk", value) for value in ("0", "-1", "x")),
+    *(("--max-runtime", value) for value in ("0", "-1", "", "x", "5x", "1M", "5 5", "1..5s", "h", "1h30", "٣s", "11y")),
+    *(("--max-runtime", value) for value in ("0s", "0.1ms", "3661d", "9" * 18 + "w", "9" * 99)),
+    *(("--priority", value) for value in ("101", "-101", "1.5", "high", "", "٣", "9" * 99)),
+    *(("--retries", value) for value in ("-1", "101", "x", "")),
+    *(("--retry-delay", value) for value in ("0", "x")),
+    *(("--schedule", value) for value in ("", "5", "2026-02-31 10:00", "2026-12-24 25:00", "a\nb")),
     *(("--name", value) for value in ("", "-x", "a b", "a/b", "x" * 64, "ä", "a\n")),
 ]
 
