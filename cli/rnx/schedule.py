@@ -41,7 +41,7 @@ class Schedule:
 def schedule(text: str) -> Schedule:
     """A date-time without an offset is one of this machine's zone; all else goes to the node as it stands."""
     wanted = text.strip()
-    if not wanted or not wanted.replace("\t", " ").isprintable():
+    if not wanted or wanted.startswith("-") or not wanted.replace("\t", " ").isprintable():
         raise refused(text, ACCEPTED)
     if _NUMBER.fullmatch(wanted):
         raise refused(text, f"{ACCEPTED}; a number needs a unit, such as {wanted}min")

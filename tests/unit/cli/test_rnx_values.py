@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from typing import Any
 
+import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joblet_wire.joblet_pb2 import RunJobRequest
+from rnx import values
+from rnx.schedule import schedule
 
 from .conftest import Rnx
 from .fakes import FakeJobs, Server
@@ -73,7 +79,10 @@ REFUSED = [
     *(("--priority", value) for value in ("101", "-101", "1.5", "high", "", "٣", "9" * 99)),
     *(("--retries", value) for value in ("-1", "101", "x", "")),
     *(("--retry-delay", value) for value in ("0", "x")),
-    *(("--schedule", value) for value in ("", "5", "2026-02-31 10:00", "2026-12-24 25:00", "a\nb")),
+    *(
+        ("--schedule", value)
+        for value in ("", "5", "2026-02-31 10:00", "2026-12-24 25:00", "a\nb", "-1h", "\udcff", "0001-01-01")
+    ),
     *(("--name", value) for value in ("", "-x", "a b", "a/b", "x" * 64, "ä", "a\n")),
 ]
 
@@ -191,3 +200,14 @@ def test_documented_command_lines(line: str, server: Server, jobs: FakeJobs, run
     assert [upload.path for upload in request.uploads] == names
     assert request.max_memory == int(options.get("--max-memory", 0))
     assert request.max_cpu == 100 * int(options.get("--max-cpu", 0))
+
+
+LIKE_VALUES = st.from_regex(r"[-+0-9:.TZ* hmdwsMun]{0,30}", fullmatch=True)
+DATES = st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", fullmatch=True)
+
+
+@given(st.text() | LIKE_VALUES | DATES)
+def test_no_text_does_more_than_be_refused(text: str) -> None:
+    for convert in (values.duration_ms, values.memory_mb, values.priority, values.retries, schedule):
+        with contextlib.suppress(click.BadParameter):
+            convert(text)
