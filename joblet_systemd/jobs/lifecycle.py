@@ -262,7 +262,10 @@ class Jobs:
         job = self.book.live(job_id)
         if job is None or job.state not in (State.INITIALIZING, State.RUNNING, State.STOPPING):
             return  # so short that its end was recorded already
-        if result != "done":
+        if result == "dependency":
+            reason = f"start-failed: a unit that it requires did not start; see 'journalctl -u {job.unit}' on the host"
+            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        elif result != "done":
             # After a stop in the middle of the start ("canceled") it may still be on its way down.
             if await self._manager.has_ended(job.unit):
                 self._on_unit_end(job.unit)

@@ -118,7 +118,7 @@ def test_a_run_that_still_goes_on_is_not_started_again(host: Host) -> None:
 @pytest.mark.parametrize(
     ("schedule", "said"),
     [
-        ("5", "Give the number a unit"),
+        ("5", "a number needs a unit"),
         ("2020-01-01 10:00", "a time in the future"),
         ("61 * * * *", "0 to 59"),
         ("Mon..Blurb 09:00", "a calendar expression"),
