@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from joblet_systemd import __version__, accounts, config, setup
+from joblet_systemd import __version__, accounts, audit, certificates, config, setup
+from joblet_systemd.cert import cert
 from joblet_systemd.errors import JobletError
 from joblet_systemd.main import main
 
@@ -23,11 +24,24 @@ from joblet_systemd.main import main
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands for /etc/joblet, and the caller for root; no accounts are made."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    for function in (setup.setup, setup.issue):
+    stand_in = {"etc": tmp_path / "joblet", "ensure_account": lambda identity: True}
+    for function in (setup.setup, setup.issue, certificates.renew, certificates.renew_local, certificates.revoke):
         assert function.__kwdefaults__ is not None
-        changed = {"etc": tmp_path / "joblet", "ensure_account": lambda identity: True}
+        changed = {name: value for name, value in stand_in.items() if name in function.__kwdefaults__}
         monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
+    monkeypatch.setattr(certificates.rows, "__defaults__", (tmp_path / "joblet",))
     return tmp_path / "joblet"
+
+
+@pytest.fixture(autouse=True)
+def journal(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What is sent to the journal."""
+    sent: list[dict[str, str]] = []
+    module = SimpleNamespace(send=lambda message, **fields: sent.append({"MESSAGE": message, **fields}))
+    monkeypatch.setitem(sys.modules, "systemd", SimpleNamespace(journal=module))
+    for name, value in (("handlers", []), ("propagate", True), ("level", 0)):
+        monkeypatch.setattr(audit.log, name, value)
+    return sent
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +49,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"jobletd, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["setup"], ["cert"], ["cert", "issue"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["setup"], ["cert"], *(["cert", name] for name in cert.commands), ["doctor"]]
+)
 def test_help_needs_no_root(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +60,18 @@ def test_help_needs_no_root(
     assert capsys.readouterr().out.startswith("Usage: jobletd")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["setup"], ["doctor"], ["cert", "issue", "a", "--role", "admin"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["serve"],
+        ["setup"],
+        ["doctor"],
+        ["cert", "issue", "a", "--role", "admin"],
+        ["cert", "list"],
+        ["cert", "revoke", "a"],
+        ["cert", "renew", "a"],
+    ],
+)
 def test_root_only(command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(command) == 4
@@ -105,7 +132,7 @@ def test_issue_json(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     command = ["cert", "issue", "alice", "--role", "viewer", "--json"]
     assert main(command) == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"name", "role", "expires", "config"}
+    assert set(report) == {"name", "role", "serial", "expires", "config"}
     assert (report["name"], report["role"]) == ("alice", "reader")
     assert main([*command, "-o", str(tmp_path / "file")]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == str(tmp_path / "file")
