@@ -200,6 +200,6 @@ class Watched:
             log.error("%s", error)
             return
         if self._seen is not None:
-            log.info("the list of revoked certificates has changed: %d entries", len(self._entries))
+            log.info("the list of revoked certificates has changed; entries: %d", len(self._entries))
         if before and not self._entries:
             log.warning("no certificate is revoked any more: %s has no entries, or is gone", self._path)

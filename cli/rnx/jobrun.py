@@ -96,6 +96,7 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
     from .connection import connect
 
     connection = connect(settings)
+    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
     request = _request(command, order, entries)
     try:
         # No time limit: uploads take as long as the line to the node makes them.

@@ -91,11 +91,17 @@ class Node:
     def _method(self, name: str) -> Callable[[Any, Caller], Any]:
         answer = getattr(wire, METHODS[name].output_type.name)
 
+        async def take(request: Any) -> None:
+            if METHODS[name].client_streaming:
+                assert [message async for message in request]
+
         async def unary(request: Any, caller: Caller) -> Any:
+            await take(request)
             self.called.append((name, caller.name))
             return answer()
 
         async def stream(request: Any, caller: Caller) -> AsyncIterator[Any]:
+            await take(request)
             self.called.append((name, caller.name))
             yield answer()
             if name == "JobService/GetJobLogs":
@@ -183,7 +189,7 @@ def test_every_method_by_every_role(role: Role, tmp_path: Path) -> None:
                 node.called.clear()
                 code, details = await status(channel, name)
                 if role >= least:
-                    assert (code, node.called) == (OK, [(name, "alice")]), name
+                    assert (code, node.called) == (OK, [(name, "alice")]), (name, details)
                 else:
                     assert (code, node.called) == (DENIED, []), name
                     assert f"needs the role {least}" in details
