@@ -64,7 +64,7 @@ def issue(name: str, role: str, days: int, address: str | None, output: str, as_
 
     identity = Identity(check_name(name), Role.parse(role))
     reached, deliver = parse_address(address), _delivery(output)
-    with _audited("issue") as done:
+    with audited("cert/issue") as done:
         issued = setup.issue(identity, days=days, address=reached)
         done(f"{name} {identity.role} {issued.serial}")
         deliver(issued.config)
@@ -104,7 +104,7 @@ def revoke(which: str, reason: str, unrecorded: bool, as_json: bool) -> None:
     must_be_root("cert revoke")
     from . import certificates
 
-    with _audited("revoke") as done:
+    with audited("cert/revoke") as done:
         revoked = certificates.revoke(which, reason=reason, by=audit.unix_user(), unrecorded=unrecorded)
         done(f"{revoked}{f': {reason}' if reason else ''}")
     if as_json:
@@ -159,7 +159,7 @@ def renew(
     if name is None:
         if role or address or output != "-":
             raise click.UsageError("--local goes with --days, --revoke-old and --json only")
-        with _audited("renew") as done:
+        with audited("cert/renew") as done:
             pairs = certificates.renew_local(revoke_old=revoke_old, by=by, days=days)
             done("local " + " ".join(f"{new.identity.name} {new.serial}" for _, new in pairs))
         if as_json:
@@ -171,7 +171,7 @@ def renew(
         return
     wanted = None if role is None else Role.parse(role)
     reached, deliver = parse_address(address), _delivery(output)
-    with _audited("renew") as done:
+    with audited("cert/renew") as done:
         result = certificates.renew(
             name,
             role=wanted,
@@ -207,17 +207,18 @@ def line(step: Step) -> str:
 
 
 @contextlib.contextmanager
-def _audited(command: str) -> Iterator[Callable[[str], None]]:
-    """Record what was done, as the block tells, or that it failed."""
+def audited(what: str) -> Iterator[Callable[[str], None]]:
+    """Record what was done, if the block tells of anything, or that it failed."""
     audit.to_journal()
     told: list[str] = []
     try:
         yield told.append
     except BaseException as error:
         failure = str(error) if isinstance(error, JobletError) else type(error).__name__
-        audit.record(audit.unix_user(), f"cert/{command}", "", " ".join([*told, "failed:", failure]))
+        audit.record(audit.unix_user(), what, "", " ".join([*told, "failed:", failure]))
         raise
-    audit.record(audit.unix_user(), f"cert/{command}", "", f"done: {' '.join(told)}")
+    if told:
+        audit.record(audit.unix_user(), what, "", f"done: {' '.join(told)}")
 
 
 def _delivery(output: str) -> Callable[[bytes], None]:
@@ -254,7 +255,7 @@ def _table(rows: Iterable[Row]) -> None:
     head = ("NAME", "ROLE", "SERIAL", "ISSUED", "EXPIRES", "STATUS", "REASON")
     cells = [head, *(_cells(row) for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
-    colourful = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    colourful = sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     for row in cells:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         status = row[5].partition(" ")[0]

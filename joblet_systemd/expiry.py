@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import keystore, pki, registry, revocations
 from .errors import JobletError
-from .pki import Identity
+from .pki import Identity, Leaf
 from .setup import RENEW_BEFORE, RENEW_CA_BEFORE
 
 log = logging.getLogger("joblet")
@@ -46,16 +46,21 @@ def ending(etc: Path, at: datetime.datetime) -> Iterator[str]:
         certificate = keystore.read_certificate(directory / name)
         if certificate is not None and pki.expiry(certificate) - at < limit:
             yield f"{directory / name} {_ends(pki.expiry(certificate), at)}: {remedy}"
-    last: dict[Identity, datetime.datetime] = {}
+    last: dict[Identity, Leaf] = {}
+    clients = etc / "rnx-config.yml"
     entries = revocations.read(directory / revocations.FILE)
-    for leaf in registry.leaves(directory, etc / "rnx-config.yml"):
+    for leaf in registry.leaves(directory, clients):
         if revocations.find(entries, leaf) is None:
-            last[leaf.identity] = max(leaf.end, last.get(leaf.identity, leaf.end))
-    for identity, end in last.items():
+            last[leaf.identity] = max(leaf, last.get(leaf.identity, leaf), key=lambda one: one.end)
+    local = {pki.serial_of(certificate) for certificate in registry.own(directory, clients)}
+    for who, leaf in last.items():
         # Of one that has ended its client has taken notice already.
-        if datetime.timedelta() < end - at < RENEW_BEFORE:
-            renew = f"'jobletd cert renew {identity.name}' makes another"
-            yield f"the last certificate of {identity.name} ({identity.role}) {_ends(end, at)}: {renew}"
+        if datetime.timedelta() < leaf.end - at < RENEW_BEFORE:
+            which = "--local" if leaf.serial in local else who.name
+            yield (
+                f"the last certificate of {who.name} ({who.role}) {_ends(leaf.end, at)}:"
+                f" 'jobletd cert renew {which}' makes another"
+            )
 
 
 def _ends(end: datetime.datetime, at: datetime.datetime) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import __version__
-from .cert import cert, json_option, line, must_be_root, parse_address
+from .cert import audited, cert, json_option, line, must_be_root, parse_address
 from .errors import JobletError
 
 if TYPE_CHECKING:
@@ -63,10 +63,14 @@ def setup(address: str | None, as_json: bool) -> None:
     from . import setup as module  # noqa: PLC0415 (cryptography takes a while to import)
 
     steps = []
-    for step in module.setup(parse_address(address)):
-        steps.append(step)
-        if not as_json:
-            click.echo(line(step))
+    reached = parse_address(address)
+    with audited("setup") as done:
+        for step in module.setup(reached):
+            steps.append(step)
+            if step.outcome in (module.Outcome.MADE, module.Outcome.RENEWED):
+                done(f"{step.outcome} {step.subject}")
+            if not as_json:
+                click.echo(line(step))
     if as_json:
         click.echo(json.dumps({"steps": _steps_json(steps)}, indent=2))
     elif address is not None:

@@ -61,7 +61,7 @@ class Admission:
         while True:
             await asyncio.sleep(LOOK_SEC)
             for scope, leaf in list(self._calls.items()):
-                if self._revoked.over(leaf) is not None:
+                if not scope.expired() and self._revoked.over(leaf) is not None:
                     scope.reschedule(asyncio.get_running_loop().time())
 
 

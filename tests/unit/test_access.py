@@ -84,6 +84,7 @@ class Node:
         self.called: list[tuple[str, str]] = []
         self.path = directory / "socket"
         self.streams: list[str] = []
+        self.flood = False  # logs come as fast as they are taken
         methods = {name: self._method(name) for name in METHODS}
         self.admission = Admission(Watched(self.pki / revocations.FILE, now))
         self.server = Server(methods, self.path, Keys(self.pki), self.admission)
@@ -107,6 +108,8 @@ class Node:
             if name == "JobService/GetJobLogs":
                 self.streams.append("open")
                 try:
+                    while self.flood:
+                        yield wire.DataChunk(payload=bytes(1 << 16))
                     await asyncio.Event().wait()
                 finally:
                     self.streams.append("closed")
@@ -248,6 +251,23 @@ def test_a_stream_ends_when_its_certificate_is_revoked(tmp_path: Path, monkeypat
             assert node.streams == ["open", "open", "closed"]
             assert not kept.done()
             kept.cancel()
+
+    with_node(tmp_path, test)
+
+
+def test_a_stream_that_nobody_reads_ends_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server waits for the client to take what it has sent, and for nothing of its own."""
+    monkeypatch.setattr(admission, "LOOK_SEC", 0.05)
+
+    async def test(node: Node) -> None:
+        node.flood = True
+        async with node.channel(node.credential("alice", Role.READER)) as channel:
+            stalled = call(channel, "JobService/GetJobLogs")
+            await stalled.read()
+            await asyncio.sleep(0.3)  # until the window is full
+            node.revoke(revocation())
+            while node.streams != ["open", "closed"]:
+                await asyncio.sleep(0.01)
 
     with_node(tmp_path, test)
 

@@ -407,6 +407,9 @@ def test_what_ends_soon(etc: Path) -> None:
     (said,) = expiry.ending(etc, expiry.now())
     assert "the last certificate of alice (developer) ends on" in said
     assert "in 11 days: 'jobletd cert renew alice'" in said
+    later = "\n".join(expiry.ending(etc, expiry.now() + 360 * DAY))
+    assert "the last certificate of admin (admin) ends on" in later
+    assert "'jobletd cert renew --local' makes another" in later
 
 
 def test_the_ends_of_server_and_ca(etc: Path) -> None:

@@ -38,7 +38,7 @@ def told(result: Result, code: int, *parts: str) -> bool:
 
 def test_client_certificate_expired(server: Server, list_jobs: Rnx) -> None:
     result = list_jobs(server.address, authority().client(days=(-5, -1)))
-    assert told(result, 4, "refuses the client certificate", "expired", "jobletd cert issue")
+    assert told(result, 4, "refuses the client certificate", "expired", "jobletd cert renew")
 
 
 def test_client_certificate_of_another_ca(server: Server, list_jobs: Rnx) -> None:
