@@ -11,6 +11,8 @@ import logging
 import os
 import pwd
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 log = logging.getLogger("joblet.audit")
@@ -22,9 +24,47 @@ MAX_WORD = 100
 MAX_OUTCOME = 500
 NO_LOGIN = 0xFFFFFFFF  # (uid_t) -1: audit(8) knows of no login
 
+# So many failures of one certificate in one minute are a line each. journald drops what comes too fast from a
+# service, whosever it is: with calls that fail, at thousands a second, a client could hide what another one does.
+MAX_FAILURES = 100
+MINUTE = 60.0
+
+
+class Failures:
+    """How often each caller has failed in its current minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._minutes: dict[str, tuple[float, int]] = {}
+
+    def suffix(self, caller: str) -> str | None:
+        """What to add to the line for one more failure of the caller; None for no line at all."""
+        now = self._clock()
+        begin, count = self._minutes.get(caller, (now, 0))
+        left_out = ""
+        if now - begin >= MINUTE:
+            if count > MAX_FAILURES:
+                left_out = f" ({count - MAX_FAILURES} before this one were left out)"
+            begin, count = now, 0
+        self._minutes[caller] = (begin, count + 1)
+        if count + 1 == MAX_FAILURES:
+            left_out += " (those that follow within the minute are left out)"
+        return left_out if count < MAX_FAILURES else None
+
+
+_failures = Failures()
+
 
 def record(who: str, what: str, job: str, outcome: str, *, serial: str = "", notice: bool = False) -> None:
-    """Log one call: whose, which, on which job, how it ended; ``serial`` is that of the caller's certificate."""
+    """Log one call: whose, which, on which job, how it ended; ``serial`` is that of the caller's certificate.
+
+    What is ``done`` is always logged, of failures a bounded number a minute.
+    """
+    if not outcome.startswith("done"):
+        suffix = _failures.suffix(serial or who)
+        if suffix is None:
+            return
+        outcome = outcome[: MAX_OUTCOME - len(suffix)] + suffix
     fields = {"WHO": word(who), "WHAT": word(what), "JOB": word(job), "OUTCOME": one_line(outcome)}
     text = " ".join(f"{name.lower()}={value}" for name, value in fields.items())
     if serial:

@@ -119,11 +119,11 @@ class Node:
     def credential(self, name: str, role: Role, days: int = 365) -> Credential:
         return pki.client_credential(keystore.signer(self.pki, "a test"), Identity(name, role), days=days)
 
-    def channel(self, credential: Credential) -> grpc.aio.Channel:
-        credentials = grpc.ssl_channel_credentials(
-            (self.pki / "ca.crt").read_bytes(), pki.key_pem(credential.key), pki.certificate_pem(credential.certificate)
-        )
-        options = [("grpc.ssl_target_name_override", "joblet"), ("grpc.use_local_subchannel_pool", 1)]
+    def channel(self, credential: Credential, *, name: str = "joblet", ca: bytes = b"") -> grpc.aio.Channel:
+        """A connection of its own, as whoever has that credential and knows the server by ``name`` and ``ca``."""
+        keys = pki.key_pem(credential.key), pki.certificate_pem(credential.certificate)
+        credentials = grpc.ssl_channel_credentials(ca or (self.pki / "ca.crt").read_bytes(), *keys)
+        options = [("grpc.ssl_target_name_override", name), ("grpc.use_local_subchannel_pool", 1)]
         return grpc.aio.secure_channel(f"unix:{self.path}", credentials, options)
 
     def revoke(self, *entries: Entry) -> None:
@@ -340,24 +340,42 @@ def test_a_new_server_certificate_is_used_without_a_restart(tmp_path: Path, capl
     async def test(node: Node) -> None:
         credential = node.credential("alice", Role.READER)
 
-        def under(name: str) -> grpc.aio.Channel:
-            keys = pki.key_pem(credential.key), pki.certificate_pem(credential.certificate)
-            credentials = grpc.ssl_channel_credentials((node.pki / "ca.crt").read_bytes(), *keys)
-            options = [("grpc.ssl_target_name_override", name), ("grpc.use_local_subchannel_pool", 1)]
-            return grpc.aio.secure_channel(f"unix:{node.path}", credentials, options)
-
-        async with under("added.example.org") as channel, node.channel(credential) as connected:
+        async with node.channel(credential, name="added.example.org") as channel, node.channel(credential) as connected:
             assert (await status(connected, "JobService/ListJobs"))[0] is OK
             assert (await status(channel, "JobService/ListJobs"))[0] is grpc.StatusCode.UNAVAILABLE
             list(setup.setup(setup.Address("added.example.org"), etc=node.etc, ensure_account=lambda identity: False))
             assert (await status(connected, "JobService/ListJobs"))[0] is OK
-        async with under("added.example.org") as channel:
+        async with node.channel(credential, name="added.example.org") as channel:
             assert (await status(channel, "JobService/ListJobs"))[0] is OK
         # What does not fit together is not used, and breaks nothing.
         (node.pki / "server.key").write_bytes(pki.key_pem(pki.new_key()))
-        async with under("added.example.org") as channel:
+        async with node.channel(credential, name="added.example.org") as channel:
             assert (await status(channel, "JobService/ListJobs"))[0] is OK
         assert "cannot be used, so that the former ones are" in caplog.text
+
+    with_node(tmp_path, test)
+
+
+def test_a_ca_signed_anew_breaks_no_client(tmp_path: Path) -> None:
+    """Who has the old certificate of the CA gets through as well as who has the new one."""
+
+    async def test(node: Node) -> None:
+        key, server_key = keystore.read_key(node.pki / "ca.key"), keystore.read_key(node.pki / "server.key")
+        assert key is not None
+        assert server_key is not None
+        ends_soon = Credential(pki.self_sign(key, days=500), key)
+        server = pki.server_certificate(ends_soon, server_key, ["joblet"])
+        keystore.write(node.pki / "ca.crt", pki.certificate_pem(ends_soon.certificate), 0o644)
+        keystore.write(node.pki / "server.crt", pki.certificate_pem(server), 0o644)
+        old, before = node.credential("alice", Role.READER), (node.pki / "ca.crt").read_bytes()
+        async with node.channel(old) as channel:
+            assert (await status(channel, "JobService/ListJobs"))[0] is OK
+        list(setup.setup(etc=node.etc, ensure_account=lambda identity: False))
+        assert (node.pki / "ca.crt").read_bytes() != before
+        new = node.credential("alice", Role.READER)
+        for credential, ca in ((old, before), (new, b""), (old, b"")):
+            async with node.channel(credential, ca=ca) as channel:
+                assert (await status(channel, "JobService/ListJobs"))[0] is OK
 
     with_node(tmp_path, test)
 

@@ -35,6 +35,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setitem(sys.modules, "systemd", SimpleNamespace(journal=module))
     for name, value in (("handlers", []), ("propagate", True), ("level", 0)):
         monkeypatch.setattr(audit.log, name, value)
+    monkeypatch.setattr(audit, "_failures", audit.Failures())
     audit.to_journal()
     return entries
 
@@ -202,6 +203,21 @@ def test_not_even_an_identity(text: str, sent: list[dict[str, Any]]) -> None:
         assert entry[f"JOBLET_AUDIT_{name}"].isascii()
         assert " " not in entry[f"JOBLET_AUDIT_{name}"]
     assert entry["MESSAGE"].isprintable()
+
+
+def test_a_flood_of_failures_hides_nothing(monkeypatch: pytest.MonkeyPatch, sent: list[dict[str, Any]]) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(audit, "_failures", audit.Failures(lambda: clock[0]))
+    for _ in range(5000):
+        audit.record("mallory", "JobService/StopJob", JOB, "PERMISSION_DENIED: no", serial="0bad", notice=True)
+    assert len(sent) == audit.MAX_FAILURES
+    assert "those that follow within the minute are left out" in sent[-1]["JOBLET_AUDIT_OUTCOME"]
+    audit.record("mallory", "JobService/RunJob", JOB, "done", serial="0bad")
+    audit.record("alice", "JobService/StopJob", JOB, "NOT_FOUND: no", serial="0abc")
+    assert [fields(entry)[0] for entry in sent[-2:]] == ["mallory", "alice"]
+    clock[0] = 61.0
+    audit.record("mallory", "JobService/StopJob", JOB, "PERMISSION_DENIED: no", serial="0bad", notice=True)
+    assert sent[-1]["JOBLET_AUDIT_OUTCOME"] == "PERMISSION_DENIED: no (4900 before this one were left out)"
 
 
 def test_a_journal_that_is_away(
