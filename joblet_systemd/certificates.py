@@ -64,12 +64,11 @@ class Row:
 def rows(etc: Path = setup.ETC) -> list[Row]:
     """What is on record, and this host's own certificates, by name and age."""
     directory, clients = etc / "pki", etc / "rnx-config.yml"
-    entries = revocations.read(directory / revocations.FILE)
-    certificates = registry.issued(directory, clients)
+    revoked = revocations.read(directory / revocations.FILE)
     local = {pki.serial_of(certificate) for certificate in registry.own(directory, clients)}
     return [
-        _row(leaf, certificates[leaf.serial], revocations.find(entries, leaf), leaf.serial in local)
-        for leaf in registry.leaves(directory, clients)
+        _row(leaf, certificate, revoked.find(leaf), leaf.serial in local)
+        for leaf, certificate in registry.leaves(directory, clients)
     ]
 
 

@@ -48,9 +48,9 @@ def ending(etc: Path, at: datetime.datetime) -> Iterator[str]:
             yield f"{directory / name} {_ends(pki.expiry(certificate), at)}: {remedy}"
     last: dict[Identity, Leaf] = {}
     clients = etc / "rnx-config.yml"
-    entries = revocations.read(directory / revocations.FILE)
-    for leaf in registry.leaves(directory, clients):
-        if revocations.find(entries, leaf) is None:
+    revoked = revocations.read(directory / revocations.FILE)
+    for leaf, _ in registry.leaves(directory, clients):
+        if revoked.find(leaf) is None:
             last[leaf.identity] = max(leaf, last.get(leaf.identity, leaf), key=lambda one: one.end)
     local = {pki.serial_of(certificate) for certificate in registry.own(directory, clients)}
     for who, leaf in last.items():

@@ -57,15 +57,18 @@ def own(directory: Path, clients: Path) -> Iterator[x509.Certificate]:
             yield certificate
 
 
-def leaves(directory: Path, clients: Path) -> list[Leaf]:
-    """What is on record, by name and then by age. Raises JobletError for what is no client's certificate."""
+def leaves(directory: Path, clients: Path) -> list[tuple[Leaf, x509.Certificate]]:
+    """What ``issued`` finds, and what it says, by name and then by age.
+
+    Raises JobletError for what is no client's certificate.
+    """
     found = []
     for serial, certificate in issued(directory, clients).items():
         try:
-            found.append(pki.leaf(certificate))
+            found.append((pki.leaf(certificate), certificate))
         except Denied as error:
             raise JobletError(
                 f"The certificate {serial} on record in {directory / DIRECTORY} is no client's: {error.message}",
                 hint="Move it away.",
             ) from error
-    return sorted(found, key=lambda leaf: (leaf.identity.name, leaf.begin, leaf.serial))
+    return sorted(found, key=lambda pair: (pair[0].identity.name, pair[0].begin, pair[0].serial))

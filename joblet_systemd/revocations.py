@@ -14,7 +14,7 @@ import datetime
 import json
 import logging
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ SERIAL_PATTERN = re.compile(r"[0-9a-f]{1,40}")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One revocation; either ``serial`` or ``valid_from_before`` says what of ``name`` is revoked."""
+    """One revocation; either ``serial`` or ``valid_from_before`` says which certificates of ``name``."""
 
     name: str
     revoked: datetime.datetime
@@ -55,17 +55,31 @@ def all_until(name: str, now: datetime.datetime, reason: str, by: str) -> Entry:
     return Entry(name, now, reason, by, valid_from_before=second - CLOCK_SKEW)
 
 
-def find(entries: Iterable[Entry], leaf: Leaf) -> Entry | None:
-    """The first entry that revokes the certificate."""
-    return next((entry for entry in entries if entry.covers(leaf)), None)
+class Revocations:
+    """Entries, in the order of their making, to be found by the certificate."""
+
+    def __init__(self, entries: Iterable[Entry] = ()) -> None:
+        self.entries = tuple(entries)
+        self._by_serial: dict[str, Entry] = {}
+        self._by_name: dict[str, list[Entry]] = {}
+        for entry in self.entries:
+            if entry.serial:
+                self._by_serial.setdefault(entry.serial, entry)
+            else:
+                self._by_name.setdefault(entry.name, []).append(entry)
+
+    def find(self, leaf: Leaf) -> Entry | None:
+        """The entry that revokes the certificate, if one does."""
+        by_name = (entry for entry in self._by_name.get(leaf.identity.name, ()) if entry.covers(leaf))
+        return self._by_serial.get(leaf.serial) or next(by_name, None)
 
 
-def read(path: Path) -> Sequence[Entry]:
-    """The entries of the file, none if there is no file. Raises JobletError when it is damaged."""
+def read(path: Path) -> Revocations:
+    """What is in the file, nothing if there is no file. Raises JobletError when it is damaged."""
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return ()
+        return Revocations()
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from error
     return _parse(path, content)
@@ -73,17 +87,17 @@ def read(path: Path) -> Sequence[Entry]:
 
 def add(path: Path, entries: Iterable[Entry]) -> None:
     """Put entries to the file's; the caller holds the lock of the directory above it (keystore.locked)."""
-    document = {"version": VERSION, "revoked": [_as_json(entry) for entry in [*read(path), *entries]]}
+    document = {"version": VERSION, "revoked": [_as_json(entry) for entry in [*read(path).entries, *entries]]}
     keystore.write(path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
 
 
-def _parse(path: Path, content: bytes) -> Sequence[Entry]:
+def _parse(path: Path, content: bytes) -> Revocations:
     try:
         document = json.loads(content)
         version = document["version"]
         if version != VERSION:
             raise ValueError(f"version {version!r} is not {VERSION}, which this jobletd knows")
-        return tuple(_entry(item) for item in document["revoked"])
+        return Revocations([_entry(item) for item in document["revoked"]])
     except (ValueError, TypeError, KeyError, AttributeError) as error:  # json's and Unicode's are ValueErrors
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
 
@@ -136,20 +150,20 @@ class Watched:
         self._path = path
         self._now = now
         self._seen: tuple[int, ...] | None = None
-        self._entries: Sequence[Entry] | None = ()
+        self._listed: Revocations | None = Revocations()
 
     def check(self, leaf: Leaf) -> None:
         """Raises Denied for a certificate that is revoked or over, Unavailable when nobody can tell.
 
         A connection outlives both, so that this is asked for every call.
         """
-        entries = self._current()
-        if entries is None:
+        listed = self._current()
+        if listed is None:
             raise Unavailable(
                 "The list of revoked certificates of this host cannot be read, so that nobody is let in.",
                 hint="'journalctl -u joblet' on the host tells why.",
             )
-        self._check(leaf, entries)
+        self._check(leaf, listed)
 
     def over(self, leaf: Leaf) -> Denied | None:
         """Why a call of the certificate that was let in has to end now, if it has.
@@ -157,13 +171,13 @@ class Watched:
         While the list is damaged no such call ends: it had been let in by one that was not.
         """
         try:
-            self._check(leaf, self._current() or ())
+            self._check(leaf, self._current() or Revocations())
         except Denied as error:
             return error
         return None
 
-    def _check(self, leaf: Leaf, entries: Sequence[Entry]) -> None:
-        entry = find(entries, leaf)
+    def _check(self, leaf: Leaf, listed: Revocations) -> None:
+        entry = listed.find(leaf)
         again = "'jobletd cert issue' on the host makes another, if its administrator wants that."
         if entry is not None:
             why = f": {entry.reason}" if entry.reason else ""
@@ -178,7 +192,7 @@ class Watched:
                 hint="'jobletd cert renew' on the host makes another.",
             )
 
-    def _current(self) -> Sequence[Entry] | None:
+    def _current(self) -> Revocations | None:
         try:
             status = self._path.stat()
             seen: tuple[int, ...] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
@@ -189,17 +203,17 @@ class Watched:
         if seen != self._seen:
             self._load()
             self._seen = seen
-        return self._entries
+        return self._listed
 
     def _load(self) -> None:
-        before = self._entries
+        before = self._listed
         try:
-            self._entries = read(self._path)
+            self._listed = read(self._path)
         except JobletError as error:
-            self._entries = None
+            self._listed = None
             log.error("%s", error)
             return
         if self._seen is not None:
-            log.info("the list of revoked certificates has changed; entries: %d", len(self._entries))
-        if before and not self._entries:
+            log.info("the list of revoked certificates has changed; entries: %d", len(self._listed.entries))
+        if before and before.entries and not self._listed.entries:
             log.warning("no certificate is revoked any more: %s has no entries, or is gone", self._path)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import enum
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from .client_config import Address, Node
 from .config import CONFIG_FILE
 from .errors import Denied, WrongState
 from .pki import Identity, Role
-from .revocations import Entry
+from .revocations import Revocations
 
 ETC = CONFIG_FILE.parent
 
@@ -136,7 +136,7 @@ def issue(
 def _refuse_revoked(directory: Path, certificate: x509.Certificate) -> None:
     """A name is revoked up to a moment; a clock that was set back would issue what is revoked from the start."""
     leaf = pki.leaf(certificate)
-    entry = revocations.find(revocations.read(directory / revocations.FILE), leaf)
+    entry = revocations.read(directory / revocations.FILE).find(leaf)
     if entry is not None:
         raise WrongState(
             f"The certificates of {leaf.identity.name} are revoked up to {entry.revoked:%Y-%m-%d %H:%M:%S} UTC, "
@@ -272,17 +272,17 @@ def _check_clients(path: Path, directory: Path) -> Iterator[Step]:
     assert ca is not None, "it is completed first"
     assert server is not None, "it is completed first"
     names = pki.names_of(server)
-    entries = revocations.read(directory / revocations.FILE)
+    revoked = revocations.read(directory / revocations.FILE)
     for name, node in client_config.read_nodes(path).items():
         if (address := client_config.address_of(node)) is None or address.host not in names:
             continue  # another host's
-        problem = _problem(str(node.get("cert")).encode(), ca, entries)
+        problem = _problem(str(node.get("cert")).encode(), ca, revoked)
         if problem:
             note = f"its certificate {problem[0]}; {problem[1]}"
             yield Step(f"{path}: {name}", Outcome.WARNING, note)
 
 
-def _problem(pem: bytes, ca: x509.Certificate, entries: Sequence[Entry]) -> tuple[str, str] | None:
+def _problem(pem: bytes, ca: x509.Certificate, revoked: Revocations) -> tuple[str, str] | None:
     """What is wrong with a client's certificate, and what to do about it."""
     anew = "move the file away and run 'jobletd setup' for new ones"
     try:
@@ -295,7 +295,7 @@ def _problem(pem: bytes, ca: x509.Certificate, entries: Sequence[Entry]) -> tupl
     if not pki.issued_by(certificate, ca):
         return "is of another CA", anew
     renew = "'jobletd cert renew --local' makes new ones"
-    if revocations.find(entries, leaf):
+    if revoked.find(leaf):
         return "is revoked", renew
     if leaf.end - _now() < RENEW_BEFORE:
         return f"is only {_validity(certificate)}", renew
