@@ -29,24 +29,42 @@ class Unenforced(enum.StrEnum):
     WARN = "warn"
 
 
+class Missed(enum.StrEnum):
+    """What to do with a job whose time went by while the daemon was not there."""
+
+    RUN = "run"
+    SKIP = "skip"
+
+
 @dataclass(frozen=True, slots=True)
 class JobsConfig:
     """The section ``jobs``.
 
     ``stop_grace`` is in seconds, between SIGTERM and SIGKILL. ``starts_in_flight`` is how many jobs
     PID 1 is asked to start at once; it is single-threaded, and about four keep it busy.
-    ``max_pending`` bounds the queue in front of it.
+    ``max_running`` bounds the jobs at work, ``max_pending`` those that wait for them. A failed job's next
+    attempt comes after ``retry_delay`` seconds, each later one after twice as long. Finished jobs are
+    remembered for ``keep_days`` days, and ``keep_jobs`` of them at most.
     """
 
     unenforced_limits: Unenforced = Unenforced.REFUSE
     stop_grace: float = 10.0
     starts_in_flight: int = 4
+    max_running: int = 256
     max_pending: int = 10_000
+    missed_schedules: Missed = Missed.RUN
+    retry_delay: float = 10.0
+    keep_jobs: int = 100_000
+    keep_days: float = 30.0
 
     def __post_init__(self) -> None:
         _within("jobs.stop_grace", self.stop_grace, 0.1, 3600)
         _within("jobs.starts_in_flight", self.starts_in_flight, 1, 64)
+        _within("jobs.max_running", self.max_running, 1, 10_000)
         _within("jobs.max_pending", self.max_pending, 1, 1_000_000)
+        _within("jobs.retry_delay", self.retry_delay, 1, 3600)
+        _within("jobs.keep_jobs", self.keep_jobs, 0, 1_000_000)
+        _within("jobs.keep_days", self.keep_days, 0, 3650)
 
 
 @dataclass(frozen=True, slots=True)

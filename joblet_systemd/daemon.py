@@ -22,6 +22,7 @@ from .api.tls import Keys
 from .config import Config
 from .files.root import Roots
 from .files.work import WorkDirs
+from .jobs.book import Book
 from .jobs.lifecycle import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
@@ -66,7 +67,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         host = await this_host.examine(manager)
         runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
         parts.callback(runner.close)
-        jobs = Jobs(config.jobs, host, manager, runner, store, work, this_host.boot_id())
+        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, this_host.boot_id())
         parts.push_async_callback(jobs.close)
         await jobs.recover()
 

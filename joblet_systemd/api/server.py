@@ -25,6 +25,7 @@ from joblet_wire import joblet_pb2
 
 from .. import audit
 from ..errors import Denied, JobletError, Unimplemented
+from ..model import Actor
 from ..pki import Identity, Leaf, Role
 from .access import LEAST_ROLE
 from .admission import Admission, leaf_in
@@ -66,6 +67,11 @@ class Caller:
     def role(self) -> Role:
         """The certificate's role."""
         return self.identity.role
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the owner of jobs: from maintainer on it may act on those of others."""
+        return Actor(self.name, self.role >= Role.MAINTAINER)
 
     @property
     def account(self) -> str:

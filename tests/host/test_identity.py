@@ -209,18 +209,30 @@ def test_somebody_elses_job(role: str, host: Host, issue: Issue) -> None:
     owner.running(job)
     assert other.status(job)["owner"] == "owner"
     assert other.rnx("job", "log", "--no-follow", job).stdout == "mine\n"
-    stopped = other.rnx("job", "stop", job)
+    done, scheduled = owner.run("true"), owner.run("--schedule=10h", "true")
+    owner.result(done)
+    attempts = {
+        "StopJob": ["stop", job],
+        "CancelJob": ["cancel", scheduled],
+        "UpdateJob": ["update", "--max-cpu=50", job],
+        "DeleteJob": ["delete", done],
+    }
     if role in ("reader", "developer"):
-        assert stopped.returncode == 4
-        assert ("needs the role developer" if role == "reader" else "belongs to 'owner'") in stopped.stderr
-        assert host.status(job)["status"] == "RUNNING"
-        (outcome,) = audit(host, who=f"other-{role}", what="JobService/StopJob", job=job)
-        assert outcome.startswith("PERMISSION_DENIED")
-        assert owner.rnx("job", "stop", job[:8]).returncode == 0
-        assert audit(host, who="owner", what="JobService/StopJob", job=job) == ["done"]
+        for method, words in attempts.items():
+            refused = other.rnx("job", *words)
+            assert refused.returncode == 4, words
+            assert ("needs the role developer" if role == "reader" else "belongs to 'owner'") in refused.stderr
+            (outcome,) = audit(host, who=f"other-{role}", what=f"JobService/{method}", job=words[-1])
+            assert outcome.startswith("PERMISSION_DENIED")
+        assert other.rnx("job", "delete-all").returncode == (4 if role == "reader" else 0)
+        assert [owner.status(one)["status"] for one in (job, done, scheduled)] == ["RUNNING", "COMPLETED", "SCHEDULED"]
+        acting, name = owner, "owner"
     else:
-        assert stopped.returncode == 0
-        assert audit(host, who=f"other-{role}", what="JobService/StopJob", job=job) == ["done"]
+        acting, name = other, f"other-{role}"
+    for method, words in attempts.items():
+        if method != "UpdateJob":  # whether a limit can be changed is the host's affair
+            acting.rnx("job", *words).check_returncode()
+            assert audit(host, who=name, what=f"JobService/{method}", job=words[-1]) == ["done"]
 
 
 def test_a_stolen_readers_certificate_changes_nothing(host: Host, issue: Issue) -> None:
