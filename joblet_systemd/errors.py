@@ -85,6 +85,12 @@ class Exhausted(JobletError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class Unavailable(JobletError):
+    """Nothing can be said for now; what is amiss is the host's, and not the caller's."""
+
+    grpc_status = "UNAVAILABLE"
+
+
 class SystemdError(JobletError):
     """PID 1 or journald refused, failed or went away.
 

@@ -23,7 +23,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
     deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
-    is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
+    is what every call but RunJob then ends with. ``expires`` is when the caller's certificate ends, as
+    a node says when that is near. ``before_chunk`` is called with the context and the
     number of the chunk to come.
     """
 
@@ -37,6 +38,7 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.expires = ""
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
@@ -109,6 +111,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     def _enter(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        if self.expires:
+            context.set_trailing_metadata((("joblet-certificate-expires", self.expires),))
         if self.failure:
             context.abort(*self.failure)
 
