@@ -15,11 +15,16 @@ from typing import Any
 import yaml
 
 from .errors import InvalidValue, JobletError
+from .quantities import Duration, Size
 
 CONFIG_FILE = Path("/etc/joblet/joblet-config.yml")
 PKI_DIR = Path("/etc/joblet/pki")
 STATE_DIR = Path("/var/lib/joblet")
 RUNTIME_DIR = Path("/run/joblet")
+
+WORK_SIZE = Size(1 << 30)
+MAX_WORK_SIZE = Size(100 << 30)
+KEEP_FILES = Duration(86_400)
 
 
 class Unenforced(enum.StrEnum):
@@ -35,18 +40,28 @@ class JobsConfig:
 
     ``stop_grace`` is in seconds, between SIGTERM and SIGKILL. ``starts_in_flight`` is how many jobs
     PID 1 is asked to start at once; it is single-threaded, and about four keep it busy.
-    ``max_pending`` bounds the queue in front of it.
+    ``max_pending`` bounds the queue in front of it. ``work_size`` is that of /work for jobs that ask for
+    no other, ``max_work_size`` what they may ask for; ``keep_files`` is for how long after the end of a job
+    its files stay.
     """
 
     unenforced_limits: Unenforced = Unenforced.REFUSE
     stop_grace: float = 10.0
     starts_in_flight: int = 4
     max_pending: int = 10_000
+    work_size: Size = WORK_SIZE
+    max_work_size: Size = MAX_WORK_SIZE
+    keep_files: Duration = KEEP_FILES
 
     def __post_init__(self) -> None:
         _within("jobs.stop_grace", self.stop_grace, 0.1, 3600)
         _within("jobs.starts_in_flight", self.starts_in_flight, 1, 64)
         _within("jobs.max_pending", self.max_pending, 1, 1_000_000)
+        if not 1 << 20 <= self.max_work_size <= 1 << 44:  # the largest file on the usual ext4
+            raise InvalidValue("jobs.max_work_size", f"{self.max_work_size} bytes", "1MB to 16TB")
+        if not 1 << 20 <= self.work_size <= self.max_work_size:
+            raise InvalidValue("jobs.work_size", f"{self.work_size} bytes", "1MB to jobs.max_work_size")
+        _within("jobs.keep_files", self.keep_files, 0, 3_153_600_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +129,11 @@ def _convert(default: Any, factory: Any, value: Any, where: str) -> Any:
         if value not in accepted:
             raise InvalidValue(where, value, " or ".join(accepted))
         return type(default)(value)
+    if isinstance(default, (Size, Duration)):
+        try:
+            return type(default).parse(value)
+        except ValueError:
+            raise InvalidValue(where, value, default.accepted) from None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):

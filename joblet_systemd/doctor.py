@@ -51,7 +51,9 @@ async def _examine() -> list[Finding]:
     await manager.connect()
     try:
         host = await this_host.examine(manager)
-        findings = [*_isolation(host), *_limits(host), await _trial(manager, host)]
+        work = WorkDirs(configuration.RUNTIME_DIR / "trial", configuration.load().jobs)
+        work.prepare()
+        findings = [*_isolation(host), *_limits(host), _work_size(work), await _trial(manager, host, work)]
     finally:
         await manager.close()
     return findings
@@ -86,7 +88,12 @@ def _limits(host: unit.Host) -> Iterator[Finding]:
         yield Finding(name, holds, how if holds else missing)
 
 
-async def _trial(manager: Manager, host: unit.Host) -> Finding:
+def _work_size(work: WorkDirs) -> Finding:
+    how = "an ext4 image of that size for each job"
+    return Finding("max_disk", not work.why_unbounded, work.why_unbounded or how)
+
+
+async def _trial(manager: Manager, host: unit.Host, work: WorkDirs) -> Finding:
     """Run ``true`` as a job with all properties, under the first job account there is."""
     what = "a trial job runs isolated"
     accounts = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(ACCOUNT_PREFIX))
@@ -96,7 +103,7 @@ async def _trial(manager: Manager, host: unit.Host) -> Finding:
     ended = asyncio.Event()
     manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
     try:
-        how = await asyncio.wait_for(_run(manager, host, trial, ended), TRIAL_SEC)
+        how = await asyncio.wait_for(_run(manager, host, work, trial, ended), TRIAL_SEC)
     except TimeoutError:
         return Finding(what, False, f"it did not end within {TRIAL_SEC:.0f} s; see 'systemctl status {trial.unit}'")
     except JobletError as error:
@@ -104,13 +111,11 @@ async def _trial(manager: Manager, host: unit.Host) -> Finding:
     return Finding(what, not how, how or "joblet-init found every promised namespace")
 
 
-async def _run(manager: Manager, host: unit.Host, trial: Job, ended: asyncio.Event) -> str:
+async def _run(manager: Manager, host: unit.Host, work: WorkDirs, trial: Job, ended: asyncio.Event) -> str:
     """Run the trial job; what went wrong, or nothing."""
-    roots, work = Roots(configuration.RUNTIME_DIR), WorkDirs(configuration.RUNTIME_DIR / "trial")
+    roots = Roots(configuration.RUNTIME_DIR)
     roots.prepare()
-    work.prepare()
     runner = Runner(manager, host, roots, work, stop_grace=1.0)
-    work.create(trial.id, trial.account, ())
     try:
         if await runner.start(trial) == "done":
             await ended.wait()

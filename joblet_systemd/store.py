@@ -142,6 +142,22 @@ class Store:
         names = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
         return self._select(f"WHERE state NOT IN ({names}) ORDER BY number")
 
+    def next_kept(self) -> tuple[str, int] | None:
+        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
+        names = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({names}) ORDER BY ended_usec LIMIT 1"
+        found: tuple[str, int] | None = self._execute(query, ()).fetchone()
+        return found
+
+    def kept(self) -> set[str]:
+        """The ids of all ended jobs with files."""
+        names = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+        return {row[0] for row in self._execute(f"SELECT id FROM jobs WHERE files_kept AND state IN ({names})", ())}
+
+    def files_gone(self, job_id: str) -> None:
+        """The files of a job have been removed."""
+        self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
+
     def count(self, state: State) -> int:
         """How many jobs are in that state."""
         return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])

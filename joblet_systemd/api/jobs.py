@@ -11,13 +11,15 @@ from typing import Any
 from joblet_wire import joblet_pb2 as wire
 
 from ..errors import InvalidValue
-from ..files import uploads
+from ..files.staging import Staging
+from ..jobs.kept import KeptFiles
 from ..jobs.lifecycle import Jobs
 from ..logs import Logs
 from ..model import Job, JobSpec, Limits
 from ..pki import Role
 from ..systemd.entries import Output
 from .server import Caller
+from .upload import Stream, Uploads
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
@@ -31,15 +33,18 @@ MIB = 1 << 20
 class JobService:
     """The methods of JobService that this version has; ``node_id`` names this host in answers."""
 
-    def __init__(self, jobs: Jobs, logs: Logs, node_id: str) -> None:
+    def __init__(self, jobs: Jobs, logs: Logs, uploads: Uploads, kept: KeptFiles, node_id: str) -> None:
         self._jobs = jobs
         self._logs = logs
+        self._uploads = uploads
+        self._kept = kept
         self._node_id = node_id
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
         return {
             "JobService/RunJob": self.run,
+            "JobService/SubmitJob": self.submit,
             "JobService/GetJobStatus": self.status,
             "JobService/ListJobs": self.list_jobs,
             "JobService/StopJob": self.stop,
@@ -49,8 +54,20 @@ class JobService:
     async def run(self, request: wire.RunJobRequest, caller: Caller) -> wire.RunJobResponse:
         """RunJob: check everything, then store and queue."""
         spec = spec_of(request)
-        files = [uploads.parse(file.path, file.content, file.mode, file.is_directory) for file in request.uploads]
-        job, notes = await self._jobs.submit(spec, caller.name, caller.account, files)
+        self._jobs.check(spec)
+        async with self._uploads.inline(request.uploads, spec.limits, caller) as staged:
+            return await self._accept(spec, staged, caller)
+
+    async def submit(self, requests: AsyncIterator[wire.SubmitJobRequest], caller: Caller) -> wire.RunJobResponse:
+        """SubmitJob: the same with uploads that come in a stream."""
+        stream = Stream(requests)
+        spec = spec_of(await stream.job())
+        self._jobs.check(spec)
+        async with self._uploads.streamed(stream, spec.limits, caller) as staged:
+            return await self._accept(spec, staged, caller)
+
+    async def _accept(self, spec: JobSpec, staged: Staging | None, caller: Caller) -> wire.RunJobResponse:
+        job, notes = await self._jobs.submit(spec, caller.name, caller.account, staged)
         return wire.RunJobResponse(
             job_uuid=job.id,
             status=job.state,
@@ -92,6 +109,8 @@ class JobService:
             memory_peak_bytes=job.usage.memory_peak_bytes,
             io_read_bytes=job.usage.io_read_bytes,
             io_write_bytes=job.usage.io_write_bytes,
+            max_disk=(limits.disk_bytes or 0) // MIB,
+            files_kept_until=rfc3339(self._kept.until(job)),
         )
 
     async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> wire.Jobs:
@@ -183,6 +202,7 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
             cpu_cores=request.cpu_cores or None,
             memory_bytes=request.max_memory * MIB or None,
             io_bytes_per_sec=request.max_io_bps or None,
+            disk_bytes=request.max_disk * MIB or None,
         ),
     )
 

@@ -12,18 +12,19 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine
 from typing import Any
 
 from .. import unit
 from ..config import JobsConfig, Unenforced
 from ..errors import BusLost, Denied, Exhausted, JobletError, Unsupported, WrongState
-from ..files import uploads
-from ..files.uploads import Upload
+from ..files.root import lookup
+from ..files.staging import Staging
 from ..files.work import WorkDirs
 from ..model import Job, JobSpec, State, Usage, job_id_of_unit, parse_cpuset
 from ..store import Store
 from ..systemd.manager import ENDED, Manager
+from .kept import KeptFiles
 from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
 from .queue import StartQueue
 from .runner import Runner
@@ -47,6 +48,7 @@ class Jobs:
         runner: Runner,
         store: Store,
         work: WorkDirs,
+        kept: KeptFiles,
         boot_id: str,
     ) -> None:
         manager.watch(self._on_unit_end, self._on_reconnect)
@@ -56,6 +58,7 @@ class Jobs:
         self._host = host
         self._store = store
         self._work = work
+        self._kept = kept
         self._boot_id = boot_id
         self._queue = StartQueue(config.starts_in_flight, self._start)
         self._live: dict[str, Job] = {}
@@ -66,35 +69,26 @@ class Jobs:
 
     # --- what callers ask for
 
-    async def submit(self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload]) -> tuple[Job, list[str]]:
-        """Check, store and queue a job; returns it with notes for the user.
+    async def submit(self, spec: JobSpec, owner: str, account: str, staged: Staging | None) -> tuple[Job, list[str]]:
+        """Check, store and queue a job; returns it with notes for the user. ``staged``: its uploads, complete.
 
-        Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
+        Raises InvalidValue, Unsupported or Exhausted; then nothing was made. Nothing is waited for: a client
+        that goes away in the middle leaves a whole job behind or none.
         """
-        # A client that goes away in the middle leaves a whole job behind or none, not half of one.
-        return await asyncio.shield(self._submit(spec, owner, account, files))
-
-    async def _submit(self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload]) -> tuple[Job, list[str]]:
-        notes = self._check(spec)
-        uploads.check(files)
-        if len(self._queue) >= self._config.max_pending:
-            raise Exhausted(
-                f"{len(self._queue)} jobs wait already.", hint="Try again later, or raise jobs.max_pending."
-            )
+        notes = self.check(spec)
+        lookup(account)
         job = Job(
-            id=str(uuid.uuid4()),
+            id=staged.job_id if staged else str(uuid.uuid4()),
             spec=spec,
             owner=owner,
             account=account,
             state=State.PENDING,
             submitted_usec=now_usec(),
-            uploads=uploads.names(files),
+            uploads=staged.names if staged else (),
             boot_id=self._boot_id,
         )
-        if files:
-            await asyncio.to_thread(self._work.create, job.id, account, files)
-        else:
-            self._work.create(job.id, account, files)
+        if staged:
+            staged.take_in()
         try:
             self._store.add(job)
         except JobletError:
@@ -104,7 +98,12 @@ class Jobs:
         self._queue.put(job.id)
         return job, notes
 
-    def _check(self, spec: JobSpec) -> list[str]:
+    def check(self, spec: JobSpec) -> list[str]:
+        """Check whether a job can be taken now; returns notes for the user. Raises what ``submit`` does."""
+        if len(self._queue) >= self._config.max_pending:
+            raise Exhausted(
+                f"{len(self._queue)} jobs wait already.", hint="Try again later, or raise jobs.max_pending."
+            )
         cores = spec.limits.cpu_cores
         if cores is not None:
             missing = sorted(parse_cpuset(cores) - self._host.cpus)
@@ -119,7 +118,7 @@ class Jobs:
                 " ".join(unenforced),
                 hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn'.",
             )
-        return unenforced
+        return [*unenforced, *self._work.check(spec.limits)]
 
     def get(self, id_or_prefix: str) -> Job:
         """A job by id or unique prefix. Raises NotFound or Ambiguous."""
@@ -258,7 +257,7 @@ class Jobs:
 
     async def _clean_up(self, job_id: str) -> None:
         try:
-            await asyncio.to_thread(self._work.remove, job_id)
+            await self._kept.job_ended(job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)
 
@@ -274,9 +273,7 @@ class Jobs:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
-        for job_id in set(self._work.ids()) - wanted:
-            log.info("removing the left-over directory of job %s", job_id)
-            await self._clean_up(job_id)
+        await self._kept.recover(wanted)
 
     def _on_reconnect(self) -> None:
         async def look() -> None:
