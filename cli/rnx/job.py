@@ -36,7 +36,14 @@ ID_HELP = "ID may be shortened to its first 8 characters or more."
 
 @click.group(
     cls=Group,
-    lazy={"run": "jobrun:run", "list": "job:list_", "status": "job:status", "log": "job:log", "stop": "job:stop"},
+    lazy={
+        "run": "jobrun:run",
+        "list": "job:list_",
+        "status": "job:status",
+        "log": "job:log",
+        "stop": "job:stop",
+        "download": "download:download",
+    },
     hidden={"logs": "job:log"},
 )
 def job() -> None:

@@ -49,6 +49,8 @@ def status_lines(job: GetJobStatusResponse, ended: bool) -> Iterator[str]:
     for label, values in (("Volumes", job.volumes), ("Uploads", job.uploads)):
         if values:
             yield f"{label}: {', '.join(values)}"
+    if job.files_kept_until:
+        yield f"Files Kept Until: {output.local_time(job.files_kept_until)}"
     if job.environment or job.secret_environment:
         yield "Environment:"
         yield from (f"  {key}={value}" for key, value in sorted(job.environment.items()))
@@ -137,4 +139,5 @@ def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
         "workDir": answer.work_dir,
         "uploads": list(answer.uploads),
         "unit": answer.unit,
+        "filesKeptUntil": answer.files_kept_until or None,
     }
