@@ -120,6 +120,7 @@ def fetch(connection: Connection, uuid: str, path: str, local: str, force: bool)
                     _to_disk(message, receiver, fetched, progress)
                 receiver.finish()
             fetched.local = receiver.local
+            fetched.files -= len(receiver.skipped)
             fetched.skipped += receiver.skipped
     for sentence in fetched.skipped:
         output.note(sentence)
