@@ -23,6 +23,7 @@ from .config import Config
 from .errors import JobletError
 from .files.root import Roots
 from .files.work import WorkDirs
+from .jobs.book import Book
 from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Jobs
 from .jobs.runner import Runner
@@ -71,7 +72,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
-        jobs = Jobs(config.jobs, host, manager, runner, store, work, kept, this_host.boot_id())
+        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, kept, this_host.boot_id())
         parts.push_async_callback(jobs.close)
         await jobs.recover()
 

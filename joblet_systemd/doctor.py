@@ -119,7 +119,7 @@ async def _run(manager: Manager, host: unit.Host, work: WorkDirs, trial: Job, en
     try:
         if await runner.start(trial) == "done":
             await ended.wait()
-        result, record = await runner.end(trial.unit)
+        result, record = await runner.end(trial)
         await manager.release(trial.unit)
         return outcome(trial, result, record, trial.boot_id).reason
     finally:

@@ -44,9 +44,24 @@ jobs:
   # Seconds between a stop (SIGTERM) and the kill (SIGKILL).
   #stop_grace: 10
 
-  # How many jobs systemd is asked to start at once, and how many may wait for that.
+  # How many jobs systemd is asked to start at once.
   #starts_in_flight: 4
+
+  # How many jobs may be at work at the same time; identities take turns.
+  #max_running: 256
+
+  # How many jobs of one identity may wait, for their time or their turn.
   #max_pending: 10000
+
+  # A schedule's time that went by while the daemon was not there: run the job late, or skip that time.
+  #missed_schedules: run
+
+  # Seconds before the second attempt of a job with retries, doubled for each further one.
+  #retry_delay: 10
+
+  # Jobs that have ended are remembered for so many days, and so many of them at most.
+  #keep_days: 30
+  #keep_jobs: 100000
 """
 
 

@@ -27,6 +27,7 @@ START_TIMEOUT_USEC = 60_000_000
 # record are kept; systemd's SIGKILL is for a joblet-init that no longer can.
 KILL_MARGIN_USEC = 5_000_000
 MAX_TASKS = 4096
+INFINITY = 2**64 - 1
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
@@ -114,7 +115,8 @@ def properties(job: Job, host: Host, place: Place, *, stop_grace: float) -> list
         *_root(job, host, place),
         *_namespaces(host),
         *_rights(job, host),
-        *_limits(job.spec.limits, host, place),
+        *_accounting(),
+        *_limits(job.spec.limits, place.work),
         *_logs(job, place),
     ]
 
@@ -243,23 +245,37 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
 
 
-def _limits(limits: Limits, host: Host, place: Place) -> Iterable[Property]:
+def _accounting() -> Iterable[Property]:
     yield Property("CPUAccounting", "b", True, "the result tells the CPU time")
     yield Property("MemoryAccounting", "b", True, "the result tells the peak memory")
     yield Property("IOAccounting", "b", True, "the result tells the bytes read and written")
     yield Property("TasksMax", "t", MAX_TASKS, "a fork bomb ends in the job")
     yield Property("MemorySwapMax", "t", 0, "swap must not stretch the memory limit")
-    if limits.cpu_percent is not None:
-        yield Property("CPUQuotaPerSecUSec", "t", limits.cpu_percent * 10_000, "max_cpu")
-    if limits.cpu_cores is not None:
-        yield Property("AllowedCPUs", "ay", cpu_mask(parse_cpuset(limits.cpu_cores)), "cpu_cores")
-    if limits.memory_bytes is not None:
+
+
+def _limits(limits: Limits, work: str) -> Iterable[Property]:
+    """The limits that are set. ``work`` is the host's path of /work."""
+    if limits.runtime_usec is not None:
+        yield Property("RuntimeMaxUSec", "t", limits.runtime_usec, "max_runtime")
+    yield from changed_limits(Limits(), limits, work)
+
+
+def changed_limits(old: Limits, new: Limits, work: str) -> Iterable[Property]:
+    """What turns the ``old`` limits of control groups into the ``new`` ones; PID 1 takes it for running units, too."""
+    if new.cpu_percent != old.cpu_percent:
+        quota = INFINITY if new.cpu_percent is None else new.cpu_percent * 10_000
+        yield Property("CPUQuotaPerSecUSec", "t", quota, "max_cpu")
+    if new.cpu_cores != old.cpu_cores:
+        cores = b"" if new.cpu_cores is None else cpu_mask(parse_cpuset(new.cpu_cores))
+        yield Property("AllowedCPUs", "ay", cores, "cpu_cores")
+    if new.memory_bytes != old.memory_bytes:
         # No MemoryHigh= below it: without swap there is nothing to reclaim, and the kernel's throttling kept a job
         # that wanted too much hanging for minutes before it was killed.
-        yield Property("MemoryMax", "t", limits.memory_bytes, "max_memory")
-    if limits.io_bytes_per_sec is not None:
+        memory = INFINITY if new.memory_bytes is None else new.memory_bytes
+        yield Property("MemoryMax", "t", memory, "max_memory")
+    if new.io_bytes_per_sec != old.io_bytes_per_sec:
         # systemd finds the block device that backs the path.
-        rate = [[place.work, limits.io_bytes_per_sec]]
+        rate = [[work, INFINITY if new.io_bytes_per_sec is None else new.io_bytes_per_sec]]
         yield Property("IOReadBandwidthMax", "a(st)", rate, "max_io_bps")
         yield Property("IOWriteBandwidthMax", "a(st)", rate, "max_io_bps")
 

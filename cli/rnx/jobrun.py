@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from . import download, output, uploads, values
+from . import schedule as schedules
 from .command import Command, Settings, pass_settings
-from .errors import FAILURE, INTERRUPTED, RnxError
-from .jobview import limit_lines
+from .errors import FAILURE, INTERRUPTED, TIMED_OUT, RnxError
+from .jobview import attempt_lines, limit_lines, schedule_lines
 
 if TYPE_CHECKING:
     from joblet_wire.joblet_pb2 import RunJobRequest, RunJobResponse
@@ -34,6 +35,12 @@ class Order:
     name: str | None
     files: tuple[str, ...]
     directories: tuple[str, ...]
+    max_runtime_ms: int | None
+    max_disk: int | None
+    schedule: schedules.Schedule | None
+    priority: int | None
+    retries: int | None
+    retry_delay_ms: int | None
 
 
 @click.command("run", cls=Command, context_settings={"allow_interspersed_args": False})
@@ -58,6 +65,43 @@ class Order:
     help="Disk bytes per second, reading and writing each, or with a unit: 10MB.",
 )
 @click.option("--cpu-cores", type=values.cpu_list, metavar="LIST", help="The CPUs to run on, such as 0-3 or 0,2.")
+@click.option(
+    "--max-disk",
+    type=values.memory_mb,
+    metavar="MB",
+    help="Space for the job's /work in MB, or with a unit: 500MB, 2GB.",
+)
+@click.option(
+    "--max-runtime",
+    "--timeout",
+    "max_runtime_ms",
+    type=values.duration_ms,
+    metavar="DURATION",
+    help="End the job, as TIMEOUT, after so many seconds, or with a unit: 45s, 2h30m.",
+)
+@click.option(
+    "--schedule",
+    type=schedules.schedule,
+    metavar="WHEN",
+    help="Run later: in 2h30m, at '2026-12-24 18:00', or repeatedly as systemd's 'Mon..Fri 09:00' or cron's"
+    " '*/15 9-17 * * 1-5' say, in this machine's time zone.",
+)
+@click.option(
+    "--priority",
+    type=values.priority,
+    metavar="N",
+    help="From -100 to 100: of the jobs that wait, the higher start first. Without it, 0.",
+)
+@click.option(
+    "--retries", type=values.retries, metavar="N", help="Run the job again up to N times if it fails, 100 at most."
+)
+@click.option(
+    "--retry-delay",
+    "retry_delay_ms",
+    type=values.duration_ms,
+    metavar="DURATION",
+    help="The time before the first of them; twice as long before each more.",
+)
 @click.option(
     "-e",
     "--env",
@@ -102,6 +146,10 @@ def run(
         raise click.UsageError("the command is empty")
     download.check_outputs(outputs, wait)
     order = Order(**options)
+    if wait and order.schedule:
+        schedules.refuse_waiting(order.schedule)
+    if order.retry_delay_ms and not order.retries:
+        raise click.UsageError("--retry-delay needs --retries, of 1 or more")
     entries = uploads.collect(order.files, order.directories)
 
     from .connection import connect
@@ -109,6 +157,8 @@ def run(
 
     connection = connect(settings)
     request = _request(command, order)
+    if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
+        output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
     try:
         reply = submit(connection, request, entries)
     except KeyboardInterrupt:
@@ -136,6 +186,13 @@ def _request(command: tuple[str, ...], order: Order) -> RunJobRequest:
         cpu_cores=order.cpu_cores,
         max_memory=order.max_memory,
         max_io_bps=order.max_io_bps,
+        max_runtime_ms=order.max_runtime_ms,
+        max_disk=order.max_disk,
+        schedule=order.schedule.text if order.schedule else None,
+        time_zone=order.schedule.time_zone if order.schedule else None,
+        priority=order.priority,
+        retries=order.retries,
+        retry_delay_ms=order.retry_delay_ms,
         environment=dict(order.environment),
     )
 
@@ -155,6 +212,14 @@ def _report(
             "cpu_cores": request.cpu_cores,
             "max_memory": request.max_memory,
             "max_io_bps": request.max_io_bps,
+            "max_runtime_ms": request.max_runtime_ms,
+            "max_disk": request.max_disk,
+            "schedule": request.schedule,
+            "time_zone": request.time_zone,
+            "scheduled_time": reply.scheduledTime or None,
+            "priority": request.priority,
+            "retries": request.retries,
+            "retry_delay_ms": request.retry_delay_ms,
             "uploads": [entry.path for entry in entries],
             "notices": list(reply.notices),
         }
@@ -164,7 +229,9 @@ def _report(
     lines.append(f"Command: {shlex.join([request.command, *request.args])}")
     if request.name:
         lines.append(f"Name: {request.name}")
+    lines += schedule_lines(request, reply.scheduledTime)
     lines += limit_lines(request)
+    lines += attempt_lines(request)
     if entries:
         lines.append(f"Uploads: {uploads.summary(entries)}")
     for line in lines:
@@ -182,6 +249,8 @@ def _wait(connection: Connection, uuid: str) -> int:
     ended = await_end(connection, uuid)
     if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
         output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+    if ended.status == "TIMEOUT":
+        return TIMED_OUT
     if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
         return ended.exit_code
     return FAILURE

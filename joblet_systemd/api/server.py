@@ -22,6 +22,7 @@ from google.protobuf.message import Message
 from joblet_wire import joblet_pb2
 
 from ..errors import Denied, JobletError, Unimplemented
+from ..model import Actor
 from ..pki import Identity, Role, identity_of
 from .access import LEAST_ROLE
 
@@ -58,6 +59,11 @@ class Caller:
     def role(self) -> Role:
         """The certificate's role."""
         return self.identity.role
+
+    @property
+    def actor(self) -> Actor:
+        """The caller as the owner of jobs: from maintainer on it may act on those of others."""
+        return Actor(self.name, self.role >= Role.MAINTAINER)
 
     @property
     def account(self) -> str:
@@ -112,7 +118,7 @@ def _handler(method: MethodDescriptor, name: str, implementation: Implementation
 async def _unary(name: str, implementation: Implementation | None, request: Any, context: Any) -> Message:
     async with _edge(name, request, context) as caller:
         response: Message = await _found(name, implementation)(request, caller)
-        caller.job = caller.job or getattr(response, "job_uuid", "")
+        caller.job = caller.job or getattr(response, "job_uuid", "") or getattr(response, "uuid", "")
         return response
     raise AssertionError("the edge aborts the call, which raises")
 

@@ -148,6 +148,30 @@ class WorkDirs:
             self._remove(job_id)
             return False
 
+    def copy(self, job_id: str, to: str) -> None:
+        """Give job ``to`` the /work that job ``job_id``, which waits, has at the moment: its uploads, if any.
+
+        Raises Exhausted or JobletError; then nothing is left of it.
+        """
+        origin, new = self._directory / job_id, self._directory / f".copy-{to}"
+        if not origin.exists():
+            return
+        try:
+            if is_plain(origin / WORK):
+                subprocess.run(["cp", "-a", "--reflink=auto", "--", origin, new], capture_output=True, check=True)
+            else:
+                new.mkdir(mode=0o700)
+                (new / WORK).mkdir(mode=0o700)
+                image.copy(origin / IMAGE, new / IMAGE)
+                image.sync(new / IMAGE)
+            new.rename(self._directory / to)
+        except OSError as error:
+            self.remove(new.name)
+            raise _explained(error, self._directory) from error
+        except subprocess.CalledProcessError as error:
+            self.remove(new.name)
+            raise JobletError(f"The files of job {job_id} cannot be copied: {error.stderr.decode().strip()}.") from None
+
     def remove(self, job_id: str) -> None:
         """Unmount and remove /work with all that a hostile job may have made in it. Gone already is fine.
 

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Collection
 
 from ..errors import JobletError
 from ..files.work import WorkDirs
 from ..model import USEC_PER_SEC, Job
 from ..store import Store
+from .alarm import Alarm, now_usec
 
 log = logging.getLogger(__name__)
 
-# A clock that was moved is noticed after this at the latest.
-LONGEST_SLEEP_SEC = 3600.0
-RETRY_SEC = 60.0
+RETRY_USEC = 60 * USEC_PER_SEC
+OLDEST = "oldest"
 
 
 class KeptFiles:
-    """Removes what is left of ended jobs ``keep_sec`` after their end. Sleeps while nothing is kept.
+    """Removes what is left of ended jobs ``keep_sec`` after their end. Nothing wakes up while nothing is kept.
 
     Methods are called from the event loop's thread.
     """
@@ -29,6 +28,7 @@ class KeptFiles:
         self._store = store
         self._work = work
         self._keep_usec = round(keep_sec * USEC_PER_SEC)
+        self._alarm = Alarm(lambda _: self.watch(), self.watch)
         self._task: asyncio.Task[None] | None = None
 
     def until(self, job: Job) -> int | None:
@@ -37,12 +37,12 @@ class KeptFiles:
             return None
         return job.ended_usec + self._keep_usec
 
-    async def job_ended(self, job_id: str) -> None:
+    async def job_ended(self, job: Job) -> None:
         """Unmount the /work of a job whose end is stored, and keep it or not. Raises JobletError."""
-        keep = self._keep_usec > 0 and self._store.find(job_id).started_usec is not None
+        keep = self._keep_usec > 0 and job.started_usec is not None
         try:
-            if not await asyncio.to_thread(self._work.finish, job_id, keep=keep):
-                self._store.files_gone(job_id)
+            if not await asyncio.to_thread(self._work.finish, job.id, keep=keep):
+                self._store.files_gone(job.id)
         finally:
             self.watch()
 
@@ -56,8 +56,7 @@ class KeptFiles:
             except JobletError as error:
                 log.error("job %s: %s", job_id, error)
         for job_id in await asyncio.to_thread(self._work.mounted, there & kept):
-            log.info("job %s ended unseen", job_id)
-            await self.job_ended(job_id)
+            await self.job_ended(self._store.find(job_id))
         for job_id in kept - there:
             self._store.files_gone(job_id)
         self.watch()
@@ -68,27 +67,25 @@ class KeptFiles:
         self._store.files_gone(job_id)
 
     def watch(self) -> None:
-        """See to it that what is kept goes in time."""
+        """Remove what is due, and see to it that the rest goes in time."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._expire())
 
     async def _expire(self) -> None:
-        while True:
-            try:
-                first = self._store.next_kept()
-                if first is None:
-                    return
+        try:
+            while (first := self._store.next_kept()) is not None:
                 job_id, ended_usec = first
-                wait = (ended_usec + self._keep_usec) / USEC_PER_SEC - time.time()
-                if wait > 0:
-                    await asyncio.sleep(min(wait, LONGEST_SLEEP_SEC))
-                    continue
+                due = ended_usec + self._keep_usec
+                if due > now_usec():
+                    self._alarm.set(OLDEST, due)
+                    return
                 await self.remove(job_id)
-            except JobletError as error:
-                log.error("the files of ended jobs cannot be removed: %s", error)
-                await asyncio.sleep(RETRY_SEC)
+        except JobletError as error:
+            log.error("the files of ended jobs cannot be removed: %s", error)
+            self._alarm.set(OLDEST, now_usec() + RETRY_USEC)
 
     def close(self) -> None:
         """Stop; what is due is removed after the next start."""
+        self._alarm.close()
         if self._task is not None:
             self._task.cancel()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from .. import unit
 from ..files.root import Roots
@@ -19,6 +21,8 @@ INIT_BINARY = "/usr/lib/joblet/joblet-init"
 MOUNTS_AT_ONCE = 4
 
 # joblet-init leaves when journald has taken its last entry, so the record is there within milliseconds.
+T = TypeVar("T")
+
 RECORD_WAITS_SEC = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SYNCHRONIZE_SEC = 10.0
 
@@ -58,31 +62,38 @@ class Runner:
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
             return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
 
-    async def end(self, name: str) -> tuple[UnitResult | None, Exit | None]:
-        """What PID 1 and joblet-init say of a unit that has ended; either may know nothing."""
-        result = await self._manager.result(name)
+    async def end(self, job: Job) -> tuple[UnitResult | None, Exit | None]:
+        """What PID 1 and joblet-init say of an attempt that has ended; either may know nothing."""
+        result = await self._manager.result(job.unit)
         # If joblet-init ended by itself it has written a record; if not, perhaps not.
         if result is not None and result.code == CLD_EXITED:
             for pause in RECORD_WAITS_SEC:
                 await asyncio.sleep(pause)
-                record = await self._record(name, "exit")
+                record = await self._record(job, "exit")
                 if isinstance(record, Exit):
                     return result, record
         await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
-        record = await self._record(name, "exit")
+        record = await self._record(job, "exit")
         return result, record if isinstance(record, Exit) else None
 
-    async def has_begun(self, name: str) -> bool:
-        """Whether joblet-init ever ran in that unit."""
-        return await self._record(name, "start") is not None
+    async def has_begun(self, job: Job) -> bool:
+        """Whether joblet-init ran in this attempt."""
+        return await self._record(job, "start") is not None
 
-    async def _record(self, name: str, kind: str) -> Entry | None:
-        def look() -> Entry | None:
+    async def last_number(self, job: Job) -> int:
+        """The sequence number of the job's newest entry in the journal."""
+        return await self._look(lambda records: records.last_number(job.unit))
+
+    async def _record(self, job: Job, kind: str) -> Entry | None:
+        return await self._look(lambda records: records.record(job.unit, kind, job.seq_base))
+
+    async def _look(self, look: Callable[[Journal], T]) -> T:
+        def run() -> T:
             if self._journal is None:
                 self._journal = Journal(unit.LOG_NAMESPACE)
-            return self._journal.record(name, kind)
+            return look(self._journal)
 
-        return await asyncio.get_running_loop().run_in_executor(self._records, look)
+        return await asyncio.get_running_loop().run_in_executor(self._records, run)
 
     def close(self) -> None:
         """End the threads."""

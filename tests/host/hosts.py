@@ -101,6 +101,26 @@ class Host:
             self.exec("systemctl", "reset-failed", "joblet.service", check=False)
             self.exec("systemctl", "start", "joblet.service")
 
+    @contextlib.contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        """The daemon runs with these lines of configuration in a drop-in, to the end of the block."""
+        file = "/etc/joblet/joblet-config.d/zz-test.yml"
+        self.exec("sh", "-c", 'mkdir -p "${1%/*}"; cat >"$1"', "sh", file, stdin=text.encode())
+        self.exec("systemctl", "restart", "joblet.service")
+        try:
+            yield
+        finally:
+            self.exec("rm", file)
+            self.exec("systemctl", "restart", "joblet.service")
+
+    def reboot(self) -> None:
+        """Boot the host anew and wait until its daemon answers."""
+        began = ["stat", "--format=%Y", "/run/systemd"]
+        before = self.exec(*began).stdout
+        self.exec("systemctl", "reboot", check=False)
+        until(lambda: self.exec(*began, check=False).stdout not in ("", before), 60)
+        until(lambda: self.rnx("job", "list").returncode == 0, 60)
+
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """Wait until the condition gives something true, and return that."""

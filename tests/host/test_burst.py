@@ -45,3 +45,10 @@ def test_three_hundred_at_once(host: Host) -> None:
     for number in (0, 1, MANY // 2, MANY - 1):
         assert host.log(jobs[number]) == b"%d\n" % number
     until(lambda: leftovers(host) == {**dict.fromkeys(leftovers(host), ""), "directories": kept}, 20)
+
+
+def test_one_after_the_other(host: Host) -> None:
+    """What a unit requires may have a start limit, which jobs in parallel do not reach."""
+    for number in range(12):
+        done = host.rnx("job", "run", "--wait", "echo", str(number))
+        assert (done.returncode, done.stdout) == (0, f"{number}\n"), done.stderr

@@ -33,7 +33,7 @@ def test_defaults(file: Path, text: str) -> None:
 
 def test_values(file: Path) -> None:
     file.write_text("jobs:\n  unenforced_limits: warn\n  stop_grace: 2\n  starts_in_flight: 8\n  max_pending: 5\n")
-    assert load(file).jobs == JobsConfig(Unenforced.WARN, 2.0, 8, 5)
+    assert load(file).jobs == JobsConfig(Unenforced.WARN, 2.0, 8, max_pending=5)
     assert isinstance(load(file).jobs.stop_grace, float)
 
 
@@ -80,6 +80,11 @@ def test_drop_ins_win_key_by_key_in_the_order_of_their_names(file: Path) -> None
         ("jobs: {stop_grace: true}", "jobs.stop_grace", "True", "10.0"),
         ("jobs: {starts_in_flight: 65}", "jobs.starts_in_flight", "65", "1 to 64"),
         ("jobs: {starts_in_flight: 2.5}", "jobs.starts_in_flight", "2.5", "4"),
+        ("jobs: {max_running: 0}", "jobs.max_running", "0", "1 to 10000"),
+        ("jobs: {missed_schedules: later}", "jobs.missed_schedules", "'later'", "run or skip"),
+        ("jobs: {retry_delay: 0.5}", "jobs.retry_delay", "0.5", "1 to 3600"),
+        ("jobs: {keep_days: -1}", "jobs.keep_days", "-1.0", "0 to 3650"),
+        ("jobs: {keep_jobs: 1.5}", "jobs.keep_jobs", "1.5", "100000"),
         ("jobs: {max_pending: -1}", "jobs.max_pending", "-1", "1 to 1000000"),
         ("jobs: {work_size: 1XB}", "jobs.work_size", "'1XB'", "512MB, 2GB"),
         ("jobs: {work_size: true}", "jobs.work_size", "True", "512MB, 2GB"),

@@ -67,15 +67,14 @@ def test_kept_and_removed_in_time(store: Store, dirs: WorkDirs, ended: Callable[
         files = KeptFiles(store, dirs, keep_sec=1.0)
         early, late = ended("early", ago=0.8), ended("late")
         assert files.until(late) == (late.ended_usec or 0) + SEC
-        await files.job_ended("early")
-        await files.job_ended("late")
+        await files.job_ended(early)
+        await files.job_ended(late)
         assert sorted(dirs.ids()) == ["early", "late"]
         await until(lambda: dirs.ids() == ["late"])
         assert files.until(store.find(early.id)) is None
         assert store.find("late").files_kept
         await until(lambda: dirs.ids() == [])
-        await until(lambda: files._task is not None and files._task.done())  # nothing wakes up any more
-        assert not store.find("late").files_kept
+        await until(lambda: not store.find("late").files_kept)
         files.close()
 
     asyncio.run(go())
@@ -85,8 +84,7 @@ def test_removed_at_once(store: Store, dirs: WorkDirs, ended: Callable[..., Job]
     async def go(keep_sec: float) -> list[str]:
         files = KeptFiles(store, dirs, keep_sec)
         for job_id, changes in (("full", {}), ("empty", {"file": False}), ("never ran", {"started_usec": None})):
-            ended(f"{job_id} {keep_sec}", **changes)
-            await files.job_ended(f"{job_id} {keep_sec}")
+            await files.job_ended(ended(f"{job_id} {keep_sec}", **changes))
         files.close()
         return dirs.ids()
 
@@ -129,7 +127,7 @@ def test_after_a_restart(store: Store, dirs: WorkDirs, ended: Callable[..., Job]
 def test_a_removal_that_fails_is_tried_again(
     store: Store, dirs: WorkDirs, ended: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kept, "RETRY_SEC", 0.01)
+    monkeypatch.setattr(kept, "RETRY_USEC", 10_000)
     remove, failures = dirs.remove, iter([JobletError("The disk fails."), JobletError("The disk fails.")])
 
     def fail_twice(job_id: str) -> None:

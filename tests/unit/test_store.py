@@ -1,18 +1,35 @@
 """The store: what is put in comes out, prefixes resolve, a bad file says what to do."""
 
+import contextlib
 import dataclasses
+import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from joblet_systemd.errors import Ambiguous, JobletError, NotFound
 from joblet_systemd.model import Job, JobSpec, Limits, State, Usage
-from joblet_systemd.store import Store
+from joblet_systemd.store import MIGRATIONS, Store
 
 FULL = Job(
     id="01234567-89ab-cdef-0123-456789abcdef",
-    spec=JobSpec("sh", ("-c", "ünï\n"), "name", {"A": "b"}, Limits(50, "0-1", 1 << 30, 5)),
+    spec=JobSpec(
+        "sh",
+        ("-c", "ünï\n"),
+        "name",
+        {"A": "b"},
+        Limits(50, "0-1", 1 << 30, 5, 6 << 20, 7000),
+        secrets=("SECRET",),
+        priority=3,
+        retries=2,
+        retry_delay_usec=1,
+        schedule="daily",
+        time_zone="UTC",
+        calendar=("*-*-* 00:00:00",),
+        interactive=True,
+    ),
     owner="alice",
     account="joblet-alice",
     state=State.RUNNING,
@@ -25,6 +42,11 @@ FULL = Job(
     boot_id="b",
     uploads=("x", "y"),
     usage=Usage(1, 2, 3, 4),
+    parent="p",
+    attempt=2,
+    seq_base=9,
+    due_usec=5,
+    files_kept=False,
 )
 
 
@@ -57,7 +79,7 @@ def test_prefixes(store: Store) -> None:
     assert store.find("01234567-F") == other
     with pytest.raises(Ambiguous, match="Several jobs"):
         store.find("01234567")
-    with pytest.raises(NotFound, match="at least its first 8"):
+    with pytest.raises(NotFound, match="at least the first 8"):
         store.find("0123456")
     for nothing in ("99999999", "%%%%%%%%", "", "'; DROP TABLE jobs; --"):
         with pytest.raises(NotFound):
@@ -79,3 +101,80 @@ def test_a_newer_store_is_refused(tmp_path: Path) -> None:
         db.execute("PRAGMA user_version = 99")
     with pytest.raises(JobletError, match="newer joblet"):
         Store(tmp_path / "joblet.db")
+
+
+def job(number: int, **changes: Any) -> Job:
+    return dataclasses.replace(FULL, id=f"{number:08}-0000-0000-0000-000000000000", **changes)
+
+
+def named(number: int, name: str, **changes: Any) -> Job:
+    return job(number, spec=dataclasses.replace(FULL.spec, name=name), **changes)
+
+
+def test_names(store: Store) -> None:
+    done, running, others = (
+        named(1, "web", state=State.FAILED),
+        named(2, "web"),
+        named(3, "web", owner="mallory"),
+    )
+    store.add(done)
+    assert store.find("web") == done
+    store.add(running)
+    # Of several the one that has not ended, one's own before that of others.
+    assert store.find("web", "alice") == running
+    store.add(others)
+    assert store.find("web", "alice") == running
+    assert store.find("web", "mallory") == others
+    with pytest.raises(Ambiguous, match=r"Several jobs are called 'web': .*00000003-.*00000002-"):
+        store.find("web", "somebody")
+    # What could be the beginning of an id may be a name.
+    store.add(named(4, "deadbeef"))
+    assert store.find("deadbeef").id.startswith("00000004")
+    with pytest.raises(NotFound):
+        store.find("WEB")
+
+
+def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) -> None:
+    parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
+    store.add(parent)
+    store.add_run(run, dataclasses.replace(parent, due_usec=77))
+    assert [found.due_usec for found in store.all()] == [77, 5]
+    with pytest.raises(JobletError):
+        store.add_run(run, dataclasses.replace(parent, due_usec=88))  # such a job is there already
+    assert store.find(parent.id).due_usec == 77
+    store.add_run(None, dataclasses.replace(parent, due_usec=99))
+    assert store.find(parent.id).due_usec == 99
+
+
+def test_what_is_surplus(store: Store) -> None:
+    for number in range(5):
+        store.add(job(number, state=State.COMPLETED, ended_usec=number * 10))
+    running = job(9, state=State.RUNNING, ended_usec=None)
+    store.add(running)
+    assert store.oldest_end() == 0
+    assert sorted(store.surplus(5, 0)) == []
+    assert sorted(store.surplus(3, 0)) == [job(0).id, job(1).id]
+    assert sorted(store.surplus(100, 25)) == [job(0).id, job(1).id, job(2).id]
+    assert len(store.surplus(0, 0)) == 5
+    store.delete(store.surplus(0, 0))
+    assert store.all() == [running]
+    assert store.oldest_end() is None
+
+
+def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    spec = json.dumps(
+        {"command": "c", "args": ["a"], "name": "n", "environment": {}, "limits": {"cpu_percent": 50}},
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "joblet.db")) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]}; PRAGMA user_version = 1; COMMIT;")
+        for number, state in ((1, "RUNNING"), (2, "COMPLETED")):
+            db.execute(
+                "INSERT INTO jobs VALUES (?, ?, ?, 'o', 'a', ?, '[]', 1, 2, NULL, NULL, '', 0, 'b', '{}')",
+                (number, job(number).id, state, spec),
+            )
+        db.commit()
+    running, done = Store(tmp_path / "joblet.db").all()
+    assert running.spec == JobSpec("c", ("a",), "n", limits=Limits(50))
+    assert (running.attempt, running.files_kept) == (1, True)
+    assert not done.files_kept
+    assert Store(tmp_path / "joblet.db").find("n") == running

@@ -227,6 +227,19 @@ def test_leftovers_of_a_killed_daemon(dirs: WorkDirs, tmp_path: Path) -> None:
     assert again.mounted(["j", "k"]) == ["j"]
 
 
+def test_a_copy_of_the_uploads(dirs: WorkDirs) -> None:
+    staged = Staging(dirs, "joblet-x", SMALL)
+    staged.begin()
+    staged.write([parse("f", b"x", 0o644, False)])
+    staged.complete()
+    staged.take_in()
+    dirs.copy(staged.job_id, "run")
+    dirs.copy("without uploads", "other")
+    assert sorted(dirs.ids()) == sorted([staged.job_id, "run"])
+    dirs.mount("run", "joblet-x", SMALL)
+    assert (dirs.path("run") / "f").read_bytes() == b"x"
+
+
 def test_where_sizes_cannot_be_enforced(plain: WorkDirs, tmp_path: Path) -> None:
     assert plain.why_unbounded == (
         "no file system in a file can be mounted: /dev/no-such-device: No such file or directory"
@@ -246,6 +259,9 @@ def test_a_plain_directory(plain: WorkDirs, tmp_path: Path) -> None:
     staged.complete()
     staged.take_in()
     job = staged.job_id
+    plain.copy(job, "run")
+    assert (plain.path("run") / "f").stat().st_uid == UID
+    plain.remove("run")
     plain.mount(job, "joblet-x", Limits())
     assert (plain.path(job) / "f").stat().st_uid == UID
     assert plain.path(job).stat().st_uid == UID

@@ -21,7 +21,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     """Jobs as the test sets them up.
 
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
-    one for ever. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
+    one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
+    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
     is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
     number of the chunk to come.
     """
@@ -31,6 +32,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.answers: dict[str, list[joblet_pb2.GetJobStatusResponse]] = {}
         self.jobs: list[joblet_pb2.Job] = []
         self.notices: list[str] = []
+        self.scheduled_time = ""
+        self.undeleted = ""
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
@@ -38,7 +41,12 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
         self._enter(request, context)
-        return joblet_pb2.RunJobResponse(job_uuid=JOB_ID, status="PENDING", notices=self.notices)
+        return joblet_pb2.RunJobResponse(
+            job_uuid=JOB_ID,
+            status="SCHEDULED" if self.scheduled_time else "PENDING",
+            scheduledTime=self.scheduled_time,
+            notices=self.notices,
+        )
 
     def ListJobs(self, request: joblet_pb2.EmptyRequest, context: grpc.ServicerContext) -> joblet_pb2.Jobs:
         self._enter(request, context)
@@ -55,6 +63,34 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self._enter(request, context)
         answer = self._of(request.uuid, context)[0]
         return joblet_pb2.StopJobResponse(uuid=answer.uuid, status="STOPPED", end_time="2025-01-02T03:04:05Z")
+
+    def CancelJob(
+        self, request: joblet_pb2.CancelJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.CancelJobResponse:
+        self._enter(request, context)
+        return joblet_pb2.CancelJobResponse(uuid=self._of(request.uuid, context)[0].uuid, status="CANCELED")
+
+    def UpdateJob(
+        self, request: joblet_pb2.UpdateJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.UpdateJobResponse:
+        self._enter(request, context)
+        answer = self._of(request.uuid, context)[0]
+        return joblet_pb2.UpdateJobResponse(uuid=answer.uuid, status=answer.status, notices=self.notices)
+
+    def DeleteJob(
+        self, request: joblet_pb2.DeleteJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.DeleteJobResponse:
+        self._enter(request, context)
+        uuid = self._of(request.uuid, context)[0].uuid
+        return joblet_pb2.DeleteJobResponse(uuid=uuid, success=not self.undeleted, message=self.undeleted)
+
+    def DeleteAllJobs(
+        self, request: joblet_pb2.DeleteAllJobsRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.DeleteAllJobsResponse:
+        self._enter(request, context)
+        return joblet_pb2.DeleteAllJobsResponse(
+            success=not self.undeleted, message=self.undeleted, deleted_count=3, skipped_count=1
+        )
 
     def GetJobLogs(
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
@@ -76,11 +112,15 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         if self.failure:
             context.abort(*self.failure)
 
-    def _of(self, prefix: str, context: grpc.ServicerContext) -> list[joblet_pb2.GetJobStatusResponse]:
-        fitting = [answers for uuid, answers in self.answers.items() if uuid.startswith(prefix)]
+    def _of(self, id_or_name: str, context: grpc.ServicerContext) -> list[joblet_pb2.GetJobStatusResponse]:
+        fitting = [
+            answers
+            for uuid, answers in self.answers.items()
+            if uuid.startswith(id_or_name) or answers[0].name == id_or_name
+        ]
         if len(fitting) != 1:
             status = grpc.StatusCode.INVALID_ARGUMENT if fitting else grpc.StatusCode.NOT_FOUND
-            context.abort(status, f"{len(fitting)} jobs begin with {prefix}. List them with 'rnx job list'.")
+            context.abort(status, f"{len(fitting)} jobs begin with {id_or_name}. List them with 'rnx job list'.")
         return fitting[0]
 
 

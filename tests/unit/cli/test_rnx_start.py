@@ -92,6 +92,10 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
         "status",
         "log",
         "stop",
+        "cancel",
+        "update",
+        "delete",
+        "delete-all",
     ]
 
 
