@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import output
+from . import complete, output
 from .command import Command, Settings, pass_settings
 from .errors import FAILURE, RnxError
+from .job import ID_HELP
 from .progress import Progress
 from .receive import Receiver
 
@@ -79,9 +80,9 @@ def bring_back(connection: Connection, uuid: str, outputs: Sequence[Output], cod
     return code
 
 
-@click.command("download", cls=Command, epilog="ID may be shortened to its first 8 characters or more.")
+@click.command("download", cls=Command, epilog=ID_HELP)
 @click.option("--force", is_flag=True, help="Replace files that exist.")
-@click.argument("uuid", metavar="ID")
+@click.argument("uuid", metavar="ID", shell_complete=complete.job)
 @click.argument("path", metavar="PATH")
 @click.argument("local", metavar="[LOCAL]", required=False)
 @pass_settings

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -47,17 +46,6 @@ def traces(host: Host) -> str:
 
 def jobs(host: Host) -> int:
     return len(json.loads(host.rnx("--json", "job", "list").stdout))
-
-
-@contextlib.contextmanager
-def configured(host: Host, text: str) -> Iterator[None]:
-    """The daemon restarted with more configuration."""
-    file = "/etc/joblet/joblet-config.d/test-files.yml"
-    host.exec("sh", "-c", f"cat >{file} && systemctl restart joblet.service", stdin=text.encode())
-    try:
-        yield
-    finally:
-        host.exec("sh", "-c", f"rm {file} && systemctl restart joblet.service")
 
 
 @pytest.fixture(autouse=True)
@@ -125,14 +113,14 @@ def test_where_no_loop_device_can_be_had(host: Host) -> None:
     """Then the size is a limit that cannot be enforced, like others."""
     host.exec("mv", "/dev/loop-control", "/dev/loop-control.away")
     try:
-        with configured(host, "jobs: {unenforced_limits: refuse}"):
+        with host.configured("jobs: {unenforced_limits: refuse}"):
             done = host.rnx("job", "run", "true")
             assert done.returncode != 0
             assert "max_disk cannot be enforced" in done.stderr
             assert "/dev/loop-control" in done.stderr
             findings = json.loads(host.exec("jobletd", "doctor", "--json", check=False).stdout)
             assert next(finding for finding in findings if finding["guarantee"] == "max_disk")["holds"] is False
-        with configured(host, "jobs: {unenforced_limits: warn}"):
+        with host.configured("jobs: {unenforced_limits: warn}"):
             job = host.run("sh", "-c", "echo kept >f; rm -f g; stat -c %U .")
             assert host.log(job) == b"joblet-admin\n"
             request = RunJobRequest(command="true", max_disk=5)
@@ -373,7 +361,7 @@ def test_output_comes_back_also_of_a_job_that_failed(host: Host, tmp_path: Path)
 
 
 def test_files_are_kept_and_then_removed(host: Host) -> None:
-    with configured(host, "jobs: {keep_files: 4s}"):
+    with host.configured("jobs: {keep_files: 4s}"):
         job = host.run("sh", "-c", "echo kept >f")
         empty = host.run("true")
         for ended in (job, empty):
@@ -387,7 +375,7 @@ def test_files_are_kept_and_then_removed(host: Host) -> None:
         done = host.rnx("job", "download", job, "f", "-")
         assert done.returncode == 3
         assert "they were removed" in done.stderr
-    with configured(host, "jobs: {keep_files: 0}"):
+    with host.configured("jobs: {keep_files: 0}"):
         job = host.run("sh", "-c", "echo gone >f")
         host.result(job)
         until(lambda: job not in host.exec("ls", "/var/lib/joblet/jobs").stdout)
@@ -411,7 +399,7 @@ def test_a_daemon_that_is_killed_while_a_job_runs(host: Host) -> None:
 
 def test_a_job_that_waits_holds_no_mount(host: Host) -> None:
     """Uploads are in an image that is mounted when the job's turn has come, also after a restart."""
-    with configured(host, "jobs: {starts_in_flight: 1}"):
+    with host.configured("jobs: {starts_in_flight: 1}"):
         calls = service(host)
         requests = [
             RunJobRequest(command="cat", args=["good"], uploads=[FileUpload(path="good", content=b"%d" % number)])
