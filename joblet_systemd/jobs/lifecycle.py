@@ -255,6 +255,15 @@ class Jobs:
             if self._lost_starts[job_id] >= MAX_LOST_STARTS:
                 reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
                 self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        except Exhausted as error:
+            # The disk is full or no loop device is free, which may pass.
+            self._waiting.queue.vacate(job_id)
+            job = self.book[job_id]
+            if job.stop_requested:
+                self._finish_with(job_id, NEVER_STARTED)
+            else:
+                self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+                self._waiting.later(job_id, error)
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
