@@ -15,14 +15,17 @@ from . import audit, expiry, revocations
 from . import config as configuration
 from . import host as this_host
 from .api.admission import Admission
+from .api.download import Downloads
 from .api.jobs import JobService
 from .api.listener import Listener, bind
 from .api.server import Server
 from .api.tls import Keys
+from .api.upload import Uploads
 from .config import Config
 from .files.root import Roots
 from .files.work import WorkDirs
 from .jobs.book import Book
+from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
@@ -59,26 +62,34 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(store.close)
         roots = Roots(configuration.RUNTIME_DIR)
         roots.prepare()
-        work = WorkDirs(configuration.STATE_DIR / "jobs")
+        work = WorkDirs(configuration.STATE_DIR / "jobs", config.jobs)
         work.prepare()
+        if work.why_unbounded:
+            log.warning("the size of /work cannot be enforced: %s", work.why_unbounded)
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
         runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
         parts.callback(runner.close)
-        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, this_host.boot_id())
+        kept = KeptFiles(store, work, config.jobs.keep_files)
+        parts.callback(kept.close)
+        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, kept, this_host.boot_id())
         parts.push_async_callback(jobs.close)
         await jobs.recover()
 
         logs = Logs(lambda: Journal(LOG_NAMESPACE))
         parts.callback(logs.close)
-        service = JobService(jobs, logs, node_id=this_host.machine_id())
+        uploads = Uploads(work)
+        parts.callback(uploads.close)
+        downloads = Downloads(jobs, work)
+        parts.callback(downloads.close)
+        service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
         inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
         inner.parent.mkdir(mode=0o700, exist_ok=True)
         inner.unlink(missing_ok=True)
         admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
-        server = Server(service.methods(), inner, Keys(configuration.PKI_DIR), admission)
+        server = Server({**service.methods(), **downloads.methods()}, inner, Keys(configuration.PKI_DIR), admission)
         await server.start()
         parts.push_async_callback(server.stop)
         listener = Listener(sockets, inner)

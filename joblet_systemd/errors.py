@@ -91,6 +91,12 @@ class Unavailable(JobletError):
     grpc_status = "UNAVAILABLE"
 
 
+class TooSlow(JobletError):
+    """A client that does not keep up with what it has begun."""
+
+    grpc_status = "ABORTED"
+
+
 class SystemdError(JobletError):
     """PID 1 or journald refused, failed or went away.
 

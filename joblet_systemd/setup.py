@@ -67,6 +67,13 @@ jobs:
   # Jobs that have ended are remembered for so many days, and so many of them at most.
   #keep_days: 30
   #keep_jobs: 100000
+
+  # What is in /work can be downloaded for so long after the end of a job, then it is removed.
+  #keep_files: 1 day
+
+  # The size of /work of jobs that ask for no other, and the most that they may ask for.
+  #work_size: 1GB
+  #max_work_size: 100GB
 """
 
 

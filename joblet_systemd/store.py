@@ -171,6 +171,20 @@ class Store:
         """The jobs that are not in a final state, the oldest first."""
         return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
 
+    def next_kept(self) -> tuple[str, int] | None:
+        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
+        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) ORDER BY ended_usec LIMIT 1"
+        found: tuple[str, int] | None = self._execute(query).fetchone()
+        return found
+
+    def kept(self) -> set[str]:
+        """The ids of all ended jobs with files."""
+        return {row[0] for row in self._execute(f"SELECT id FROM jobs WHERE files_kept AND state IN ({_FINAL})")}
+
+    def files_gone(self, job_id: str) -> None:
+        """The files of a job have been removed."""
+        self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
+
     def count(self, state: State) -> int:
         """How many jobs are in that state."""
         return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
