@@ -69,6 +69,10 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def log_so_far(self, job: str) -> bytes:
+        """What the job has written up to now to its standard output."""
+        return self.rnx_bytes("job", "log", "--no-follow", job).stdout
+
     def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the job's end; its status then."""
         return until(lambda: _if(self.status(job), lambda status: status["status"] in FINAL), seconds)
