@@ -79,7 +79,8 @@ static void protect_proc(void)
         "/proc/pressure", "/proc/scsi",   "/proc/sys", "/proc/sysrq-trigger",
     };
     static const char *const hidden[] = {
-        "/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/kallsyms", "/proc/kcore",         "/proc/key-users",  "/proc/keys",
+        "/proc/kmsg",     "/proc/latency_stats", "/proc/timer_list",
     };
 
     for (size_t i = 0; i < sizeof read_only / sizeof *read_only; i++) {

@@ -228,6 +228,10 @@ SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
 # In @system-service, but of use to attackers only: kernel code with a long record of escapes.
 SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")
 
+# What the Protect...= below leave of /proc, proc(5); "-" if there, "+" in the job's root (systemd.exec(5)).
+PROC_HIDDEN = ["-+/proc/key-users", "-+/proc/keys"]
+PROC_READ_ONLY = ["-+/proc/pressure"]
+
 
 def _rights(job: Job, host: Host) -> Iterable[Property]:
     by_init = host.tier is Tier.INIT
@@ -255,6 +259,9 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property("ProtectKernelTunables", "b", True, "/proc/sys and /sys are read-only")
     yield Property("ProtectKernelModules", "b", True, "no module loading")
     yield Property("ProtectKernelLogs", "b", True, "no kernel log")
+    if not by_init:  # which covers them itself: it could not mount a new /proc over one that is covered in part
+        yield Property("InaccessiblePaths", "as", PROC_HIDDEN, "nobody's keys are listed")
+        yield Property("ReadOnlyPaths", "as", PROC_READ_ONLY, "anybody may write there, to set triggers")
     yield Property("ProtectClock", "b", True, "cannot set the clock")
     yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
 
