@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -37,13 +36,3 @@ def surprises(host: Host, table: Table, directory: Path) -> dict[str, str]:
         for name, (_, expected) in table.items()
         if outcomes[name] not in expected.split()
     }
-
-
-def compiled(name: str, directory: Path) -> Path:
-    """A program of ours in C, for the host: static, since its libraries are of another age."""
-    program = directory / name
-    source = PROGRAMS / f"{name}.c"
-    subprocess.run(
-        ["gcc", "-D_GNU_SOURCE", "-O1", "-Wall", "-Werror", "-static", "-pthread", "-o", program, source], check=True
-    )
-    return program

@@ -4,47 +4,50 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from hosts import FINAL, Host, until
 
 # What no job may end, restart or break.
 SERVICES = ("joblet.service", "systemd-journald@joblet.service", "systemd-journald.service", "dbus.service")
+# One call for all of it, since every one takes its time: processes and restarts of these, and what has failed.
+VITALS = (
+    f"systemctl show --property=Id,MainPID,NRestarts,ActiveState {' '.join(SERVICES)}; "
+    "systemctl list-units --failed --no-legend --plain"
+)
 
 
-@pytest.fixture(scope="module")
-def bystander(host: Host) -> Iterator[str]:
-    """A job of the same client, and so of the same uid, that runs all the while."""
-    job = host.run("sh", "-c", "echo begun; echo kept >/work/file; sleep 600")
+@dataclass(frozen=True)
+class Peace:
+    """The host before anything hostile: its vitals, and a job of the same client and so of the same uid."""
+
+    vitals: str
+    bystander: str
+
+
+@pytest.fixture(scope="package")
+def peace(host: Host) -> Iterator[Peace]:
+    """What is to stay as it is through all tests."""
+    job = host.run("sh", "-c", "echo begun; sleep 900")
     until(lambda: host.log_so_far(job) == b"begun\n")
-    yield job
+    yield Peace(host.exec("sh", "-c", VITALS).stdout, job)
     host.rnx("job", "stop", job)
 
 
 @pytest.fixture(autouse=True)
-def healthy(host: Host, bystander: str) -> Iterator[None]:
+def healthy(host: Host, peace: Peace) -> Iterator[None]:
     """The daemon, the journals and D-Bus are still the same processes, jobs run, nothing hostile is left over."""
-    before = vitals(host)
     yield
-    assert vitals(host) == before
-    fresh = host.run("echo", "well")
-    assert host.log(fresh) == b"well\n"
-    assert host.result(fresh)["status"] == "COMPLETED"
-    assert host.status(bystander)["status"] == "RUNNING"
-    assert host.log_so_far(bystander) == b"begun\n"
-    until(lambda: leftovers(host) == [])
+    assert host.exec("sh", "-c", VITALS).stdout == peace.vitals
+    assert host.rnx_bytes("job", "run", "--wait", "echo", "well").stdout == b"well\n"
+    assert host.log_so_far(peace.bystander) == b"begun\n"
+    states = {job["id"]: job["status"] for job in json.loads(host.rnx("--json", "job", "list").stdout)}
+    assert states[peace.bystander] == "RUNNING"
+    ended = [job for job, state in states.items() if state in FINAL]
+    until(lambda: not _with_a_unit(host, ended))
 
 
-def vitals(host: Host) -> str:
-    """Processes and restarts of the services that jobs depend on, and what has failed on the host."""
-    shown = host.exec("systemctl", "show", "--property=Id,MainPID,NRestarts,ActiveState", *SERVICES).stdout
-    return shown + host.exec("systemctl", "list-units", "--failed", "--no-legend", "--plain").stdout
-
-
-def leftovers(host: Host) -> list[str]:
-    """Units and work directories of jobs that have ended."""
-    listed = json.loads(host.rnx("--json", "job", "list").stdout)
-    ended = {job["id"] for job in listed if job["status"] in FINAL}
+def _with_a_unit(host: Host, jobs: list[str]) -> list[str]:
     units = host.exec("systemctl", "list-units", "--all", "--no-legend", "--plain", "joblet-job-*").stdout
-    directories = host.exec("ls", "/var/lib/joblet/jobs").stdout.split()
-    return [job for job in ended if job in units or job in directories]
+    return [job for job in jobs if job in units]

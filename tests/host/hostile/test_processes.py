@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hosts import Host, until
+from hosts import Host, compiled, until
 
-from .attempts import PROGRAMS, Table, compiled, surprises
+from .attempts import PROGRAMS, Table, surprises
 
 # struct iovec: eight bytes at address 0.
 VECTOR = {"hex": "00000000000000000800000000000000"}
@@ -31,7 +31,7 @@ ON_INIT: Table = {
         for name, mode in (
             *(("mem", 2), ("environ", 0), ("maps", 0), ("auxv", 0), ("syscall", 0), ("stack", 0), ("pagemap", 0)),
             *(("fd", 0), ("root/etc", 0), ("cwd/x", 0), ("fd/1", 1), ("map_files", 0), ("ns/mnt", 0), ("io", 0)),
-            *(("oom_score_adj", 1), ("clear_refs", 1), ("coredump_filter", 1), ("timerslack_ns", 1)),
+            *(("oom_score_adj", 1), ("clear_refs", 1), ("coredump_filter", 1)),
         )
     },
 }
@@ -81,7 +81,9 @@ def test_who_ends_its_init_ends_itself(host: Host) -> None:
     )
     job = host.run("python3", "-c", script)
     status = host.result(job)
-    assert (status["status"], status["reason"], status["exitCode"]) == ("FAILED", "signal SIGKILL", 137)
+    assert (status["status"], status["exitCode"]) == ("FAILED", 137)
+    # Where joblet-init makes the namespace, its outer process hands on the code and cannot tell the two apart.
+    assert status["reason"] in ("signal SIGKILL", "exit-code 137")
     assert host.log(job).startswith(b"before\n")
 
 
@@ -106,7 +108,7 @@ def test_nobody_else_is_there_to_be_killed(host: Host) -> None:
 
 def test_no_system_calls_by_other_tables(host: Host, tmp_path: Path) -> None:
     """The same calls have other numbers for 32-bit and x32 programs, which no filter of 64-bit numbers knows."""
-    program = compiled("foreign_abi", tmp_path)
+    program = compiled(PROGRAMS / "foreign_abi.c", tmp_path)
     job = host.run(f"--upload={program}", "./foreign_abi")
     refused = [b"int 0x80: SIGSYS", b"syscall: works"]
     assert [line for line in host.log(job).splitlines() if line not in (b"x32: SIGSYS", b"x32: refused")] == refused
