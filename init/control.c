@@ -9,7 +9,7 @@
  *   X terminal:u8 argc:u16 strings
  *                        execute beside the command: argc arguments, then KEY=VALUE variables besides the job's own,
  *                        each with a NUL byte behind it; 3 descriptors (standard input, output and error), or 1 with
- *                        terminal=1                                       -> F, if it comes to that, and W
+ *                        terminal=1                                       -> R 0, F if it comes to that (even before), W
  *   S signal:u8          later on the same connection: for the executed command's process group
  *
  * Answers:
@@ -228,6 +228,7 @@ static int execute(struct connection *c, const struct request *r, bool running)
     if (pid == 0)
         become_executed(c->fd, r, terminal, argv, variables);
     c->pid = pid;
+    (void)answer(c->fd, REFUSED, 0, -1); /* who does not hear this hears of the end neither, and hangs up */
     return 0;
 }
 

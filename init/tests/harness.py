@@ -293,8 +293,11 @@ class Executed:
         return self.stdout.read(1000)
 
     def answers(self) -> list[tuple[str, int]]:
-        """The answers to the last one."""
-        return list(iter(self.connection.answer, None))
+        """The answers to the last one, without the one that says that it was begun."""
+        answers = list(iter(self.connection.answer, None))
+        if any(kind == "W" for kind, _ in answers):
+            answers.remove(("R", 0))
+        return [answer for answer in answers if answer != ("R", 0)]
 
     def result(self) -> tuple[bytes, bytes, list[tuple[str, int]]]:
         """Its output and errors, to their end, and the answers."""
