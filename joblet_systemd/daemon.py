@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import config as configuration
 from . import host as this_host
+from .api.interact import InteractService
 from .api.jobs import JobService
 from .api.listener import Listener, bind
 from .api.server import Server
@@ -21,15 +22,17 @@ from .config import Config
 from .errors import JobletError
 from .files.root import Roots
 from .files.work import WorkDirs
+from .jobs.control import Controls
 from .jobs.lifecycle import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
 from .model import UNIT_PATTERN
 from .store import Store
 from .systemd import notify
+from .systemd.credentials import Credentials
 from .systemd.journal import Journal
 from .systemd.manager import Manager
-from .unit import LOG_NAMESPACE
+from .unit import LOG_NAMESPACE, SECRETS_CREDENTIAL
 
 log = logging.getLogger("joblet")
 
@@ -58,11 +61,15 @@ async def _serve(config: Config, listen: str | None) -> None:
         roots.prepare()
         work = WorkDirs(configuration.STATE_DIR / "jobs")
         work.prepare()
+        controls = Controls(configuration.RUNTIME_DIR / "control")
+        controls.prepare()
+        credentials = Credentials(configuration.STATE_DIR / "secrets", SECRETS_CREDENTIAL)
+        credentials.prepare()
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
-        runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
+        runner = Runner(manager, host, roots, work, controls, credentials, config.jobs.stop_grace)
         parts.callback(runner.close)
         jobs = Jobs(config.jobs, host, manager, runner, store, work, this_host.boot_id())
         parts.push_async_callback(jobs.close)
@@ -76,7 +83,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         inner.unlink(missing_ok=True)
         pki = configuration.PKI_DIR
         server = Server(
-            service.methods(),
+            {**service.methods(), **InteractService(jobs, controls).methods()},
             inner,
             key=_read(pki / "server.key"),
             certificate=_read(pki / "server.crt"),

@@ -16,10 +16,12 @@ from . import unit
 from .errors import JobletError
 from .files.root import Roots
 from .files.work import WorkDirs
+from .jobs.control import Controls
 from .jobs.outcome import outcome
 from .jobs.runner import Runner
 from .model import UNIT_PATTERN, Job, JobSpec, State
 from .pki import ACCOUNT_PREFIX
+from .systemd.credentials import Credentials
 from .systemd.manager import Manager
 
 TRIAL_SEC = 30.0
@@ -109,7 +111,11 @@ async def _run(manager: Manager, host: unit.Host, trial: Job, ended: asyncio.Eve
     roots, work = Roots(configuration.RUNTIME_DIR), WorkDirs(configuration.RUNTIME_DIR / "trial")
     roots.prepare()
     work.prepare()
-    runner = Runner(manager, host, roots, work, stop_grace=1.0)
+    controls = Controls(configuration.RUNTIME_DIR / "control")
+    controls.prepare()
+    credentials = Credentials(configuration.STATE_DIR / "secrets", unit.SECRETS_CREDENTIAL)
+    credentials.prepare()
+    runner = Runner(manager, host, roots, work, controls, credentials, stop_grace=1.0)
     work.create(trial.id, trial.account, ())
     try:
         if await runner.start(trial) == "done":
@@ -119,4 +125,5 @@ async def _run(manager: Manager, host: unit.Host, trial: Job, ended: asyncio.Eve
         return outcome(trial, result, record, trial.boot_id).reason
     finally:
         runner.close()
+        runner.forget(trial.id)
         work.remove(trial.id)

@@ -10,6 +10,7 @@ from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
 
+from .. import environment
 from ..errors import InvalidValue
 from ..files import uploads
 from ..jobs.lifecycle import Jobs
@@ -21,10 +22,10 @@ from .server import Caller
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
+CURSOR_END = "end"
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
 MAX_ARGUMENTS_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIB = 1 << 20
 
 
@@ -50,7 +51,8 @@ class JobService:
         """RunJob: check everything, then store and queue."""
         spec = spec_of(request)
         files = [uploads.parse(file.path, file.content, file.mode, file.is_directory) for file in request.uploads]
-        job, notes = await self._jobs.submit(spec, caller.name, caller.account, files)
+        secrets = dict(request.secret_environment)
+        job, notes = await self._jobs.submit(spec, caller.name, caller.account, files, secrets)
         return wire.RunJobResponse(
             job_uuid=job.id,
             status=job.state,
@@ -81,6 +83,8 @@ class JobService:
             end_time=rfc3339(job.ended_usec),
             exit_code=job.exit_code or 0,
             environment=job.spec.environment,
+            secret_environment=dict.fromkeys(job.spec.secrets, environment.MASK),
+            interactive=job.spec.interactive,
             network="none",
             work_dir="/work",
             uploads=job.uploads,
@@ -114,6 +118,7 @@ class JobService:
             end_time=rfc3339(job.ended_usec),
             exit_code=job.exit_code or 0,
             environment=job.spec.environment,
+            secret_environment=dict.fromkeys(job.spec.secrets, environment.MASK),
             node_id=self._node_id,
             reason=job.reason,
             owner=job.owner,
@@ -130,10 +135,15 @@ class JobService:
     async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncIterator[wire.DataChunk]:
         """GetJobLogs: the output from the start or behind ``cursor``, in chunks of one stream each.
 
-        Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is.
+        Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is. The cursor
+        ``end`` is behind what there is now; an empty chunk comes first then and tells where that is.
         """
         job = self._jobs.get(request.uuid)
-        after = cursor_of(request.cursor)
+        if request.cursor == CURSOR_END:
+            after = await self._logs.newest(job.unit)
+            yield wire.DataChunk(stream=STREAMS["stdout"], cursor=str(after))
+        else:
+            after = cursor_of(request.cursor)
         if request.no_follow:
             source = self._stored(job.unit, after)
         else:
@@ -167,17 +177,15 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
     _check_command(request)
     if request.name and not NAME.fullmatch(request.name):
         raise InvalidValue("name", request.name, "letters, digits and _.-, 63 at most, a letter or digit first")
-    for name, value in request.environment.items():
-        if not VARIABLE.fullmatch(name):
-            raise InvalidValue("environment", name, "a name of letters, digits and _, no digit first")
-        if "\0" in value:
-            raise InvalidValue(f"environment {name}", value, "a value without NUL bytes")
+    environment.check(request.environment, request.secret_environment)
     _refuse_what_is_not_there(request)
     return JobSpec(
         command=request.command,
         args=tuple(request.args),
         name=request.name,
         environment=dict(request.environment),
+        secrets=tuple(sorted(request.secret_environment)),
+        interactive=request.interactive,
         limits=Limits(
             cpu_percent=request.max_cpu or None,
             cpu_cores=request.cpu_cores or None,
@@ -191,7 +199,7 @@ def _check_command(request: wire.RunJobRequest) -> None:
     if not request.command:
         raise InvalidValue("command", request.command, "the program to run")
     words = [request.command, *request.args]
-    sizes = [len(word.encode()) for word in words]
+    sizes = [environment.exec_size([word]) for word in words]
     if any("\0" in word for word in words):
         raise InvalidValue("command", request.command, "words without NUL bytes")
     if max(sizes) >= MAX_ARGUMENT_BYTES or sum(sizes) > MAX_ARGUMENTS_BYTES:
@@ -209,7 +217,6 @@ def _refuse_what_is_not_there(request: wire.RunJobRequest) -> None:
         "schedule": request.schedule,
         "volumes": ", ".join(request.volumes),
         "runtime": request.runtime,
-        "secret_environment": ", ".join(request.secret_environment),
         "workflowUuid": request.workflowUuid,
         "requirements": ", ".join(requirement.jobUuid for requirement in request.requirements),
     }
@@ -229,7 +236,7 @@ def cursor_of(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise InvalidValue("cursor", text, "the cursor of a chunk received before")
+        raise InvalidValue("cursor", text, f"the cursor of a chunk received before, or {CURSOR_END!r}")
     return int(text)
 
 

@@ -12,7 +12,7 @@ import logging
 import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any
 
 from .. import unit
@@ -66,15 +66,19 @@ class Jobs:
 
     # --- what callers ask for
 
-    async def submit(self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload]) -> tuple[Job, list[str]]:
-        """Check, store and queue a job; returns it with notes for the user.
+    async def submit(
+        self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload], secrets: Mapping[str, str]
+    ) -> tuple[Job, list[str]]:
+        """Check, store and queue a job; returns it with notes for the user. ``secrets`` are secret variables.
 
         Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
         """
         # A client that goes away in the middle leaves a whole job behind or none, not half of one.
-        return await asyncio.shield(self._submit(spec, owner, account, files))
+        return await asyncio.shield(self._submit(spec, owner, account, files, secrets))
 
-    async def _submit(self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload]) -> tuple[Job, list[str]]:
+    async def _submit(
+        self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload], secrets: Mapping[str, str]
+    ) -> tuple[Job, list[str]]:
         notes = self._check(spec)
         uploads.check(files)
         if len(self._queue) >= self._config.max_pending:
@@ -96,9 +100,11 @@ class Jobs:
         else:
             self._work.create(job.id, account, files)
         try:
+            await self._runner.seal(job, secrets)
             self._store.add(job)
         except JobletError:
             self._work.remove(job.id)
+            self._runner.forget(job.id)
             raise
         self._adopt(job)
         self._queue.put(job.id)
@@ -257,6 +263,7 @@ class Jobs:
         self._spawn(self._clean_up(job_id))
 
     async def _clean_up(self, job_id: str) -> None:
+        self._runner.forget(job_id)
         try:
             await asyncio.to_thread(self._work.remove, job_id)
         except JobletError as error:
@@ -274,6 +281,7 @@ class Jobs:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
+        self._runner.forget_others(wanted)
         for job_id in set(self._work.ids()) - wanted:
             log.info("removing the left-over directory of job %s", job_id)
             await self._clean_up(job_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from .. import unit
@@ -10,9 +11,11 @@ from ..files.root import Roots
 from ..files.work import WorkDirs
 from ..model import Job
 from ..systemd import journal
+from ..systemd.credentials import Credentials
 from ..systemd.entries import Entry, Exit
 from ..systemd.journal import Journal
 from ..systemd.manager import Manager, UnitResult
+from .control import Controls
 from .outcome import CLD_EXITED
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
@@ -25,11 +28,22 @@ SYNCHRONIZE_SEC = 10.0
 class Runner:
     """Turns jobs into units. ``stop_grace``: seconds between SIGTERM and SIGKILL."""
 
-    def __init__(self, manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs, stop_grace: float) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        host: unit.Host,
+        roots: Roots,
+        work: WorkDirs,
+        controls: Controls,
+        credentials: Credentials,
+        stop_grace: float,
+    ) -> None:
         self._manager = manager
         self._host = host
         self._roots = roots
         self._work = work
+        self._controls = controls
+        self._credentials = credentials
         self._stop_grace = stop_grace
         # sd-journal objects are not thread-safe: one thread does all look-ups of records.
         self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
@@ -40,7 +54,7 @@ class Runner:
 
         Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses.
         """
-        with journal.connect(unit.LOG_NAMESPACE) as log_socket:
+        with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._controls.listen(job.id) as control_socket:
             place = unit.Place(
                 root=str(self._roots.skeleton),
                 empty=str(self._roots.empty),
@@ -48,9 +62,29 @@ class Runner:
                 work=str(self._work.path(job.id)),
                 init=INIT_BINARY,
                 log_fd=log_socket.fileno(),
+                control_fd=control_socket.fileno(),
+                secrets=str(self._credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
             return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
+
+    async def seal(self, job: Job, secrets: Mapping[str, str]) -> None:
+        """Keep the values of a job's secret variables, if it has any, until ``forget``.
+
+        Raises Unsupported when this host cannot encrypt them, Exhausted when the disk is full.
+        """
+        if secrets:
+            await self._credentials.seal(job.id, secrets)
+
+    def forget(self, job_id: str) -> None:
+        """Remove what was kept for a job that has ended for good: its control socket and secret variables."""
+        self._controls.remove(job_id)
+        self._credentials.remove(job_id)
+
+    def forget_others(self, wanted: Collection[str | None]) -> None:
+        """Remove what former daemons left of all jobs but those."""
+        for job_id in {*self._controls.ids(), *self._credentials.ids()} - set(wanted):
+            self.forget(job_id)
 
     async def end(self, name: str) -> tuple[UnitResult | None, Exit | None]:
         """What PID 1 and joblet-init say of a unit that has ended; either may know nothing."""
