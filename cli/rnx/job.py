@@ -1,4 +1,4 @@
-"""``rnx job list|status|log|stop``. ``run`` is in jobrun."""
+"""``rnx job list|status|log|stop``. ``run`` is in jobrun, ``attach`` and ``exec`` in modules of these names."""
 
 # ruff: noqa: PLC0415 - gRPC is imported by the commands that use it, not by --help and completion
 
@@ -36,7 +36,15 @@ ID_HELP = "ID may be shortened to its first 8 characters or more."
 
 @click.group(
     cls=Group,
-    lazy={"run": "jobrun:run", "list": "job:list_", "status": "job:status", "log": "job:log", "stop": "job:stop"},
+    lazy={
+        "run": "jobrun:run",
+        "list": "job:list_",
+        "status": "job:status",
+        "log": "job:log",
+        "attach": "attach:attach",
+        "exec": "exec:exec_",
+        "stop": "job:stop",
+    },
     hidden={"logs": "job:log"},
 )
 def job() -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from . import output, uploads, values
+from . import envfile, output, uploads, values
 from .command import Command, Settings, pass_settings
-from .errors import FAILURE, INTERRUPTED, RnxError
+from .errors import INTERRUPTED, RnxError
 from .jobview import limit_lines
 
 if TYPE_CHECKING:
@@ -31,6 +31,10 @@ class Order:
     max_memory: int | None
     max_io_bps: int | None
     environment: tuple[tuple[str, str], ...]
+    env_files: tuple[str, ...]
+    secret_environment: tuple[tuple[str, str], ...]
+    secret_env_files: tuple[str, ...]
+    stdin: bool
     name: str | None
     files: tuple[str, ...]
     directories: tuple[str, ...]
@@ -67,6 +71,24 @@ class Order:
     metavar="KEY[=VALUE]",
     help="Set a variable for the job; without a value, to what it is here.",
 )
+@click.option(
+    "--env-file", "env_files", multiple=True, metavar="FILE", help="Set the variables of a file of KEY=VALUE lines."
+)
+@click.option(
+    "--secret-env",
+    "secret_environment",
+    multiple=True,
+    type=values.secret_variable,
+    metavar="KEY[=VALUE]",
+    help="Set a variable whose value is kept encrypted and never shown; without a value, to what it is here.",
+)
+@click.option(
+    "--secret-env-file",
+    "secret_env_files",
+    multiple=True,
+    metavar="FILE",
+    help="Set the variables of a file of KEY=VALUE lines, as --secret-env does.",
+)
 @click.option("--name", type=values.job_name, metavar="NAME", help="What to call the job.")
 @click.option("--upload", "files", multiple=True, metavar="FILE", help="Put a file into the job's /work.")
 @click.option(
@@ -77,6 +99,7 @@ class Order:
     help="Put what is in a directory into the job's /work; /work/DIR reaches it as well.",
 )
 @click.option("-w", "--wait", is_flag=True, help="Print the job's output as it comes and exit with its exit code.")
+@click.option("-i", "--stdin", is_flag=True, help="Send what rnx reads to the job's standard input; implies --wait.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @pass_settings
 def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: Any) -> None:
@@ -91,18 +114,27 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
     if not command[0]:
         raise click.UsageError("the command is empty")
     order = Order(**options)
+    wait = wait or order.stdin
+    variables = envfile.collect(
+        envfile.Given(order.environment, order.env_files),
+        envfile.Given(order.secret_environment, order.secret_env_files),
+    )
     entries = uploads.collect(order.files, order.directories)
 
     from .connection import connect
 
     connection = connect(settings)
-    request = _request(command, order, entries)
+    request = _request(command, order, entries, *variables)
     try:
         # No time limit: uploads take as long as the line to the node makes them.
         reply = connection.call(connection.jobs.RunJob, request, "the job to be accepted", timeout=None)
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, reply, settings.json, sys.stderr if wait else sys.stdout)
+    if order.stdin:
+        from .stdin import send_input
+
+        send_input(connection, reply.job_uuid)
     if wait:
         hint = f"'rnx job log {reply.job_uuid}' follows it, 'rnx job stop {reply.job_uuid}' ends it."
         try:
@@ -114,7 +146,13 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
         click.get_current_context().exit(code)
 
 
-def _request(command: tuple[str, ...], order: Order, entries: list[uploads.Entry]) -> RunJobRequest:
+def _request(
+    command: tuple[str, ...],
+    order: Order,
+    entries: list[uploads.Entry],
+    environment: dict[str, str],
+    secrets: dict[str, str],
+) -> RunJobRequest:
     from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest
 
     return RunJobRequest(
@@ -125,7 +163,9 @@ def _request(command: tuple[str, ...], order: Order, entries: list[uploads.Entry
         cpu_cores=order.cpu_cores,
         max_memory=order.max_memory,
         max_io_bps=order.max_io_bps,
-        environment=dict(order.environment),
+        environment=environment,
+        secret_environment=secrets,
+        interactive=order.stdin,
         uploads=[
             FileUpload(
                 path=entry.path, content=uploads.content(entry), mode=entry.mode, is_directory=entry.is_directory
@@ -170,12 +210,7 @@ def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream
 
 def _wait(connection: Connection, uuid: str) -> int:
     """Copy the job's output to its end and return its exit code, saying why it ended if that does not."""
-    from .follow import await_end, copy_output
+    from .follow import copy_output, exit_code_at_end
 
     copy_output(connection, uuid)
-    ended = await_end(connection, uuid)
-    if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
-        output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
-    if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
-        return ended.exit_code
-    return FAILURE
+    return exit_code_at_end(connection, uuid)
