@@ -7,18 +7,18 @@ import contextlib
 import errno
 import os
 import signal
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from joblet_wire import joblet_pb2 as wire
 
 from .. import environment
-from ..errors import Denied, Exhausted, InvalidValue, WrongState
+from ..errors import Denied, InvalidValue, WrongState
 from ..jobs.control import Controls, Ended, ready
 from ..jobs.lifecycle import Jobs
 from ..jobs.outcome import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name
 from ..jobs.session import STDOUT, Session
+from ..jobs.slots import Slots
 from ..model import Job, State
 from ..pki import Role
 from .server import Caller
@@ -26,10 +26,6 @@ from .server import Caller
 FIRST_MESSAGE_SEC = 30.0
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_TERMINAL = 0xFFFF  # struct winsize, ioctl_tty(2)
-# What is in use at once; each takes a few descriptors of the daemon's and a process of the job's.
-MAX_PER_JOB = 16
-MAX_PER_IDENTITY = 64
-MAX_IN_ALL = 256
 
 Answer = TypeVar("Answer")
 
@@ -123,37 +119,6 @@ class InteractService:
             doing.cancel()
             ended.cancel()
             await asyncio.wait({doing, ended})
-
-
-class Slots:
-    """Bounds what is in use at once: per job, per identity and in all."""
-
-    def __init__(self) -> None:
-        self._jobs: Counter[str] = Counter()
-        self._identities: Counter[str] = Counter()
-
-    @contextlib.contextmanager
-    def take(self, job: str, identity: str) -> Iterator[None]:
-        """Hold one of them. Raises Exhausted when there is none."""
-        for counter, key, most, whose in (
-            (self._jobs, job, MAX_PER_JOB, "of this job"),
-            (self._identities, identity, MAX_PER_IDENTITY, f"of {identity!r}"),
-        ):
-            if counter[key] >= most:
-                raise Exhausted(
-                    f"{most} commands and inputs {whose} are open already.", hint="Try again when one has ended."
-                )
-        if self._identities.total() >= MAX_IN_ALL:
-            raise Exhausted(f"{MAX_IN_ALL} commands and inputs are open on this host already.", hint="Try again later.")
-        self._jobs[job] += 1
-        self._identities[identity] += 1
-        try:
-            yield
-        finally:
-            for counter, key in ((self._jobs, job), (self._identities, identity)):
-                counter[key] -= 1
-                if not counter[key]:
-                    del counter[key]
 
 
 async def _first(requests: AsyncIterator[Answer]) -> Answer:
