@@ -23,7 +23,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
     is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
-    number of the chunk to come.
+    number of the chunk to come. ``inputs`` is what each call of WriteJobInput brought, ``execution``
+    answers the requests of ExecJob.
     """
 
     def __init__(self) -> None:
@@ -34,6 +35,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.inputs: list[tuple[bytes, bool]] = []
+        self.execution: Callable[[Iterator[Any]], Iterator[joblet_pb2.ExecJobResponse]] = lambda _requests: iter(())
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
@@ -60,12 +63,29 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
     ) -> Iterator[joblet_pb2.DataChunk]:
         self._enter(request, context)
-        for number in range(int(request.cursor or 0), len(self.log)):
+        for number in range(int(request.cursor.replace("end", "") or 0), len(self.log)):
             self.before_chunk(context, number)
             stream, payload = self.log[number]
             cursor = str(number + 1) if self.cursors else ""
             yield joblet_pb2.DataChunk(payload=payload, stream=stream, cursor=cursor)
         self.before_chunk(context, len(self.log))
+
+    def WriteJobInput(
+        self, requests: Iterator[joblet_pb2.WriteJobInputRequest], context: grpc.ServicerContext
+    ) -> joblet_pb2.WriteJobInputResponse:
+        data, end = b"", False
+        for request in requests:
+            self._enter(request, context)
+            data, end = data + request.data, request.end
+        self.inputs.append((data, end))
+        return joblet_pb2.WriteJobInputResponse(written_bytes=len(data))
+
+    def ExecJob(
+        self, requests: Iterator[joblet_pb2.ExecJobRequest], context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.ExecJobResponse]:
+        first = next(requests)
+        self._enter(first, context)
+        yield from self.execution(requests)
 
     def seen(self, kind: type[Any]) -> list[Any]:
         """The requests of one kind, in the order of their coming."""
