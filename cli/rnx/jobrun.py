@@ -156,6 +156,7 @@ def run(
     from .transfer import submit
 
     connection = connect(settings)
+    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
     request = _request(command, order)
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")

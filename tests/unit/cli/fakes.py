@@ -23,7 +23,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
     deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
-    is what every call then ends with. ``streams`` is whether the node takes uploads in a stream, which
+    is what every call then ends with. ``expires`` is when the caller's certificate ends, as a node says
+    when that is near. ``streams`` is whether the node takes uploads in a stream, which
     are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
     that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
     ``before_chunk`` is called with the context and the number of the chunk to come.
@@ -39,6 +40,7 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.expires = ""
         self.streams = True
         self.refuse_file = ""
         self.largest_message = 0
@@ -145,6 +147,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     def _enter(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        if self.expires:
+            context.set_trailing_metadata((("joblet-certificate-expires", self.expires),))
         if self.failure:
             context.abort(*self.failure)
 
