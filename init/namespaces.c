@@ -1,6 +1,6 @@
 /*
- * What PrivatePIDs= and ProtectControlGroups=strict do from systemd 257 on, for 252 to 256: user, mount, cgroup and
- * pid namespaces of the job's own, inside of what the unit's other properties have made. Plus the check that the
+ * What PrivatePIDs= and ProtectControlGroups=strict do from systemd 257 on, for 252 to 256: user, mount and pid
+ * namespaces of the job's own, inside of what the unit's other properties have made. Plus the check that the
  * namespaces, whoever made them, are not the host's.
  */
 #include "init.h"
@@ -157,7 +157,7 @@ void make_namespaces(void)
     gid_t gid = getegid();
     int lifeline[2];
 
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWPID) < 0)
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID) < 0)
         fail("isolation-failed: cannot make namespaces: %s%s", strerrordesc_np(errno),
              errno == ENOSPC ? " (user.max_user_namespaces?)" : "");
     map_ids(uid, gid);

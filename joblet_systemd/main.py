@@ -80,12 +80,20 @@ def setup(address: str | None, as_json: bool) -> None:
 
 @cli.command()
 @json_option
-def doctor(as_json: bool) -> int:
-    """Say what this host enforces of what Joblet promises, and how."""
-    must_be_root("doctor")
-    from . import doctor as module  # noqa: PLC0415 (D-Bus takes a while to import)
+@click.option("--fix", is_flag=True, help="Instead, show what jobs that are gone have left here, and remove it.")
+@click.option("--yes", is_flag=True, help="With --fix: remove it without asking.")
+def doctor(as_json: bool, fix: bool, yes: bool) -> int:
+    """Say what this host enforces of what Joblet promises, and how.
 
-    return module.main(as_json=as_json)
+    Exit codes: 0 if all of it holds (with --fix: nothing is left over), 1 if something does not.
+    """
+    must_be_root("doctor")
+    if yes and not fix:
+        raise click.UsageError("--yes goes with --fix")
+    from . import doctor as module  # noqa: PLC0415 (D-Bus takes a while to import)
+    from . import leftovers  # noqa: PLC0415
+
+    return leftovers.main(as_json=as_json, yes=yes) if fix else module.main(as_json=as_json)
 
 
 cli.add_command(cert)

@@ -35,7 +35,6 @@ SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
 CLONE_NEWNS = 0x00020000
-CLONE_NEWCGROUP = 0x02000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 
@@ -151,7 +150,9 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
 
 def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
     """The command line of joblet-init, the job's command last."""
-    promised = sorted(kind for kind in host.namespaces if kind != "user" or host.tier is Tier.INIT)
+    # A user namespace is what joblet-init makes the others in, one of control groups what PID 1 alone makes.
+    shared = "cgroup" if host.tier is Tier.INIT else "user"
+    promised = sorted(kind for kind in host.namespaces if kind != shared)
     namespaces = ",".join(f"{kind}:{host.namespaces[kind]}" for kind in promised)
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
     if host.tier is Tier.INIT:
@@ -236,7 +237,7 @@ def _namespaces(host: Host) -> Iterable[Property]:
     yield Property("RemoveIPC", "b", True, "nothing of the identity's IPC objects stays")
 
 
-NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROUP
+NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS
 SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
 # In @system-service, but of use to attackers only: kernel code with a long record of escapes.
 SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")

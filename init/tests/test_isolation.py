@@ -177,7 +177,7 @@ print("x" * 100000)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_namespace_of_the_host_is_refused(run: Run, place: Path, tier: str, kind: str) -> None:
-    made = {"systemd": {"pid", "mnt"}, "own": {"pid", "mnt", "user", "cgroup"}}[tier]
+    made = {"systemd": {"pid", "mnt"}, "own": {"pid", "mnt", "user"}}[tier]
     flag = place / "ran"
     flag.unlink(missing_ok=True)
     result = run("touch", str(flag), tier=tier, options=(f"--host-ns={kind}:{inode(kind)}",))
@@ -219,7 +219,7 @@ def test_sees_only_its_own_processes(run: Run, tier: str) -> None:
 def test_own_namespaces(run: Run) -> None:
     program = f"import os\nfor kind in {KINDS}: print(kind, os.stat('/proc/self/ns/' + kind).st_ino)"
     made = dict(line.split() for line in run(*python(program), tier="own").stdout.decode().splitlines())
-    assert {kind for kind in KINDS if int(made[kind]) != inode(kind)} == {"pid", "user", "mnt", "cgroup"}
+    assert {kind for kind in KINDS if int(made[kind]) != inode(kind)} == {"pid", "user", "mnt"}
 
 
 def test_ids_are_unchanged(run: Run, place: Path) -> None:
@@ -382,10 +382,9 @@ def test_cgroups_are_hidden(run: Run) -> None:
 import os
 if os.path.isdir("/sys/fs/cgroup"):
     print(os.listdir("/sys/fs/cgroup"), bool(os.statvfs("/sys/fs/cgroup").f_flag & os.ST_RDONLY))
-print({line.split(":", 2)[2] for line in open("/proc/self/cgroup").read().splitlines()})
 """
     lines = run(*python(program), tier="own").stdout.decode().splitlines()
-    assert lines in (["[] True", "{'/'}"], ["{'/'}"])
+    assert lines in (["[] True"], [])
 
 
 def test_a_covered_proc_is_reported(run: Run) -> None:

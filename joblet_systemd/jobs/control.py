@@ -59,6 +59,10 @@ class Controls:
         """Make the directory that holds them all: whoever is not root is kept out."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
 
+    def path(self, job_id: str) -> Path:
+        """Where the job's socket is, if it runs."""
+        return self._directory / job_id
+
     @contextlib.contextmanager
     def listen(self, job_id: str) -> Iterator[socket.socket]:
         """A job's socket, to be given to its unit; in place of what an earlier attempt left."""

@@ -278,6 +278,10 @@ class Jobs:
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
+        except Exception:
+            log.exception("job %s could not be started", job_id)
+            reason = "start-failed: the daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
+            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         else:
             await self._started(job_id, result)
 

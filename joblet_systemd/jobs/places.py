@@ -23,14 +23,19 @@ class Places:
     credentials: Credentials
 
     @classmethod
-    def prepare(cls, runtime: Path, state: Path, config: JobsConfig) -> Places:
-        """Make the directories that are missing: below ``runtime``, a tmpfs, and below ``state``, a disk."""
-        places = cls(
+    def of(cls, runtime: Path, state: Path, config: JobsConfig) -> Places:
+        """Those below ``runtime``, a tmpfs, and below ``state``, a disk."""
+        return cls(
             Roots(runtime),
             WorkDirs(state / "jobs", config),
             Controls(runtime / "control"),
             Credentials(state / "secrets", SECRETS_CREDENTIAL),
         )
+
+    @classmethod
+    def prepare(cls, runtime: Path, state: Path, config: JobsConfig) -> Places:
+        """The same, with the directories that are missing made."""
+        places = cls.of(runtime, state, config)
         for place in (places.roots, places.work, places.controls, places.credentials):
             place.prepare()
         return places

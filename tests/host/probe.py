@@ -53,6 +53,7 @@ report = {
     "interfaces": sorted(line.split(":")[0].strip() for line in lines("/proc/net/dev")[2:]),
     "whoami": subprocess.run(["whoami"], capture_output=True, text=True, check=False).stdout.strip(),
     "cgroup": lines("/proc/self/cgroup"),
+    "job": os.environ["JOBLET_JOB_ID"],
     "root": sorted(os.listdir("/")),
     "nproc": len(os.sched_getaffinity(0)),
     "write": {

@@ -1,0 +1,159 @@
+"""What jobs that are gone have left on this host: units, directories, mounts, control sockets, secret variables.
+
+The daemon removes all this itself, at the end of a job or at its next start. This is for an administrator who
+wants to see that, or whose daemon does not start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import click
+
+from . import config as configuration
+from .config import JobsConfig
+from .errors import JobletError
+from .jobs.places import Places
+from .model import UNIT_PATTERN, State, job_id_of_unit
+from .store import Store
+from .systemd.manager import ENDED, Manager
+
+# What is younger may belong to a job that is being submitted at this moment.
+SETTLED_SEC = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """One thing: what it is, why nobody needs it, and what removes it; None where only a person can decide that."""
+
+    what: str
+    why: str
+    remove: Callable[[], Awaitable[None]] | None
+
+
+def main(*, as_json: bool, yes: bool) -> int:
+    """Print what jobs that are gone have left, and remove it, asking first; 0 when nothing is left, else 1."""
+    return asyncio.run(_fix(as_json=as_json, yes=yes))
+
+
+async def _fix(*, as_json: bool, yes: bool) -> int:
+    path = configuration.STATE_DIR / "joblet.db"
+    if not path.exists():
+        raise JobletError(
+            f"There is no job store {path}, so nothing tells what is left over.",
+            hint="'systemctl start joblet.service' makes one; if there was one, bring it back first.",
+        )
+    async with contextlib.AsyncExitStack() as parts:
+        places = Places.of(configuration.RUNTIME_DIR, configuration.STATE_DIR, JobsConfig())
+        manager = Manager(UNIT_PATTERN)
+        await manager.connect()
+        parts.push_async_callback(manager.close)
+        store = Store(path)
+        parts.callback(store.close)
+        found = await leftovers.find(
+            manager, store, Places.of(configuration.RUNTIME_DIR, configuration.STATE_DIR, JobsConfig())
+        )
+        removable = [one for one in found if one.remove]
+        if as_json:
+            print(json.dumps([{"what": one.what, "why": one.why, "removable": bool(one.remove)} for one in found]))
+        for one in () if as_json else found:
+            print(f"{'left' if one.remove else 'look'}  {one.what}: {one.why}")
+        if not found and not as_json:
+            print("Nothing is left over.")
+        if not removable or not (yes or _agreed(len(removable))):
+            return 1 if found else 0
+        failures = [error for one in removable if (error := await _removed(one))]
+        for error in failures:
+            print(f"jobletd: {error}", file=sys.stderr)
+        if not as_json:
+            print(f"{len(removable) - len(failures)} of {len(removable)} are removed.")
+        return 1 if failures or len(found) > len(removable) else 0
+
+
+def _agreed(number: int) -> bool:
+    if not sys.stdin.isatty():
+        print("jobletd: nothing is removed; --yes removes what is marked 'left'.", file=sys.stderr)
+        return False
+    return click.confirm(f"Remove {number}?", err=True)
+
+
+async def _removed(one: Leftover) -> JobletError | None:
+    assert one.remove is not None
+    try:
+        await one.remove()
+    except JobletError as error:
+        return error
+    return None
+
+
+async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]:
+    """All leftovers. Raises JobletError when PID 1 or the store does not answer."""
+    # In this order: a job is in the store before it has a unit, and its directory only moments before.
+    directories = [job_id for job_id in places.work.ids() if _settled(places.work.path(job_id).parent)]
+    files = [
+        (job_id, kind, path)
+        for kind, ids, directory in (
+            ("control socket", places.controls.ids(), places.controls.path),
+            ("secret variables", places.credentials.ids(), places.credentials.path),
+        )
+        for job_id in ids
+        if _settled(path := directory(job_id))
+    ]
+    units = await manager.active_states()
+    unfinished = {job.id: job for job in store.unfinished()}
+    active = {job_id_of_unit(name) for name, state in units.items() if state not in ENDED}
+    needed = unfinished.keys() | active
+
+    found = []
+    for name, state in sorted(units.items()):
+        if job_id_of_unit(name) in unfinished:
+            continue
+        if state in ENDED:
+            found.append(
+                Leftover(name, f"it is {state}, and its job's end is recorded", partial(manager.release, name))
+            )
+        else:
+            why = f"it is {state}, and no unfinished job of the store is its; 'systemctl stop {name}' ends it"
+            found.append(Leftover(name, why, None))
+    for job_id in sorted(set(directories) - needed - store.kept()):
+        why = "no job that the store knows has files there"
+        found.append(Leftover(str(places.work.path(job_id).parent), why, partial(_remove, places, job_id)))
+    at_work = {job.id for job in unfinished.values() if job.state not in (State.PENDING, State.SCHEDULED)} | active
+    for job_id in sorted(set(places.work.mounted(directories)) - at_work):
+        if job_id in needed | store.kept():
+            why = "it is mounted, and its job does not run"
+            found.append(Leftover(str(places.work.path(job_id)), why, partial(_unmount, places, job_id)))
+    for job_id, kind, path in sorted(files):
+        if job_id not in needed:
+            found.append(Leftover(str(path), f"{kind} of a job that has ended", partial(_unlink, path)))
+    return found
+
+
+def _settled(path: Path) -> bool:
+    try:
+        return time.time() - path.lstat().st_ctime > SETTLED_SEC
+    except FileNotFoundError:
+        return False
+
+
+async def _remove(places: Places, job_id: str) -> None:
+    await asyncio.to_thread(places.work.remove, job_id)
+
+
+async def _unmount(places: Places, job_id: str) -> None:
+    await asyncio.to_thread(places.work.unmount, job_id)
+
+
+async def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise JobletError(f"{path} cannot be removed: {error.strerror}.") from error
