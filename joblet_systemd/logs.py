@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from .systemd.entries import Entry, Exit, Output
+from .systemd.entries import Entry, Output
 
 if TYPE_CHECKING:
     from .systemd.journal import Journal
@@ -134,9 +134,6 @@ class Logs:
                     after = fresh[-1].seq
                     if output := [entry for entry in fresh if isinstance(entry, Output)]:
                         yield output
-                    if isinstance(fresh[-1], Exit):
-                        await over
-                        return
                 if finished and not behind:
                     return
                 if follower.overflowed():

@@ -66,8 +66,8 @@ class JobSpec:
     ``secrets`` are the names of secret variables; their values are never part of a spec. ``priority``:
     higher starts first. A failed job gets up to ``retries`` more attempts, the first after
     ``retry_delay_usec``, each later one after twice the time of the one before. ``schedule`` is as the
-    user wrote it, empty for now, its calendar expressions in ``time_zone``. ``interactive``: standard
-    input comes from clients.
+    user wrote it, empty for now; ``calendar`` what it means where it repeats: systemd's expressions, in
+    ``time_zone``, and each run is a job of its own. ``interactive``: standard input comes from clients.
     """
 
     command: str
@@ -81,6 +81,7 @@ class JobSpec:
     retry_delay_usec: int = 0
     schedule: str = ""
     time_zone: str = ""
+    calendar: tuple[str, ...] = ()
     interactive: bool = False
 
     @property
@@ -135,6 +136,14 @@ class Job:
     def unit(self) -> str:
         """The name of the job's systemd unit."""
         return f"{UNIT_PREFIX}{self.id}.service"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: the identity's name, and whether it may act on the jobs of others."""
+
+    name: str
+    others: bool
 
 
 UNIT_PREFIX = "joblet-job-"

@@ -7,14 +7,16 @@ and with them jobs that the same cut ended.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import Ambiguous, Exhausted, JobletError, NotFound
+from . import storefile
+from .errors import Ambiguous, JobletError, NotFound
 from .model import FINAL_STATES, Job, JobSpec, Limits, State, Usage
 
 SHORTEST_PREFIX = 8
@@ -61,6 +63,7 @@ COLUMNS = (
     *("exit_code", "reason", "stop_requested", "boot_id", "usage", "name", "parent", "attempt", "seq_base"),
     *("due_usec", "files_kept"),
 )
+_FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
 COLUMN_LIST = ", ".join(COLUMNS)
 
 
@@ -68,27 +71,28 @@ class Store:
     """The jobs on disk. Raises JobletError when the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with self._explained():
+            storefile.check_log(path)
             self._db = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate()
-        except sqlite3.Error as error:
-            raise JobletError(
-                f"The job store {path} cannot be opened: {error}.",
-                hint="Running jobs are not affected. If the disk is full, free some space and restart joblet.service; "
-                f"if the file is damaged, move {path} (and {path}-wal, {path}-shm) away and restart: the daemon "
-                "makes a new one and leaves what runs alone.",
-            ) from error
+            storefile.check(self._db, path, COLUMN_LIST)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what went wrong with the file, and the way out."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise storefile.unusable(self._path, error) from error
 
     def _migrate(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise JobletError(
-                f"The job store has version {version}, this joblet knows {len(MIGRATIONS)}.",
-                hint="It was written by a newer joblet: install that one again.",
-            )
+            raise storefile.newer(self._path, version, len(MIGRATIONS))
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
@@ -106,32 +110,58 @@ class Store:
         assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
         self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_row(job), job.id))
 
-    def find(self, id_or_prefix: str) -> Job:
-        """The job with that id, or with the only id that begins so (8 characters at least).
+    def add_run(self, job: Job | None, parent: Job) -> None:
+        """Store a job that a schedule starts, if any, and what that leaves of the schedule: both or neither."""
+        with self._transaction():
+            if job is not None:
+                self.add(job)
+            self.update(parent)
 
-        Raises NotFound or Ambiguous.
+    def find(self, reference: str, caller: str = "") -> Job:
+        """The job with that id, the only one whose id begins so (8 characters at least), or the one of that name.
+
+        Of several jobs with the name, those of the identity ``caller`` come first, and of these the one that
+        has not ended. Raises NotFound or Ambiguous.
         """
-        wanted = id_or_prefix.strip().lower()
-        exact = self._select("WHERE id = ?", wanted)
-        if exact:
+        wanted = reference.strip()
+        if exact := self._select("WHERE id = ?", wanted.lower()):
             return exact[0]
-        if len(wanted) >= SHORTEST_PREFIX:
+        if len(wanted) >= SHORTEST_PREFIX and _looks_like_an_id(wanted):
             # '~' sorts behind every character of a UUID.
-            found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 3", wanted, wanted)
-            if len(found) == 1:
-                return found[0]
+            found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 4", wanted.lower(), wanted.lower())
             if found:
-                raise Ambiguous(
-                    f"Several jobs have an id that begins with {id_or_prefix!r}: "
-                    + ", ".join(job.id for job in found[:2])
-                    + (", …." if len(found) > 2 else "."),
-                    hint="Give more characters of the id.",
-                )
-            raise NotFound(f"There is no job {id_or_prefix!r}.", hint="'rnx job list' shows the jobs.")
+                return _only(found, f"Several jobs have an id that begins with {reference!r}")
+        named = self._select("WHERE name = ? AND name <> '' ORDER BY number DESC LIMIT 1000", wanted)
+        named = [job for job in named if job.owner == caller] or named
+        named = [job for job in named if not job.state.final] or named
+        if named:
+            return _only(named, f"Several jobs are called {reference!r}")
         raise NotFound(
-            f"There is no job {id_or_prefix!r}.",
-            hint=f"Give the whole id or at least its first {SHORTEST_PREFIX} characters; 'rnx job list' shows them.",
+            f"There is no job {reference!r}.",
+            hint=f"Give a job's id, at least the first {SHORTEST_PREFIX} characters of it, or its name; "
+            "'rnx job list' shows the jobs.",
         )
+
+    def delete(self, job_ids: Iterable[str]) -> None:
+        """Forget jobs, all or none."""
+        with self._transaction():
+            for job_id in job_ids:
+                self._execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def surplus(self, keep: int, ended_before_usec: int) -> list[str]:
+        """The ids of finished jobs that ended before then, and of the oldest beyond the number to ``keep``."""
+        with self._explained():
+            rows = self._execute(
+                f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
+                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?)",
+                (ended_before_usec, keep),
+            )
+            return [row[0] for row in rows]
+
+    def oldest_end(self) -> int | None:
+        """When the finished job that ended first did so, in microseconds since the epoch."""
+        oldest = self._execute(f"SELECT min(ended_usec) FROM jobs WHERE state IN ({_FINAL})", ()).fetchone()[0]
+        return None if oldest is None else int(oldest)
 
     def all(self) -> list[Job]:
         """All jobs, the oldest first."""
@@ -139,24 +169,61 @@ class Store:
 
     def unfinished(self) -> list[Job]:
         """The jobs that are not in a final state, the oldest first."""
-        names = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
-        return self._select(f"WHERE state NOT IN ({names}) ORDER BY number")
+        return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
+
+    def next_kept(self) -> tuple[str, int] | None:
+        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
+        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) ORDER BY ended_usec LIMIT 1"
+        found: tuple[str, int] | None = self._execute(query).fetchone()
+        return found
+
+    def kept(self) -> set[str]:
+        """The ids of all ended jobs with files."""
+        return {row[0] for row in self._execute(f"SELECT id FROM jobs WHERE files_kept AND state IN ({_FINAL})")}
+
+    def files_gone(self, job_id: str) -> None:
+        """The files of a job have been removed."""
+        self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
 
     def count(self, state: State) -> int:
         """How many jobs are in that state."""
         return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
 
-    def _select(self, clause: str, *parameters: Any) -> list[Job]:
-        return [_job(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
-
-    def _execute(self, statement: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._execute("BEGIN IMMEDIATE")
         try:
+            yield
+            self._execute("COMMIT")
+        except JobletError:
+            if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
+                self._execute("ROLLBACK")
+            raise
+
+    def _select(self, clause: str, *parameters: Any) -> list[Job]:
+        with self._explained():
+            return [self._decoded(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
+
+    def _decoded(self, row: tuple[Any, ...]) -> Job:
+        try:
+            return _job(row)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise storefile.undecodable(self._path, row[0], error) from error
+
+    def _execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
+        with self._explained():
             return self._db.execute(statement, tuple(parameters))
-        except sqlite3.Error as error:
-            raise Exhausted(
-                f"The job store cannot be used: {error}.",
-                hint="Is the disk of /var/lib/joblet full? Running jobs go on.",
-            ) from error
+
+
+def _looks_like_an_id(text: str) -> bool:
+    return set(text.lower()) <= set("0123456789abcdef-")
+
+
+def _only(found: list[Job], several: str) -> Job:
+    if len(found) == 1:
+        return found[0]
+    shown = ", ".join(f"{job.id} ({job.state})" for job in found[:3])
+    raise Ambiguous(f"{several}: {shown}{', …' if len(found) > 3 else ''}.", hint="Give the id.")
 
 
 def _row(job: Job) -> tuple[Any, ...]:
@@ -190,7 +257,8 @@ def _job(row: Iterable[Any]) -> Job:
     del values["name"]  # a copy of the spec's, to be found by
     spec = json.loads(values["spec"])
     spec["args"] = tuple(spec["args"])
-    spec["secrets"] = tuple(spec.get("secrets", ()))
+    for name in ("secrets", "calendar"):
+        spec[name] = tuple(spec.get(name, ()))
     spec["limits"] = Limits(**spec["limits"])
     changed = {
         "spec": JobSpec(**spec),

@@ -28,6 +28,9 @@ START_TIMEOUT_USEC = 60_000_000
 # record are kept; systemd's SIGKILL is for a joblet-init that no longer can.
 KILL_MARGIN_USEC = 5_000_000
 MAX_TASKS = 4096
+INFINITY = 2**64 - 1
+# Between the host's services (0 and less) and what joblet-init gives the command (500), proc(5).
+OOM_SCORE = 250
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
@@ -118,7 +121,8 @@ def properties(job: Job, host: Host, place: Place, *, stop_grace: float) -> list
         *_root(job, host, place),
         *_namespaces(host),
         *_rights(job, host),
-        *_limits(job.spec.limits, host, place),
+        *_accounting(),
+        *_limits(job.spec.limits, place.work),
         *_logs(job, place),
     ]
 
@@ -139,13 +143,16 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
     yield Property("KillMode", "s", "control-group", "SIGTERM to every process, SIGKILL to those that stay")
     yield Property("TimeoutStartUSec", "t", START_TIMEOUT_USEC, "a start that hangs ends")
     yield Property("TimeoutStopUSec", "t", grace_usec + KILL_MARGIN_USEC, "a stop that hangs ends")
+    # Raised by PID 1 it is a floor: no process of the job can lower its own below. joblet-init raises the command's.
+    yield Property("OOMScoreAdjust", "i", OOM_SCORE, "when memory is short a job goes, not the host's services")
     # With "kill" the kernel would take joblet-init along and with it the last output.
     yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
 
 
 def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
     """The command line of joblet-init, the job's command last."""
-    namespaces = ",".join(f"{kind}:{inode}" for kind, inode in sorted(host.namespaces.items()))
+    promised = sorted(kind for kind in host.namespaces if kind != "user" or host.tier is Tier.INIT)
+    namespaces = ",".join(f"{kind}:{host.namespaces[kind]}" for kind in promised)
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
     if host.tier is Tier.INIT:
         options.append("--make-namespaces")
@@ -202,15 +209,26 @@ def environment(job: Job) -> list[str]:
     return [f"{name}={value}" for name, value in values.items()]
 
 
+# Linux uapi, linux/socket.h: plain numbers, since that is what D-Bus sends.
+AF_INET, AF_INET6 = 2, 10
+# Address family, address, length of the prefix.
+EVERY_ADDRESS = [[AF_INET, bytes(4), 0], [AF_INET6, bytes(16), 0]]
+LOOPBACK_ADDRESSES = [[AF_INET, bytes([127, 0, 0, 0]), 8], [AF_INET6, bytes(15) + b"\1", 128]]
+
+
+# No PrivateUsers=: PID 1 makes that namespace as root, and whatever the kernel counts per user is then counted for root
+# as well (namespaces(7), "/proc/sys/user"). A job that took 128 inotify instances left none to root: the daemon could
+# follow no journal any more. Signals queued by a job left no room for root's, either.
 def _namespaces(host: Host) -> Iterable[Property]:
     if host.tier is Tier.SYSTEMD:
         yield Property("PrivatePIDs", "s", "yes", "sees and signals only its own processes")
-    yield Property("PrivateUsers", "b", True, "capabilities gained in it mean nothing outside")
     yield Property("PrivateIPC", "b", True, "no System V or POSIX queues of others")
     yield Property("PrivateNetwork", "b", True, "loopback only")
+    yield Property("IPAddressDeny", "a(iayu)", EVERY_ADDRESS, "a second lock: should it ever see another interface")
+    yield Property("IPAddressAllow", "a(iayu)", LOOPBACK_ADDRESSES, "it talks to itself")
     yield Property("ProtectHostname", "b", True, "cannot rename the host")
     if "ProtectControlGroupsEx" in host.properties:
-        yield Property("ProtectControlGroupsEx", "s", "private", "sees its own control group, as the root")
+        yield Property("ProtectControlGroupsEx", "s", "strict", "sees its own control group alone, read-only")
     else:
         yield Property("ProtectControlGroups", "b", True, "control groups are read-only")
     yield Property("ProtectProc", "s", "invisible", "no processes of other users in /proc")
@@ -222,6 +240,10 @@ NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROU
 SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
 # In @system-service, but of use to attackers only: kernel code with a long record of escapes.
 SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")
+
+# What the Protect...= below leave of /proc, proc(5); "-" if there, "+" in the job's root (systemd.exec(5)).
+PROC_HIDDEN = ["-+/proc/key-users", "-+/proc/keys"]
+PROC_READ_ONLY = ["-+/proc/pressure"]
 
 
 def _rights(job: Job, host: Host) -> Iterable[Property]:
@@ -250,27 +272,44 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property("ProtectKernelTunables", "b", True, "/proc/sys and /sys are read-only")
     yield Property("ProtectKernelModules", "b", True, "no module loading")
     yield Property("ProtectKernelLogs", "b", True, "no kernel log")
+    if not by_init:  # which covers them itself: it could not mount a new /proc over one that is covered in part
+        yield Property("InaccessiblePaths", "as", PROC_HIDDEN, "nobody's keys are listed")
+        yield Property("ReadOnlyPaths", "as", PROC_READ_ONLY, "anybody may write there, to set triggers")
     yield Property("ProtectClock", "b", True, "cannot set the clock")
     yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
 
 
-def _limits(limits: Limits, host: Host, place: Place) -> Iterable[Property]:
+def _accounting() -> Iterable[Property]:
     yield Property("CPUAccounting", "b", True, "the result tells the CPU time")
     yield Property("MemoryAccounting", "b", True, "the result tells the peak memory")
     yield Property("IOAccounting", "b", True, "the result tells the bytes read and written")
     yield Property("TasksMax", "t", MAX_TASKS, "a fork bomb ends in the job")
     yield Property("MemorySwapMax", "t", 0, "swap must not stretch the memory limit")
-    if limits.cpu_percent is not None:
-        yield Property("CPUQuotaPerSecUSec", "t", limits.cpu_percent * 10_000, "max_cpu")
-    if limits.cpu_cores is not None:
-        yield Property("AllowedCPUs", "ay", cpu_mask(parse_cpuset(limits.cpu_cores)), "cpu_cores")
-    if limits.memory_bytes is not None:
+
+
+def _limits(limits: Limits, work: str) -> Iterable[Property]:
+    """The limits that are set. ``work`` is the host's path of /work."""
+    if limits.runtime_usec is not None:
+        yield Property("RuntimeMaxUSec", "t", limits.runtime_usec, "max_runtime")
+    yield from changed_limits(Limits(), limits, work)
+
+
+def changed_limits(old: Limits, new: Limits, work: str) -> Iterable[Property]:
+    """What turns the ``old`` limits of control groups into the ``new`` ones; PID 1 takes it for running units, too."""
+    if new.cpu_percent != old.cpu_percent:
+        quota = INFINITY if new.cpu_percent is None else new.cpu_percent * 10_000
+        yield Property("CPUQuotaPerSecUSec", "t", quota, "max_cpu")
+    if new.cpu_cores != old.cpu_cores:
+        cores = b"" if new.cpu_cores is None else cpu_mask(parse_cpuset(new.cpu_cores))
+        yield Property("AllowedCPUs", "ay", cores, "cpu_cores")
+    if new.memory_bytes != old.memory_bytes:
         # No MemoryHigh= below it: without swap there is nothing to reclaim, and the kernel's throttling kept a job
         # that wanted too much hanging for minutes before it was killed.
-        yield Property("MemoryMax", "t", limits.memory_bytes, "max_memory")
-    if limits.io_bytes_per_sec is not None:
+        memory = INFINITY if new.memory_bytes is None else new.memory_bytes
+        yield Property("MemoryMax", "t", memory, "max_memory")
+    if new.io_bytes_per_sec != old.io_bytes_per_sec:
         # systemd finds the block device that backs the path.
-        rate = [[place.work, limits.io_bytes_per_sec]]
+        rate = [[work, INFINITY if new.io_bytes_per_sec is None else new.io_bytes_per_sec]]
         yield Property("IOReadBandwidthMax", "a(st)", rate, "max_io_bps")
         yield Property("IOWriteBandwidthMax", "a(st)", rate, "max_io_bps")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from . import complete
 from .errors import USAGE
 
 
@@ -36,7 +37,12 @@ def _global_options() -> list[click.Parameter]:
             ["--config"], metavar="FILE", expose_value=False, callback=_remember, help="Use this configuration file."
         ),
         click.Option(
-            ["--node"], metavar="NAME", expose_value=False, callback=_remember, help="Talk to this node of the file."
+            ["--node"],
+            metavar="NAME",
+            expose_value=False,
+            callback=_remember,
+            shell_complete=complete.node,
+            help="Talk to this node of the file.",
         ),
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_remember, help="Print JSON."),
     ]

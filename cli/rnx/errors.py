@@ -7,6 +7,7 @@ USAGE = 2
 NOT_FOUND = 3
 DENIED = 4
 UNREACHABLE = 5
+TIMED_OUT = 124  # as timeout(1) has it
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 

@@ -12,7 +12,7 @@ from joblet_wire.joblet_pb2 import DataChunk, GetJobLogsRequest, GetJobStatusReq
 
 from . import output
 from .connection import BROKEN, Connection
-from .errors import FAILURE, UNREACHABLE, RnxError
+from .errors import FAILURE, TIMED_OUT, UNREACHABLE, RnxError
 
 STDERR = 2  # DataChunk.stream
 
@@ -82,6 +82,8 @@ def exit_code_at_end(connection: Connection, uuid: str) -> int:
     ended = await_end(connection, uuid)
     if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
         output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+    if ended.status == "TIMEOUT":
+        return TIMED_OUT
     if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
         return ended.exit_code
     return FAILURE

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from . import envfile, output, uploads, values
+from . import download, envfile, output, uploads, values
+from . import schedule as schedules
 from .command import Command, Settings, pass_settings
 from .errors import INTERRUPTED, RnxError
-from .jobview import limit_lines
+from .jobview import attempt_lines, limit_lines, schedule_lines
 
 if TYPE_CHECKING:
     from joblet_wire.joblet_pb2 import RunJobRequest, RunJobResponse
@@ -38,6 +39,12 @@ class Order:
     name: str | None
     files: tuple[str, ...]
     directories: tuple[str, ...]
+    max_runtime_ms: int | None
+    max_disk: int | None
+    schedule: schedules.Schedule | None
+    priority: int | None
+    retries: int | None
+    retry_delay_ms: int | None
 
 
 @click.command("run", cls=Command, context_settings={"allow_interspersed_args": False})
@@ -62,6 +69,43 @@ class Order:
     help="Disk bytes per second, reading and writing each, or with a unit: 10MB.",
 )
 @click.option("--cpu-cores", type=values.cpu_list, metavar="LIST", help="The CPUs to run on, such as 0-3 or 0,2.")
+@click.option(
+    "--max-disk",
+    type=values.memory_mb,
+    metavar="MB",
+    help="Space for the job's /work in MB, or with a unit: 500MB, 2GB.",
+)
+@click.option(
+    "--max-runtime",
+    "--timeout",
+    "max_runtime_ms",
+    type=values.duration_ms,
+    metavar="DURATION",
+    help="End the job, as TIMEOUT, after so many seconds, or with a unit: 45s, 2h30m.",
+)
+@click.option(
+    "--schedule",
+    type=schedules.schedule,
+    metavar="WHEN",
+    help="Run later: in 2h30m, at '2026-12-24 18:00', or repeatedly as systemd's 'Mon..Fri 09:00' or cron's"
+    " '*/15 9-17 * * 1-5' say, in this machine's time zone.",
+)
+@click.option(
+    "--priority",
+    type=values.priority,
+    metavar="N",
+    help="From -100 to 100: of the jobs that wait, the higher start first. Without it, 0.",
+)
+@click.option(
+    "--retries", type=values.retries, metavar="N", help="Run the job again up to N times if it fails, 100 at most."
+)
+@click.option(
+    "--retry-delay",
+    "retry_delay_ms",
+    type=values.duration_ms,
+    metavar="DURATION",
+    help="The time before the first of them; twice as long before each more.",
+)
 @click.option(
     "-e",
     "--env",
@@ -98,11 +142,21 @@ class Order:
     metavar="DIR",
     help="Put what is in a directory into the job's /work; /work/DIR reaches it as well.",
 )
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    type=download.output_option,
+    metavar="PATH:LOCAL",
+    help="With --wait: bring PATH of the job's /work back as LOCAL when the job has ended; can be given several times.",
+)
 @click.option("-w", "--wait", is_flag=True, help="Print the job's output as it comes and exit with its exit code.")
 @click.option("-i", "--stdin", is_flag=True, help="Send what rnx reads to the job's standard input; implies --wait.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @pass_settings
-def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: Any) -> None:
+def run(
+    settings: Settings, /, command: tuple[str, ...], wait: bool, outputs: tuple[download.Output, ...], **options: Any
+) -> None:
     """Run a job on a node.
 
     Options end at the first word that is none, so that those of COMMAND stay its own. rnx returns at
@@ -115,6 +169,13 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
         raise click.UsageError("the command is empty")
     order = Order(**options)
     wait = wait or order.stdin
+    download.check_outputs(outputs, wait)
+    if order.stdin and (order.schedule or order.retries):
+        raise click.UsageError("--stdin is for one attempt, now; it does not go with --schedule or --retries")
+    if wait and order.schedule:
+        schedules.refuse_waiting(order.schedule)
+    if order.retry_delay_ms and not order.retries:
+        raise click.UsageError("--retry-delay needs --retries, of 1 or more")
     variables = envfile.collect(
         envfile.Given(order.environment, order.env_files),
         envfile.Given(order.secret_environment, order.secret_env_files),
@@ -122,15 +183,18 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
     entries = uploads.collect(order.files, order.directories)
 
     from .connection import connect
+    from .transfer import submit
 
     connection = connect(settings)
-    request = _request(command, order, entries, *variables)
+    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
+    request = _request(command, order, *variables)
+    if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
+        output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
     try:
-        # No time limit: uploads take as long as the line to the node makes them.
-        reply = connection.call(connection.jobs.RunJob, request, "the job to be accepted", timeout=None)
+        reply = submit(connection, request, entries)
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
-    _report(request, reply, settings.json, sys.stderr if wait else sys.stdout)
+    _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
     if order.stdin:
         from .stdin import send_input
 
@@ -143,17 +207,13 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
             raise RnxError(f"interrupted; the job goes on: {hint}", INTERRUPTED) from None
         except RnxError as error:
             raise RnxError(f"{error} The job itself may well go on: {hint}", error.exit_code) from error
-        click.get_current_context().exit(code)
+        click.get_current_context().exit(download.bring_back(connection, reply.job_uuid, outputs, code))
 
 
 def _request(
-    command: tuple[str, ...],
-    order: Order,
-    entries: list[uploads.Entry],
-    environment: dict[str, str],
-    secrets: dict[str, str],
+    command: tuple[str, ...], order: Order, environment: dict[str, str], secrets: dict[str, str]
 ) -> RunJobRequest:
-    from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest
+    from joblet_wire.joblet_pb2 import RunJobRequest
 
     return RunJobRequest(
         command=command[0],
@@ -163,19 +223,22 @@ def _request(
         cpu_cores=order.cpu_cores,
         max_memory=order.max_memory,
         max_io_bps=order.max_io_bps,
+        max_runtime_ms=order.max_runtime_ms,
+        max_disk=order.max_disk,
+        schedule=order.schedule.text if order.schedule else None,
+        time_zone=order.schedule.time_zone if order.schedule else None,
+        priority=order.priority,
+        retries=order.retries,
+        retry_delay_ms=order.retry_delay_ms,
         environment=environment,
         secret_environment=secrets,
         interactive=order.stdin,
-        uploads=[
-            FileUpload(
-                path=entry.path, content=uploads.content(entry), mode=entry.mode, is_directory=entry.is_directory
-            )
-            for entry in entries
-        ],
     )
 
 
-def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream: TextIO) -> None:
+def _report(
+    request: RunJobRequest, entries: list[uploads.Entry], reply: RunJobResponse, as_json: bool, stream: TextIO
+) -> None:
     """Tell what became of the request; with --wait on stderr, as stdout is the job's."""
     if as_json:
         answer = {
@@ -188,7 +251,15 @@ def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream
             "cpu_cores": request.cpu_cores,
             "max_memory": request.max_memory,
             "max_io_bps": request.max_io_bps,
-            "uploads": [upload.path for upload in request.uploads],
+            "max_runtime_ms": request.max_runtime_ms,
+            "max_disk": request.max_disk,
+            "schedule": request.schedule,
+            "time_zone": request.time_zone,
+            "scheduled_time": reply.scheduledTime or None,
+            "priority": request.priority,
+            "retries": request.retries,
+            "retry_delay_ms": request.retry_delay_ms,
+            "uploads": [entry.path for entry in entries],
             "notices": list(reply.notices),
         }
         output.print_json(answer, stream)
@@ -197,10 +268,11 @@ def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream
     lines.append(f"Command: {shlex.join([request.command, *request.args])}")
     if request.name:
         lines.append(f"Name: {request.name}")
+    lines += schedule_lines(request, reply.scheduledTime)
     lines += limit_lines(request)
-    if request.uploads:
-        sent = sum(len(upload.content) for upload in request.uploads)
-        lines.append(f"Uploads: {len(request.uploads)} files and directories, {output.size(sent)}")
+    lines += attempt_lines(request)
+    if entries:
+        lines.append(f"Uploads: {uploads.summary(entries)}")
     for line in lines:
         print(output.printable(line), file=stream)
     stream.flush()

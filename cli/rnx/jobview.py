@@ -23,32 +23,57 @@ def limit_lines(limits: RunJobRequest | GetJobStatusResponse) -> Iterator[str]:
         yield f"Max Memory: {limits.max_memory} MB"
     if limits.max_io_bps:
         yield f"Max IO: {limits.max_io_bps} bytes/s"
+    if limits.max_runtime_ms:
+        yield f"Max Runtime: {output.duration(limits.max_runtime_ms / 1000)}"
+    if limits.max_disk:
+        yield f"Max Disk: {limits.max_disk} MB"
+
+
+def schedule_lines(job: RunJobRequest | GetJobStatusResponse, scheduled_time: str) -> Iterator[str]:
+    """When a job is to run, as the user wrote it and as the node understood it."""
+    if job.schedule:
+        yield f"Schedule: {job.schedule}"
+    if scheduled_time:
+        yield f"Scheduled: {output.local_time(scheduled_time)}"
+
+
+def attempt_lines(job: RunJobRequest | GetJobStatusResponse) -> Iterator[str]:
+    """Its place among others, and how often it is tried."""
+    if job.priority:
+        yield f"Priority: {job.priority}"
+    if job.retries:
+        yield f"Retries: {job.retries}"
 
 
 def status_lines(job: GetJobStatusResponse, ended: bool) -> Iterator[str]:
     """All that is known of a job; ``ended`` is whether its status is final."""
     yield f"Job ID: {job.uuid}"
-    if job.name:
-        yield f"Name: {job.name}"
+    yield from _given(("Name", job.name))
     yield f"Command: {shlex.join([job.command, *job.args])}"
     yield f"Status: {job.status}"
-    if job.reason:
-        yield f"Reason: {job.reason}"
+    yield from _given(("Reason", job.reason))
     if ended:
         yield f"Exit Code: {job.exit_code}"
-    if job.node_id:
-        yield f"Node ID: {job.node_id}"
-    if job.owner:
-        yield f"Owner: {job.owner}"
+    yield from _given(
+        ("Queue Position", job.queue_position),
+        ("Node ID", job.node_id),
+        ("Owner", job.owner),
+        ("Parent", job.parent),
+    )
+    yield from attempt_lines(job)
+    if job.retries and job.attempt:
+        yield f"Attempt: {job.attempt} of {job.retries + 1}"
     yield from _time_lines(job)
     yield from _usage_lines(job)
     yield from limit_lines(job)
-    for label, value in (("Runtime", job.runtime), ("Network", job.network), ("Work Dir", job.work_dir)):
-        if value:
-            yield f"{label}: {value}"
-    for label, values in (("Volumes", job.volumes), ("Uploads", job.uploads)):
-        if values:
-            yield f"{label}: {', '.join(values)}"
+    yield from _given(
+        ("Runtime", job.runtime),
+        ("Network", job.network),
+        ("Work Dir", job.work_dir),
+        ("Volumes", ", ".join(job.volumes)),
+        ("Uploads", ", ".join(job.uploads)),
+        ("Files Kept Until", output.local_time(job.files_kept_until)),
+    )
     if job.environment or job.secret_environment:
         yield "Environment:"
         yield from (f"  {key}={value}" for key, value in sorted(job.environment.items()))
@@ -58,14 +83,17 @@ def status_lines(job: GetJobStatusResponse, ended: bool) -> Iterator[str]:
         yield f"  on the node: systemctl status {job.unit}"
 
 
+def _given(*pairs: tuple[str, str | int]) -> Iterator[str]:
+    return (f"{label}: {value}" for label, value in pairs if value)
+
+
 def _time_lines(job: GetJobStatusResponse) -> Iterator[str]:
-    for label, text in (
-        ("Scheduled", job.scheduled_time),
-        ("Started", job.start_time),
-        ("Ended", job.end_time),
-    ):
-        if text:
-            yield f"{label}: {output.local_time(text)}"
+    yield from schedule_lines(job, job.scheduled_time)
+    yield from _given(
+        ("Next Runs", ", ".join(output.local_time(run) for run in job.next_runs)),
+        ("Started", output.local_time(job.start_time)),
+        ("Ended", output.local_time(job.end_time)),
+    )
     start, end = output.parsed_time(job.start_time), output.parsed_time(job.end_time)
     if start and end:
         yield f"Duration: {output.duration((end - start).total_seconds())}"
@@ -83,6 +111,11 @@ def _usage_lines(job: GetJobStatusResponse) -> Iterator[str]:
         yield f"IO: {output.size(job.io_read_bytes)} read, {output.size(job.io_write_bytes)} written"
 
 
+def start_of(row: Job) -> str:
+    """When a job started; of one that waits for its time, when it will."""
+    return row.scheduled_time if row.status == "SCHEDULED" else row.start_time
+
+
 def list_json(row: Job) -> dict[str, Any]:
     """One element of ``job list --json``."""
     return {
@@ -94,6 +127,10 @@ def list_json(row: Job) -> dict[str, Any]:
         "owner": row.owner,
         "command": row.command,
         "args": list(row.args),
+        "priority": row.priority,
+        "queue_position": row.queue_position or None,
+        "parent": row.parent,
+        "scheduled_time": row.scheduled_time or None,
         "start_time": row.start_time or None,
         "end_time": row.end_time or None,
         "exit_code": row.exit_code if row.end_time else None,
@@ -121,6 +158,13 @@ def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
         "status": answer.status,
         "reason": answer.reason,
         "exitCode": answer.exit_code if ended else None,
+        "queuePosition": answer.queue_position or None,
+        "priority": answer.priority,
+        "retries": answer.retries,
+        "attempt": answer.attempt,
+        "parent": answer.parent,
+        "schedule": answer.schedule,
+        "nextRuns": list(answer.next_runs),
         "scheduledTime": answer.scheduled_time or None,
         "startTime": answer.start_time or None,
         "endTime": answer.end_time or None,
@@ -128,6 +172,8 @@ def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
         "cpuCores": answer.cpu_cores,
         "maxMemory": answer.max_memory,
         "maxIoBps": answer.max_io_bps,
+        "maxRuntimeMs": answer.max_runtime_ms,
+        "maxDisk": answer.max_disk,
         **counts,
         "environment": dict(answer.environment),
         "secretEnvironment": dict.fromkeys(answer.secret_environment, "***"),
@@ -136,5 +182,6 @@ def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
         "runtime": answer.runtime,
         "workDir": answer.work_dir,
         "uploads": list(answer.uploads),
+        "filesKeptUntil": answer.files_kept_until or None,
         "unit": answer.unit,
     }

@@ -13,14 +13,13 @@ from typing import Any, TypeVar
 from joblet_wire import joblet_pb2 as wire
 
 from .. import environment
-from ..errors import Denied, InvalidValue, WrongState
+from ..errors import InvalidValue, WrongState
 from ..jobs.control import Controls, Ended, ready
 from ..jobs.lifecycle import Jobs
 from ..jobs.outcome import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name
 from ..jobs.session import STDOUT, Session
 from ..jobs.slots import Slots
 from ..model import Job, State
-from ..pki import Role
 from .server import Caller
 
 FIRST_MESSAGE_SEC = 30.0
@@ -93,13 +92,9 @@ class InteractService:
 
     def _reach(self, uuid: str, caller: Caller) -> Job:
         """The job, if the caller may reach into it and it runs."""
-        job = self._jobs.get(uuid)
+        job = self._jobs.book.get(uuid, caller.actor)
         caller.job = job.id
-        if caller.role < Role.MAINTAINER and job.owner != caller.name:
-            raise Denied(
-                f"Job {job.id} belongs to {job.owner!r}.",
-                hint="Its owner, a maintainer or an admin can reach into it.",
-            )
+        job = self._jobs.book.get_own(job.id, caller.actor)
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
         if job.state is not State.RUNNING:
@@ -109,7 +104,7 @@ class InteractService:
     async def _while_it_runs(self, job: Job, work: Awaitable[Answer]) -> Answer:
         """What ``work`` gives. Raises WrongState when the job ends before."""
         doing = asyncio.ensure_future(work)
-        ended = asyncio.ensure_future(self._jobs.ended(job.id))
+        ended = asyncio.ensure_future(self._jobs.book.ended(job.id))
         try:
             await asyncio.wait({doing, ended}, return_when=asyncio.FIRST_COMPLETED)
             if not doing.done():

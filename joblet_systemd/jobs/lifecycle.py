@@ -1,4 +1,4 @@
-"""The life of a job: submitted, queued, started, ended, stored, cleaned up; and found again after a restart.
+"""The life of a job: submitted, scheduled, queued, started, ended, stored, cleaned up; and found again after a restart.
 
 The store says what should be, PID 1 what is. Every step is stored before the next one begins, so a
 daemon that is killed at any point finds out at its next start where each job stands.
@@ -9,31 +9,39 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import time
 import uuid
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from .. import unit
-from ..config import JobsConfig, Unenforced
-from ..errors import BusLost, Denied, Exhausted, JobletError, Unsupported, WrongState
-from ..files import uploads
-from ..files.uploads import Upload
+from ..config import JobsConfig
+from ..errors import BusLost, Exhausted, InvalidValue, JobletError, WrongState
+from ..files.root import lookup
+from ..files.staging import Staging
 from ..files.work import WorkDirs
-from ..model import Job, JobSpec, State, Usage, job_id_of_unit, parse_cpuset
-from ..store import Store
+from ..model import Actor, Job, JobSpec, Limits, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, Manager
+from . import admission, timetable
+from .alarm import now_usec
+from .book import Book
+from .kept import KeptFiles
 from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
-from .queue import StartQueue
+from .retention import Retention
 from .runner import Runner
+from .tasks import Tasks
+from .waiting import STATES as WAITING
+from .waiting import Waiting
 
 log = logging.getLogger(__name__)
 
 RETRY_SEC = 5.0
+USEC = 1_000_000
 
 MAX_LOST_STARTS = 3
+MAX_RETRY_DELAY_USEC = 3600 * USEC
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
+CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
 
 class Jobs:
@@ -45,8 +53,9 @@ class Jobs:
         host: unit.Host,
         manager: Manager,
         runner: Runner,
-        store: Store,
+        book: Book,
         work: WorkDirs,
+        kept: KeptFiles,
         boot_id: str,
     ) -> None:
         manager.watch(self._on_unit_end, self._on_reconnect)
@@ -54,126 +63,194 @@ class Jobs:
         self._runner = runner
         self._config = config
         self._host = host
-        self._store = store
+        self.book = book
         self._work = work
+        self._kept = kept
         self._boot_id = boot_id
-        self._queue = StartQueue(config.starts_in_flight, self._start)
-        self._live: dict[str, Job] = {}
-        self._ended: dict[str, asyncio.Event] = {}
+        self._tasks = Tasks()
+        self._waiting = Waiting(config, book, work, self._tasks, runner.credentials, self._start, self._finish_with)
+        self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- what callers ask for
 
     async def submit(
-        self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload], secrets: Mapping[str, str]
+        self, spec: JobSpec, caller: Actor, account: str, staged: Staging | None, secrets: Mapping[str, str]
     ) -> tuple[Job, list[str]]:
-        """Check, store and queue a job; returns it with notes for the user. ``secrets`` are secret variables.
+        """Check, store and queue or schedule a job; returns it with notes for the user.
 
-        Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
+        ``staged`` are its uploads, ``secrets`` its secret variables. Raises InvalidValue, Unsupported or
+        Exhausted; then nothing was made.
         """
-        # A client that goes away in the middle leaves a whole job behind or none, not half of one.
-        return await asyncio.shield(self._submit(spec, owner, account, files, secrets))
-
-    async def _submit(
-        self, spec: JobSpec, owner: str, account: str, files: Sequence[Upload], secrets: Mapping[str, str]
-    ) -> tuple[Job, list[str]]:
-        notes = self._check(spec)
-        uploads.check(files)
-        if len(self._queue) >= self._config.max_pending:
-            raise Exhausted(
-                f"{len(self._queue)} jobs wait already.", hint="Try again later, or raise jobs.max_pending."
-            )
+        notes = self._admit(spec, caller)
+        lookup(account)
+        now, due = now_usec(), None
+        if spec.schedule:
+            spec, due = await timetable.first(spec, now)
+        job_id = staged.job_id if staged else str(uuid.uuid4())
+        await self._runner.seal(job_id, secrets)
+        # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
         job = Job(
-            id=str(uuid.uuid4()),
+            id=job_id,
             spec=spec,
-            owner=owner,
+            owner=caller.name,
             account=account,
-            state=State.PENDING,
-            submitted_usec=now_usec(),
-            uploads=uploads.names(files),
+            state=State.PENDING if due is None else State.SCHEDULED,
+            submitted_usec=now,
+            uploads=staged.names if staged else (),
             boot_id=self._boot_id,
+            due_usec=due,
         )
-        if files:
-            await asyncio.to_thread(self._work.create, job.id, account, files)
-        else:
-            self._work.create(job.id, account, files)
+        if staged:
+            staged.take_in()
         try:
-            await self._runner.seal(job, secrets)
-            self._store.add(job)
+            self.book.store.add(job)
         except JobletError:
             self._work.remove(job.id)
             self._runner.forget(job.id)
             raise
-        self._adopt(job)
-        self._queue.put(job.id)
+        self.book.adopt(job)
+        self._waiting.put(job)
         return job, notes
 
-    def _check(self, spec: JobSpec) -> list[str]:
-        cores = spec.limits.cpu_cores
-        if cores is not None:
-            missing = sorted(parse_cpuset(cores) - self._host.cpus)
-            if missing:
-                raise Unsupported(
-                    f"cpu_cores: this host has no CPU {missing[0]}.",
-                    hint=f"Its CPUs are {min(self._host.cpus)} to {max(self._host.cpus)}.",
-                )
-        unenforced = unit.unenforced(spec.limits, self._host)
-        if unenforced and self._config.unenforced_limits is Unenforced.REFUSE:
-            raise Unsupported(
-                " ".join(unenforced),
-                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn'.",
-            )
-        return unenforced
+    async def check(self, spec: JobSpec, caller: Actor) -> None:
+        """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
+        self._admit(spec, caller)
+        if spec.schedule:
+            await timetable.first(spec, now_usec())
 
-    def get(self, id_or_prefix: str) -> Job:
-        """A job by id or unique prefix. Raises NotFound or Ambiguous."""
-        return self._live.get(id_or_prefix) or self._store.find(id_or_prefix)
+    def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
+        notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
+        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
+        if waiting >= self._config.max_pending:
+            raise Exhausted(
+                f"{waiting} jobs of {caller.name!r} wait already.",
+                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
+            )
+        return notes
+
+    def _check(self, limits: Limits) -> list[str]:
+        return admission.check(limits, self._host, self._config.unenforced_limits)
 
     def all(self) -> list[Job]:
         """All jobs, the oldest first."""
-        return self._store.all()
+        return self.book.store.all()
 
-    async def ended(self, job_id: str) -> Job:
-        """Wait until the job is in a final state."""
-        event = self._ended.get(job_id)
-        if event is not None:
-            await event.wait()
-        return self._store.find(job_id)
+    def positions(self) -> dict[str, int]:
+        """The place in the queue of each job that waits in it, the next to start having 1."""
+        return self._waiting.queue.positions()
 
-    async def stop(self, id_or_prefix: str, *, owner: str | None) -> Job:
-        """Stop a job and wait for its end. ``owner``: whose jobs the caller may stop; None for any.
+    async def next_runs(self, job: Job) -> tuple[int, ...]:
+        """When a repeating job runs next, in microseconds since the epoch; empty for any other."""
+        if job.state is not State.SCHEDULED or not job.spec.calendar or job.due_usec is None:
+            return ()
+        return await timetable.preview(job.spec, job.due_usec)
+
+    async def stop(self, reference: str, caller: Actor) -> Job:
+        """Stop a job and wait for its end.
 
         Raises WrongState when it has ended already.
         """
-        job = self.get(id_or_prefix)
-        if owner is not None and job.owner != owner:
-            raise Denied(
-                f"Job {job.id} belongs to {job.owner!r}.", hint="Its owner, a maintainer or an admin can stop it."
-            )
+        job = self.book.get_own(reference, caller)
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
-        if self._queue.discard(job.id):
+        if self._waiting.withdraw(job):
             self._finish_with(job.id, NEVER_STARTED)
-            return await self.ended(job.id)
+            return await self.book.ended(job.id)
         # The intent is stored first: afterwards an end by SIGTERM could be anybody's doing.
         stopping = State.STOPPING if job.state is State.RUNNING else job.state
-        self._set(job, state=stopping, stop_requested=True)
+        self.book.change(job, state=stopping, stop_requested=True)
         await self._manager.stop(job.unit)
-        return await self.ended(job.id)
+        return await self.book.ended(job.id)
+
+    async def cancel(self, reference: str, caller: Actor) -> Job:
+        """Take a job that has not started off the queue or the schedule.
+
+        Raises WrongState when it has started or ended.
+        """
+        job = self.book.get_own(reference, caller)
+        if not self._waiting.withdraw(job):
+            hint = "" if job.state.final else f"'rnx job stop {job.id}' stops it."
+            raise WrongState(f"Job {job.id} cannot be canceled: it is {job.state}.", hint=hint)
+        self._finish_with(job.id, CANCELED)
+        return await self.book.ended(job.id)
+
+    async def delete(self, reference: str, caller: Actor) -> Job:
+        """Forget a job that has ended, and its files. Raises WrongState when it has not."""
+        job = self.book.get_own(reference, caller)
+        if not job.state.final:
+            raise WrongState(f"Job {job.id} has not ended: it is {job.state}.", hint="Stop or cancel it first.")
+        self.book.store.delete([job.id])
+        await self._clean_up(job.id)
+        return job
+
+    async def delete_all(self, caller: Actor) -> tuple[int, int]:
+        """Forget all jobs that have ended and that the caller may delete; how many, and how many are left."""
+        jobs = self.book.store.all()
+        own = [job for job in jobs if job.state.final and (caller.others or job.owner == caller.name)]
+        self.book.store.delete([job.id for job in own])
+        for job in own:
+            await self._clean_up(job.id)
+        return len(own), len(jobs) - len(own)
+
+    async def update(
+        self, reference: str, caller: Actor, changes: dict[str, Any], priority: int | None
+    ) -> tuple[Job, list[str]]:
+        """Change fields of a job's Limits, or its priority; returns the job with notes for the user.
+
+        Raises InvalidValue, Unsupported or WrongState; then nothing was changed.
+        """
+        job = self.book.get_own(reference, caller)
+        limits = dataclasses.replace(job.spec.limits, **changes)
+        changed = {name: value for name, value in changes.items() if value != getattr(job.spec.limits, name)}
+        notes = self._check(Limits(**changed))
+        if job.state.final:
+            raise WrongState(f"Job {job.id} has ended already ({job.state}).")
+        spec = dataclasses.replace(job.spec, limits=limits)
+        if job.state in WAITING:
+            if priority is not None:
+                spec = dataclasses.replace(spec, priority=priority)
+            job = self.book.change(job, spec=spec)
+            if priority is not None and self._waiting.queue.waits(job.id):
+                self._waiting.put(job)
+            return job, notes
+        if job.state is not State.RUNNING:
+            raise WrongState(f"Job {job.id} is {job.state}; try again when it runs.")
+        if priority is not None:
+            raise InvalidValue("priority", priority, "nothing for a job that runs: it orders those that wait")
+        if "runtime_usec" in changed:
+            raise InvalidValue(
+                "max_runtime",
+                f"{(changed['runtime_usec'] or 0) / USEC:g} s",
+                "no change for a job that runs: systemd takes it at the start",
+            )
+        work = str(self._work.path(job.id))
+        properties = unit.changed_limits(job.spec.limits, limits, work)
+        await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties])
+        # It may have ended meanwhile; then its record stays as it is.
+        current = self.book.live(job.id)
+        return self.book.change(current, spec=spec) if current is not None else self.book.store.find(job.id), notes
 
     # --- start
 
     async def _start(self, job_id: str) -> None:
-        job = self._live.get(job_id)
+        job = self.book.live(job_id)
         if job is None or job.state is not State.PENDING:
+            self._waiting.queue.vacate(job_id)
             return
         try:
-            job = self._set(job, state=State.INITIALIZING, boot_id=self._boot_id, started_usec=now_usec())
+            job = self.book.change(
+                job,
+                state=State.INITIALIZING,
+                boot_id=self._boot_id,
+                started_usec=now_usec(),
+                attempt=job.attempt + 1,
+                due_usec=None,
+            )
         except JobletError as error:
-            log.error("job %s cannot be started yet: %s", job_id, error)
-            self._spawn(self._queue_later(job_id))
+            self._waiting.queue.vacate(job_id)
+            self._waiting.later(job_id, error)
             return
         try:
             result = await self._runner.start(job)
@@ -185,6 +262,15 @@ class Jobs:
             if self._lost_starts[job_id] >= MAX_LOST_STARTS:
                 reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
                 self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        except Exhausted as error:
+            # The disk is full or no loop device is free, which may pass.
+            self._waiting.queue.vacate(job_id)
+            job = self.book[job_id]
+            if job.stop_requested:
+                self._finish_with(job_id, NEVER_STARTED)
+            else:
+                self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+                self._waiting.later(job_id, error)
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
@@ -192,46 +278,47 @@ class Jobs:
             await self._started(job_id, result)
 
     async def _started(self, job_id: str, result: str) -> None:
-        job = self._live.get(job_id)
-        if job is None:
+        job = self.book.live(job_id)
+        if job is None or job.state not in (State.INITIALIZING, State.RUNNING, State.STOPPING):
             return  # so short that its end was recorded already
-        if result != "done":
+        if result == "dependency":
+            reason = f"start-failed: a unit that it requires did not start; see 'journalctl -u {job.unit}' on the host"
+            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        elif result != "done":
             # After a stop in the middle of the start ("canceled") it may still be on its way down.
             if await self._manager.has_ended(job.unit):
                 self._on_unit_end(job.unit)
         elif job.stop_requested:
             # Asked for before the unit was there, or by way of a daemon that was killed.
-            self._set(job, state=State.STOPPING)
+            self.book.change(job, state=State.STOPPING)
             await self._manager.stop(job.unit)
         else:
-            self._set(job, state=State.RUNNING)
-
-    async def _queue_later(self, job_id: str) -> None:
-        await asyncio.sleep(RETRY_SEC)
-        self._queue.put(job_id)
+            self.book.change(job, state=State.RUNNING)
 
     # --- end
 
     def _on_unit_end(self, name: str) -> None:
-        job = self._live.get(job_id_of_unit(name) or "")
-        if job is not None and job.id not in self._finishing:
+        job = self.book.live(job_id_of_unit(name) or "")
+        # Not of one that waits for its next attempt: its last unit becomes inactive once more when it is released.
+        if job is not None and job.state not in WAITING and job.id not in self._finishing:
             self._finishing.add(job.id)
-            self._spawn(self._finish(job.id))
+            self._tasks.spawn(self._finish(job.id))
 
     def _finish_with(self, job_id: str, end: Outcome) -> None:
         """Finish a job of which PID 1 has no unit."""
         self._finishing.add(job_id)
-        self._spawn(self._finish(job_id, end))
+        self._tasks.spawn(self._finish(job_id, end))
 
     async def _finish(self, job_id: str, end: Outcome | None = None) -> None:
         """Store how the job ended, ``end`` or what PID 1 and the journal tell; repeats until it succeeds."""
         try:
-            while job_id in self._live:
+            while job_id in self.book:
                 try:
                     if end is None:
                         await self._record_end(job_id)
                     else:
-                        self._end(job_id, end, Usage(), now_usec())
+                        self._end(self.book[job_id], end, Usage(), now_usec())
+                    return
                 except JobletError as error:
                     log.error("the end of job %s cannot be recorded yet: %s", job_id, error)
                     await asyncio.sleep(RETRY_SEC)
@@ -239,58 +326,93 @@ class Jobs:
             self._finishing.discard(job_id)
 
     async def _record_end(self, job_id: str) -> None:
-        name = self._live[job_id].unit
-        result, record = await self._runner.end(name)
-        job = self._live[job_id]  # as it is now: a stop may have been asked for meanwhile
+        result, record = await self._runner.end(self.book[job_id])
+        job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
         end = outcome(job, result, record, self._boot_id)
-        self._end(job_id, end, usage(result, record), record.realtime_usec if record else now_usec())
+        used, ended_usec = usage(result, record), record.realtime_usec if record else now_usec()
+        again = self._tries_again(job, end)
+        if again:
+            last = record.seq if record else await self._runner.last_number(job)
+            self.book.change(
+                self.book[job_id],
+                state=State.SCHEDULED,
+                due_usec=now_usec() + self._retry_delay(job),
+                seq_base=max(last, job.seq_base),
+                reason=f"attempt {job.attempt} of {job.spec.retries + 1}: {end.reason}",
+                usage=used,
+            )
+        else:
+            self._end(job, end, used, ended_usec)
+        # Its name is free for the next attempt then.
         if result is not None:
-            await self._manager.release(name)
+            await self._manager.release(job.unit)
+        if again:
+            await asyncio.to_thread(self._work.unmount, job_id)
+            self._waiting.queue.vacate(job_id)
+            self._waiting.put(self.book[job_id])
 
-    def _end(self, job_id: str, end: Outcome, used: Usage, ended_usec: int) -> None:
+    def _tries_again(self, job: Job, end: Outcome) -> bool:
+        failed = end.state in (State.FAILED, State.TIMEOUT)
+        return failed and not job.stop_requested and job.attempt <= job.spec.retries
+
+    def _retry_delay(self, job: Job) -> int:
+        first = job.spec.retry_delay_usec or round(self._config.retry_delay * USEC)
+        return int(min(first << min(job.attempt - 1, 32), MAX_RETRY_DELAY_USEC))
+
+    def _end(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
         job = dataclasses.replace(
-            self._live[job_id],
+            job,
             state=end.state,
             exit_code=end.exit_code,
             reason=end.reason,
             ended_usec=ended_usec,
+            due_usec=None,
             usage=used,
         )
-        self._store.update(job)
-        del self._live[job_id]
-        del self._lost_starts[job_id]
-        self._ended.pop(job_id).set()
-        self._spawn(self._clean_up(job_id))
+        self.book.end(job)
+        self._runner.forget(job.id)
+        del self._lost_starts[job.id]
+        self._waiting.queue.vacate(job.id)
+        self._tasks.spawn(self._kept.job_ended(job))
+        self._retention.on_end()
 
     async def _clean_up(self, job_id: str) -> None:
-        self._runner.forget(job_id)
         try:
             await asyncio.to_thread(self._work.remove, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)
 
+    def _forget(self, job_id: str) -> None:
+        self.book.store.delete([job_id])
+        self._tasks.spawn(self._clean_up(job_id))
+
     # --- restart
 
     async def recover(self) -> None:
         """Take over what a former daemon left: adopt, record, queue again, clean up."""
-        jobs = self._store.unfinished()
+        jobs = self.book.store.unfinished()
         for job in jobs:
-            self._adopt(job)
+            self.book.adopt(job)
+            if job.state not in (State.PENDING, State.SCHEDULED):
+                self._waiting.queue.occupy(job.id, job.owner)
         states = await self._reconcile_all()
+        for job in jobs:
+            if job.state is State.SCHEDULED:
+                self._waiting.put(job)
+        self._waiting.follow_clock()
         # A unit that runs without a record of it (a lost store) keeps its directory, too.
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
         self._runner.forget_others(wanted)
-        for job_id in set(self._work.ids()) - wanted:
-            log.info("removing the left-over directory of job %s", job_id)
-            await self._clean_up(job_id)
+        await self._kept.recover(wanted)
+        self._retention.look()
 
     def _on_reconnect(self) -> None:
         async def look() -> None:
             await self._reconcile_all()
 
-        self._spawn(look())
+        self._tasks.spawn(look())
 
     async def _reconcile_all(self) -> dict[str, str]:
         """Bring every unfinished job's state in line with its unit's, and release units nobody waits for.
@@ -298,69 +420,40 @@ class Jobs:
         Returns the ActiveState of all units of jobs.
         """
         states = await self._manager.active_states()
-        for name in states.keys() - {job.unit for job in self._live.values()}:
+        for name in states.keys() - {job.unit for job in self.book.unfinished() if job.state not in WAITING}:
             if states[name] in ENDED:
                 await self._manager.release(name)
             else:
                 log.warning("%s runs, but no unfinished job of the store is its; 'systemctl stop' ends it", name)
-        for job in list(self._live.values()):
-            if job.id not in self._finishing:
+        for job in list(self.book.unfinished()):
+            if job.id not in self._finishing and job.state is not State.SCHEDULED:
                 await self._reconcile(job, states.get(job.unit))
         # A unit may have ended between the list and the moment it was held.
         states = await self._manager.active_states()
-        for job in list(self._live.values()):
+        for job in list(self.book.unfinished()):
             if job.state in (State.RUNNING, State.STOPPING) and states.get(job.unit, "inactive") in ENDED:
                 self._on_unit_end(job.unit)
         return states
 
     async def _reconcile(self, job: Job, active_state: str | None) -> None:
         if job.state is State.PENDING:
-            self._queue.put(job.id)
+            if not self._waiting.queue.waits(job.id):
+                self._waiting.put(job)
         elif active_state is not None and active_state not in ENDED:
             await self._manager.hold(job.unit)
-            if job.id in self._live:
+            if job.id in self.book:
                 await self._started(job.id, "done")
-        elif active_state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job.unit):
+        elif active_state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job):
             self._on_unit_end(job.unit)
         elif job.stop_requested:
             self._finish_with(job.id, NEVER_STARTED)
         else:
             log.info("job %s had not started; it is queued again", job.id)
-            self._set(job, state=State.PENDING)
-            self._queue.put(job.id)
-
-    # --- bookkeeping
-
-    def _adopt(self, job: Job) -> None:
-        self._live[job.id] = job
-        self._ended[job.id] = asyncio.Event()
-
-    def _set(self, job: Job, **changes: Any) -> Job:
-        changed = dataclasses.replace(job, **changes)
-        self._store.update(changed)
-        self._live[job.id] = changed
-        return changed
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        error = None if task.cancelled() else task.exception()
-        if isinstance(error, BusLost):
-            log.warning("%s Looking again when the connection is back.", error)
-        elif error is not None:
-            log.error("a background task failed", exc_info=error)
+            self._waiting.queue.vacate(job.id)
+            self._waiting.put(self.book.change(job, state=State.PENDING, attempt=job.attempt - 1))
 
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""
-        self._queue.close()
-        for task in self._tasks:
-            task.cancel()
-
-
-def now_usec() -> int:
-    """The wall clock, in microseconds since the epoch."""
-    return time.time_ns() // 1000
+        self._waiting.close()
+        self._retention.close()
+        self._tasks.close()

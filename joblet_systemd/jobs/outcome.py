@@ -14,7 +14,7 @@ from ..systemd.manager import UnitResult
 # wait(2), si_code
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = 1, 2, 3
 
-EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_NOT_STARTED = 127, 126, 125
+EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_NOT_STARTED, EXIT_TIMEOUT = 127, 126, 125, 124
 
 # systemd.exec(5), "Process Exit Codes": what PID 1 says when it could not even run joblet-init.
 SYSTEMD_EXIT_CODES = {
@@ -59,8 +59,10 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
     ``boot_id`` is that of the running system.
     """
     found = _own_end(job, unit, record, boot_id)
-    if not job.stop_requested or (record is not None and record.error):
+    if record is not None and record.error:
         return found
+    if not job.stop_requested:
+        return Outcome(State.TIMEOUT, EXIT_TIMEOUT, "timeout") if _timed_out(job, unit, record) else found
     # A unit that was stopped while it started has no exit code of its own.
     code = 128 + signal.SIGTERM if found.exit_code == EXIT_NOT_STARTED else found.exit_code
     return Outcome(State.STOPPED, code, "stopped")
@@ -85,6 +87,18 @@ def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: st
     if killed:
         return Outcome(State.FAILED, code, f"signal {signal_name(number)}")
     return Outcome(State.COMPLETED, 0, "") if code == 0 else Outcome(State.FAILED, code, f"exit-code {code}")
+
+
+def _timed_out(job: Job, unit: UnitResult | None, record: Exit | None) -> bool:
+    """Whether RuntimeMaxSec= ended it; ``timeout`` is also systemd's word for a stop that took a SIGKILL."""
+    limit = job.spec.limits.runtime_usec
+    if limit is None or job.started_usec is None:
+        return False
+    if unit is not None and unit.result != "timeout":
+        return False
+    if record is None:
+        return unit is not None
+    return record.stopped and record.realtime_usec - job.started_usec >= limit
 
 
 def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:

@@ -1,49 +1,130 @@
-"""The admission queue in front of PID 1, which starts units one by one whatever is asked of it."""
+"""The queue in front of PID 1, which starts units one by one whatever is asked of it.
+
+Identities take turns: the next job is one of the identity with the fewest jobs at work, so nobody's thousand
+jobs keep another's one from starting. Priority orders the jobs of one identity, not the identities.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import heapq
+from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from itertools import count
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class _Place:
+    """A job's place among those of its identity: the higher priority first, then first come, first served."""
+
+    rank: int
+    number: int
+    job_id: str = field(compare=False)
+    owner: str = field(compare=False)
 
 
 class StartQueue:
-    """Calls ``start(job_id)`` first come, first served, for at most ``limit`` jobs at a time.
+    """Calls ``start(job_id)`` for at most ``in_flight`` jobs at a time, while fewer than ``running`` are at work.
 
-    ``start`` deals with its own errors.
+    A job is at work from its start, or ``occupy``, until ``vacate``. ``start`` deals with its own errors.
     """
 
-    def __init__(self, limit: int, start: Callable[[str], Awaitable[None]]) -> None:
-        self._limit = limit
+    def __init__(self, in_flight: int, running: int, start: Callable[[str], Awaitable[None]]) -> None:
+        self._in_flight = in_flight
+        self._running = running
         self._start = start
-        self._waiting: dict[str, None] = {}  # an ordered set
+        self._numbers = count()
+        self._waiting: dict[str, _Place] = {}
+        self._queues: dict[str, list[_Place]] = {}  # by owner, heaps; places that were given up stay until they surface
+        self._served: dict[str, int] = {}  # when it was an owner's turn last, of those who have jobs here
+        self._at_work: dict[str, str] = {}  # job: owner
+        self._load: Counter[str] = Counter()  # by owner, how many are at work
         self._starting: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, job_id: str) -> None:
-        """Queue a job."""
-        self._waiting[job_id] = None
+    @property
+    def at_work(self) -> int:
+        """How many jobs have started and not ended."""
+        return len(self._at_work)
+
+    def waits(self, job_id: str) -> bool:
+        """Whether the job is in the queue."""
+        return job_id in self._waiting
+
+    def put(self, job_id: str, owner: str, priority: int = 0) -> None:
+        """Queue a job, or give one that waits another priority."""
+        known = self._waiting.get(job_id)
+        place = _Place(-priority, known.number if known else next(self._numbers), job_id, owner)
+        self._waiting[job_id] = place
+        heapq.heappush(self._queues.setdefault(owner, []), place)
         self._pump()
 
     def discard(self, job_id: str) -> bool:
         """Take a job out; False when its start has begun already or it never was here."""
-        if job_id not in self._waiting:
-            return False
-        del self._waiting[job_id]
-        return True
+        return self._waiting.pop(job_id, None) is not None
+
+    def occupy(self, job_id: str, owner: str) -> None:
+        """Count a job that is at work without having been started from here."""
+        if job_id not in self._at_work:
+            self._at_work[job_id] = owner
+            self._load[owner] += 1
+
+    def vacate(self, job_id: str) -> None:
+        """A job is no longer at work. Fine for one that never was."""
+        owner = self._at_work.pop(job_id, None)
+        if owner is not None:
+            self._load[owner] -= 1
+            if not self._load[owner]:
+                del self._load[owner]
+            self._pump()
+
+    def positions(self) -> dict[str, int]:
+        """Every waiting job's place in the order in which they would start from here on, the next one 1."""
+        queues: dict[str, list[str]] = {}
+        for place in sorted(self._waiting.values(), reverse=True):
+            queues.setdefault(place.owner, []).append(place.job_id)
+        turns = [(self._load[owner], self._served.get(owner, -1), owner) for owner in queues]
+        heapq.heapify(turns)
+        order: dict[str, int] = {}
+        while turns:
+            load, _, owner = turns[0]
+            order[queues[owner].pop()] = len(order) + 1
+            if queues[owner]:
+                heapq.heapreplace(turns, (load + 1, next(self._numbers), owner))
+            else:
+                heapq.heappop(turns)
+        return order
 
     def close(self) -> None:
         """Begin no more starts."""
-        self._limit = 0
+        self._in_flight = 0
 
     def _pump(self) -> None:
-        while self._waiting and len(self._starting) < self._limit:
-            job_id = next(iter(self._waiting))
-            del self._waiting[job_id]
-            task = asyncio.ensure_future(self._start(job_id))
+        while len(self._starting) < self._in_flight and len(self._at_work) < self._running:
+            place = self._next()
+            if place is None:
+                return
+            del self._waiting[place.job_id]
+            self.occupy(place.job_id, place.owner)
+            task = asyncio.ensure_future(self._start(place.job_id))
             self._starting.add(task)
             task.add_done_callback(self._started)
+
+    def _next(self) -> _Place | None:
+        for owner, queue in list(self._queues.items()):
+            while queue and self._waiting.get(queue[0].job_id) is not queue[0]:
+                heapq.heappop(queue)
+            if not queue:
+                del self._queues[owner]
+                self._served.pop(owner, None)
+        if not self._queues:
+            return None
+        owner = min(self._queues, key=lambda owner: (self._load[owner], self._served.get(owner, -1), owner))
+        self._served[owner] = next(self._numbers)
+        return heapq.heappop(self._queues[owner])
 
     def _started(self, task: asyncio.Task[None]) -> None:
         self._starting.discard(task)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from .. import unit
 from ..files.root import Roots
@@ -19,8 +20,11 @@ from .control import Controls
 from .outcome import CLD_EXITED
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
+MOUNTS_AT_ONCE = 4
 
 # joblet-init leaves when journald has taken its last entry, so the record is there within milliseconds.
+T = TypeVar("T")
+
 RECORD_WAITS_SEC = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SYNCHRONIZE_SEC = 10.0
 
@@ -43,17 +47,27 @@ class Runner:
         self._roots = roots
         self._work = work
         self._controls = controls
-        self._credentials = credentials
+        self.credentials = credentials
         self._stop_grace = stop_grace
+        # A thread for each start in flight: a start does not wait until a file system is unmounted.
+        self._mounts = ThreadPoolExecutor(MOUNTS_AT_ONCE, thread_name_prefix="mounts")
         # sd-journal objects are not thread-safe: one thread does all look-ups of records.
         self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._journal: Journal | None = None
 
-    async def start(self, job: Job) -> str:
-        """Start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
+    def prepare(self) -> None:
+        """Make the directories of what is kept for jobs."""
+        self._controls.prepare()
+        self.credentials.prepare()
 
-        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses.
+    async def start(self, job: Job) -> str:
+        """Mount its /work and start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
+
+        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses, Exhausted or
+        JobletError when /work cannot be made.
         """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._mounts, self._work.mount, job.id, job.account, job.spec.limits)
         with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._controls.listen(job.id) as control_socket:
             place = unit.Place(
                 root=str(self._roots.skeleton),
@@ -63,55 +77,63 @@ class Runner:
                 init=INIT_BINARY,
                 log_fd=log_socket.fileno(),
                 control_fd=control_socket.fileno(),
-                secrets=str(self._credentials.path(job.id)),
+                secrets=str(self.credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
             return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
 
-    async def seal(self, job: Job, secrets: Mapping[str, str]) -> None:
+    async def seal(self, job_id: str, secrets: Mapping[str, str]) -> None:
         """Keep the values of a job's secret variables, if it has any, until ``forget``.
 
         Raises Unsupported when this host cannot encrypt them, Exhausted when the disk is full.
         """
         if secrets:
-            await self._credentials.seal(job.id, secrets)
+            await self.credentials.seal(job_id, secrets)
 
     def forget(self, job_id: str) -> None:
         """Remove what was kept for a job that has ended for good: its control socket and secret variables."""
         self._controls.remove(job_id)
-        self._credentials.remove(job_id)
+        self.credentials.remove(job_id)
 
     def forget_others(self, wanted: Collection[str | None]) -> None:
         """Remove what former daemons left of all jobs but those."""
-        for job_id in {*self._controls.ids(), *self._credentials.ids()} - set(wanted):
+        for job_id in {*self._controls.ids(), *self.credentials.ids()} - set(wanted):
             self.forget(job_id)
 
-    async def end(self, name: str) -> tuple[UnitResult | None, Exit | None]:
-        """What PID 1 and joblet-init say of a unit that has ended; either may know nothing."""
-        result = await self._manager.result(name)
+    async def end(self, job: Job) -> tuple[UnitResult | None, Exit | None]:
+        """What PID 1 and joblet-init say of an attempt that has ended; either may know nothing."""
+        result = await self._manager.result(job.unit)
         # If joblet-init ended by itself it has written a record; if not, perhaps not.
         if result is not None and result.code == CLD_EXITED:
             for pause in RECORD_WAITS_SEC:
                 await asyncio.sleep(pause)
-                record = await self._record(name, "exit")
+                record = await self._record(job, "exit")
                 if isinstance(record, Exit):
                     return result, record
         await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
-        record = await self._record(name, "exit")
+        record = await self._record(job, "exit")
         return result, record if isinstance(record, Exit) else None
 
-    async def has_begun(self, name: str) -> bool:
-        """Whether joblet-init ever ran in that unit."""
-        return await self._record(name, "start") is not None
+    async def has_begun(self, job: Job) -> bool:
+        """Whether joblet-init ran in this attempt."""
+        return await self._record(job, "start") is not None
 
-    async def _record(self, name: str, kind: str) -> Entry | None:
-        def look() -> Entry | None:
+    async def last_number(self, job: Job) -> int:
+        """The sequence number of the job's newest entry in the journal."""
+        return await self._look(lambda records: records.last_number(job.unit))
+
+    async def _record(self, job: Job, kind: str) -> Entry | None:
+        return await self._look(lambda records: records.record(job.unit, kind, job.seq_base))
+
+    async def _look(self, look: Callable[[Journal], T]) -> T:
+        def run() -> T:
             if self._journal is None:
                 self._journal = Journal(unit.LOG_NAMESPACE)
-            return self._journal.record(name, kind)
+            return look(self._journal)
 
-        return await asyncio.get_running_loop().run_in_executor(self._records, look)
+        return await asyncio.get_running_loop().run_in_executor(self._records, run)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
+        self._mounts.shutdown(wait=False)
         self._records.shutdown(wait=False)

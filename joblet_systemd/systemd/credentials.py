@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import Exhausted, Unsupported
+from ..errors import Exhausted, JobletError, Unsupported
 
 ENCRYPT_SEC = 60.0  # a TPM may take seconds
 
@@ -40,6 +40,13 @@ class Credentials:
     def remove(self, job_id: str) -> None:
         """Remove a job's file. None there is fine."""
         self.path(job_id).unlink(missing_ok=True)
+
+    def share(self, job_id: str, other_id: str) -> None:
+        """Let another job have the same secret variables, and keep them as long as either does."""
+        try:
+            os.link(self.path(job_id), self.path(other_id))
+        except OSError as error:
+            raise JobletError(f"The secret variables of job {job_id} cannot be kept: {error.strerror}.") from error
 
     async def seal(self, job_id: str, variables: Mapping[str, str]) -> None:
         """Encrypt a job's secret variables into its file.

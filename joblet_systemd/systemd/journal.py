@@ -118,14 +118,27 @@ class Journal:
         else:
             self._reader.seek_cursor(cursor)
 
-    def record(self, unit: str, kind: str) -> Entry | None:
-        """The unit's newest record of that kind, ``start`` or ``exit``; None when there is none (yet)."""
+    def record(self, unit: str, kind: str, after: int) -> Entry | None:
+        """The unit's newest record of that kind, ``start`` or ``exit``, if it has a number above ``after``."""
         self.refresh()
         self._reader.flush_matches()
         self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
         self._reader.add_match(f"JOBLET_RECORD={kind}")
         self._reader.seek_tail()
-        return self._entry() if self._reader._previous() else None
+        entry = self._entry() if self._reader._previous() else None
+        return entry if entry is not None and entry.seq > after else None
+
+    def last_number(self, unit: str) -> int:
+        """The sequence number of the unit's newest entry, 0 when it has none."""
+        self.refresh()
+        self._reader.flush_matches()
+        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
+        self._reader.seek_tail()
+        while self._reader._previous():
+            entry = self._entry()
+            if entry is not None:
+                return entry.seq
+        return 0
 
     def newest(self, unit: str) -> int:
         """The sequence number of the unit's newest entry, 0 when there is none."""

@@ -151,6 +151,11 @@ class Manager:
         with _ignoring(NO_SUCH_UNIT):
             await self._call(MANAGER_PATH, MANAGER, "StopUnit", "ss", [unit, "replace"])
 
+    async def change(self, unit: str, properties: Sequence[UnitProperty]) -> None:
+        """Set properties of a running unit, until it ends or the host reboots."""
+        values = [[name, Variant(signature, value)] for name, signature, value in properties]
+        await self._call(MANAGER_PATH, MANAGER, "SetUnitProperties", "sba(sv)", [unit, True, values])
+
     async def kill(self, unit: str, signal: int) -> None:
         """Send ``signal`` to every process of the unit. Gone already is fine."""
         with _ignoring(NO_SUCH_UNIT):

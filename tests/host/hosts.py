@@ -69,6 +69,10 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def log_so_far(self, job: str) -> bytes:
+        """What the job has written up to now to its standard output."""
+        return self.rnx_bytes("job", "log", "--no-follow", job).stdout
+
     def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the job's end; its status then."""
         return until(lambda: _if(self.status(job), lambda status: status["status"] in FINAL), seconds)
@@ -101,6 +105,26 @@ class Host:
             self.exec("systemctl", "reset-failed", "joblet.service", check=False)
             self.exec("systemctl", "start", "joblet.service")
 
+    @contextlib.contextmanager
+    def configured(self, text: str) -> Iterator[None]:
+        """The daemon runs with these lines of configuration in a drop-in, to the end of the block."""
+        file = "/etc/joblet/joblet-config.d/zz-test.yml"
+        self.exec("sh", "-c", 'mkdir -p "${1%/*}"; cat >"$1"', "sh", file, stdin=text.encode())
+        self.exec("systemctl", "restart", "joblet.service")
+        try:
+            yield
+        finally:
+            self.exec("rm", file)
+            self.exec("systemctl", "restart", "joblet.service")
+
+    def reboot(self) -> None:
+        """Boot the host anew and wait until its daemon answers."""
+        began = ["stat", "--format=%Y", "/run/systemd"]
+        before = self.exec(*began).stdout
+        self.exec("systemctl", "reboot", check=False)
+        until(lambda: self.exec(*began, check=False).stdout not in ("", before), 60)
+        until(lambda: self.rnx("job", "list").returncode == 0, 60)
+
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
     """Wait until the condition gives something true, and return that."""
@@ -115,6 +139,14 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
 
 def _if(value: Any, condition: Callable[[Any], bool]) -> Any:
     return value if condition(value) else None
+
+
+def compiled(source: Path, directory: Path) -> Path:
+    """A C program for the host: static, since this machine's libraries are of another age."""
+    program = directory / source.stem
+    options = ["-D_GNU_SOURCE", "-O1", "-Wall", "-Werror", "-static", "-pthread"]
+    subprocess.run(["gcc", *options, "-o", str(program), str(source)], check=True, timeout=60)
+    return program
 
 
 def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:

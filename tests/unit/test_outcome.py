@@ -1,11 +1,12 @@
 """How a job ended, from every combination of what PID 1 and joblet-init can say."""
 
+import dataclasses
 import errno
 
 import pytest
 
 from joblet_systemd.jobs.outcome import CLD_EXITED, CLD_KILLED, Outcome, outcome, usage
-from joblet_systemd.model import Job, JobSpec, State, Usage
+from joblet_systemd.model import Job, JobSpec, Limits, State, Usage
 from joblet_systemd.systemd.entries import Exit
 from joblet_systemd.systemd.manager import UnitResult
 
@@ -95,3 +96,41 @@ def test_usage_prefers_the_units_accounting() -> None:
     assert usage(unit("success"), record()) == Usage(5000, 4096, None, None)
     assert usage(None, record()) == Usage(7, 8, None, None)
     assert usage(None, None) == Usage()
+
+
+LIMITED = dataclasses.replace(
+    JOB, spec=JobSpec("prog", limits=Limits(runtime_usec=2_000_000)), started_usec=1_000_000, boot_id="b"
+)
+TIMEOUT = Outcome(State.TIMEOUT, 124, "timeout")
+
+
+def at(seconds: float, status: int = 15, *, stopped: bool = True) -> Exit:
+    return dataclasses.replace(record(status, stopped=stopped), realtime_usec=round(seconds * 1_000_000))
+
+
+@pytest.mark.parametrize(
+    ("job", "result", "end", "expected"),
+    [
+        (LIMITED, unit("timeout", status=143), at(3.01), TIMEOUT),
+        # It ended in its own way, and within the grace period: still a time-out.
+        (LIMITED, unit("timeout", status=0), at(3.5, 0), TIMEOUT),
+        # joblet-init was killed before it could say anything.
+        (LIMITED, unit("timeout", CLD_KILLED, 9), None, TIMEOUT),
+        # The unit is gone: the record alone tells.
+        (LIMITED, None, at(3.2), TIMEOUT),
+        (LIMITED, None, at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        (LIMITED, unit("success"), at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        # A stop that took a SIGKILL is "timeout" to systemd, too.
+        (LIMITED, unit("timeout", status=137), at(1.5, 9), Outcome(State.STOPPED, 137, "stopped through systemd")),
+        (LIMITED, unit("exit-code", status=3), at(1.5, 3 << 8, stopped=False), Outcome(State.FAILED, 3, "exit-code 3")),
+        (LIMITED, None, at(9, 0, stopped=False), Outcome(State.COMPLETED, 0, "")),
+        (
+            dataclasses.replace(LIMITED, stop_requested=True),
+            unit("timeout", status=143),
+            at(3.01),
+            Outcome(State.STOPPED, 143, "stopped"),
+        ),
+    ],
+)
+def test_time_limit(job: Job, result: UnitResult | None, end: Exit | None, expected: Outcome) -> None:
+    assert outcome(job, result, end, "b") == expected

@@ -21,10 +21,14 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     """Jobs as the test sets them up.
 
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
-    one for ever. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
-    is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
-    number of the chunk to come. ``inputs`` is what each call of WriteJobInput brought, ``execution``
-    answers the requests of ExecJob.
+    one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
+    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
+    is what every call then ends with. ``expires`` is when the caller's certificate ends, as a node says
+    when that is near. ``streams`` is whether the node takes uploads in a stream, which
+    are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
+    that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
+    ``before_chunk`` is called with the context and the number of the chunk to come. ``inputs``
+    is what each call of WriteJobInput brought, ``execution`` answers the requests of ExecJob.
     """
 
     def __init__(self) -> None:
@@ -32,16 +36,58 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.answers: dict[str, list[joblet_pb2.GetJobStatusResponse]] = {}
         self.jobs: list[joblet_pb2.Job] = []
         self.notices: list[str] = []
+        self.scheduled_time = ""
+        self.undeleted = ""
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.expires = ""
+        self.streams = True
+        self.refuse_file = ""
+        self.largest_message = 0
+        self.files: list[joblet_pb2.DownloadFilesResponse] = []
+        self.breaks = 0
         self.inputs: list[tuple[bytes, bool]] = []
         self.execution: Callable[[Iterator[Any]], Iterator[joblet_pb2.ExecJobResponse]] = lambda _requests: iter(())
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
         self._enter(request, context)
-        return joblet_pb2.RunJobResponse(job_uuid=JOB_ID, status="PENDING", notices=self.notices)
+        return joblet_pb2.RunJobResponse(
+            job_uuid=JOB_ID,
+            status="SCHEDULED" if self.scheduled_time else "PENDING",
+            scheduledTime=self.scheduled_time,
+            notices=self.notices,
+        )
+
+    def SubmitJob(
+        self, requests: Iterator[joblet_pb2.SubmitJobRequest], context: grpc.ServicerContext
+    ) -> joblet_pb2.RunJobResponse:
+        if not self.streams:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")
+        whole = next(requests).job
+        last = ""
+        for request in requests:
+            last = str(request.WhichOneof("part"))
+            self.largest_message = max(self.largest_message, request.ByteSize())
+            if last == "file" and request.file.path == self.refuse_file:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"uploads: {request.file.path!r} is not accepted.")
+            elif last == "file":
+                whole.uploads.append(request.file)
+            else:
+                whole.uploads[-1].content += request.data
+        if last != "end":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "part: None is not accepted; expected end.")
+        return self.RunJob(whole, context)
+
+    def DownloadFiles(
+        self, request: joblet_pb2.DownloadFilesRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.DownloadFilesResponse]:
+        self._enter(request, context)
+        if self.breaks:
+            self.breaks -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The daemon goes away.")
+        yield from self.files
 
     def ListJobs(self, request: joblet_pb2.EmptyRequest, context: grpc.ServicerContext) -> joblet_pb2.Jobs:
         self._enter(request, context)
@@ -58,6 +104,34 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self._enter(request, context)
         answer = self._of(request.uuid, context)[0]
         return joblet_pb2.StopJobResponse(uuid=answer.uuid, status="STOPPED", end_time="2025-01-02T03:04:05Z")
+
+    def CancelJob(
+        self, request: joblet_pb2.CancelJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.CancelJobResponse:
+        self._enter(request, context)
+        return joblet_pb2.CancelJobResponse(uuid=self._of(request.uuid, context)[0].uuid, status="CANCELED")
+
+    def UpdateJob(
+        self, request: joblet_pb2.UpdateJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.UpdateJobResponse:
+        self._enter(request, context)
+        answer = self._of(request.uuid, context)[0]
+        return joblet_pb2.UpdateJobResponse(uuid=answer.uuid, status=answer.status, notices=self.notices)
+
+    def DeleteJob(
+        self, request: joblet_pb2.DeleteJobRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.DeleteJobResponse:
+        self._enter(request, context)
+        uuid = self._of(request.uuid, context)[0].uuid
+        return joblet_pb2.DeleteJobResponse(uuid=uuid, success=not self.undeleted, message=self.undeleted)
+
+    def DeleteAllJobs(
+        self, request: joblet_pb2.DeleteAllJobsRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.DeleteAllJobsResponse:
+        self._enter(request, context)
+        return joblet_pb2.DeleteAllJobsResponse(
+            success=not self.undeleted, message=self.undeleted, deleted_count=3, skipped_count=1
+        )
 
     def GetJobLogs(
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
@@ -93,14 +167,20 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     def _enter(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        if self.expires:
+            context.set_trailing_metadata((("joblet-certificate-expires", self.expires),))
         if self.failure:
             context.abort(*self.failure)
 
-    def _of(self, prefix: str, context: grpc.ServicerContext) -> list[joblet_pb2.GetJobStatusResponse]:
-        fitting = [answers for uuid, answers in self.answers.items() if uuid.startswith(prefix)]
+    def _of(self, id_or_name: str, context: grpc.ServicerContext) -> list[joblet_pb2.GetJobStatusResponse]:
+        fitting = [
+            answers
+            for uuid, answers in self.answers.items()
+            if uuid.startswith(id_or_name) or answers[0].name == id_or_name
+        ]
         if len(fitting) != 1:
             status = grpc.StatusCode.INVALID_ARGUMENT if fitting else grpc.StatusCode.NOT_FOUND
-            context.abort(status, f"{len(fitting)} jobs begin with {prefix}. List them with 'rnx job list'.")
+            context.abort(status, f"{len(fitting)} jobs begin with {id_or_name}. List them with 'rnx job list'.")
         return fitting[0]
 
 

@@ -1,4 +1,4 @@
-"""list, status, log and stop against a node."""
+"""list, status and log against a node; refusals of every command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from joblet_wire import joblet_pb2
 
 from .conftest import Result, Rnx
-from .fakes import JOB_ID, OTHER_ID, FakeJobs, Server
+from .fakes import JOB_ID, OTHER_ID, FakeJobs
 
 FAILED = joblet_pb2.GetJobStatusResponse(
     uuid=JOB_ID,
@@ -36,6 +36,23 @@ FAILED = joblet_pb2.GetJobStatusResponse(
     memory_peak_bytes=3 << 20,
     io_read_bytes=0,
     io_write_bytes=2048,
+)
+WAITING = joblet_pb2.GetJobStatusResponse(
+    uuid=JOB_ID,
+    name="nightly",
+    command="make",
+    status="PENDING",
+    queue_position=3,
+    parent=OTHER_ID,
+    priority=-5,
+    retries=2,
+    attempt=2,
+    schedule="Mon..Fri 09:00",
+    scheduled_time="T1",
+    next_runs=["T1", "T2"],
+    max_runtime_ms=5_400_000,
+    max_disk=1024,
+    files_kept_until="T3",
 )
 RUNNING = joblet_pb2.GetJobStatusResponse(uuid=JOB_ID, command="sleep", args=["9"], status="RUNNING")
 
@@ -87,11 +104,33 @@ class TestList:
             "owner": "",
             "command": "sleep",
             "args": ["300"],
+            "priority": 0,
+            "queue_position": None,
+            "parent": "",
+            "scheduled_time": None,
             "start_time": None,
             "end_time": None,
             "exit_code": None,
         }
         assert (second["exit_code"], second["reason"]) == (3, "exit-code 3")
+
+    def test_a_job_to_come(self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("rnx.output.local_time", lambda text: text and f"local {text}")
+        jobs.jobs = [
+            # Waits for its second attempt: what counts is when that is.
+            joblet_pb2.Job(
+                uuid=JOB_ID, status="SCHEDULED", command="a", start_time="before", scheduled_time="later", priority=7
+            ),
+            joblet_pb2.Job(uuid=OTHER_ID, status="PENDING", command="b", queue_position=2, parent=JOB_ID),
+        ]
+        assert run_rnx("job", "list").text.splitlines() == [
+            "ID                                    NODE ID  STATUS     START TIME   COMMAND",
+            f"{JOB_ID}  -        SCHEDULED  local later  a",
+            f"{OTHER_ID}  -        PENDING    -            b",
+        ]
+        first, second = json.loads(run_rnx("job", "list", "--json").out)
+        assert (first["scheduled_time"], first["priority"], first["queue_position"]) == ("later", 7, None)
+        assert (second["queue_position"], second["parent"]) == (2, JOB_ID)
 
     def test_none(self, run_rnx: Rnx) -> None:
         assert run_rnx("job", "list").text.split() == ["ID", "NODE", "ID", "STATUS", "START", "TIME", "COMMAND"]
@@ -141,6 +180,45 @@ class TestStatus:
         ]
         answer = json.loads(run_rnx("job", "status", "--json", JOB_ID).out)
         assert (answer["exitCode"], answer["cpuUsec"], answer["startTime"]) == (None, None, None)
+
+    def test_lines_of_time_queue_and_attempts(
+        self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rnx.output.local_time", lambda text: text and f"local {text}")
+        jobs.answers = {JOB_ID: [WAITING]}
+        result = run_rnx("job", "status", "nightly")
+        assert result.text.splitlines() == [
+            f"Job ID: {JOB_ID}",
+            "Name: nightly",
+            "Command: make",
+            "Status: PENDING",
+            "Queue Position: 3",
+            f"Parent: {OTHER_ID}",
+            "Priority: -5",
+            "Retries: 2",
+            "Attempt: 2 of 3",
+            "Schedule: Mon..Fri 09:00",
+            "Scheduled: local T1",
+            "Next Runs: local T1, local T2",
+            "Max Runtime: 1 h 30 min 0 s",
+            "Max Disk: 1024 MB",
+            "Files Kept Until: local T3",
+        ]
+        answer = json.loads(run_rnx("job", "status", "--json", JOB_ID).out)
+        expected = {
+            "queuePosition": 3,
+            "priority": -5,
+            "retries": 2,
+            "attempt": 2,
+            "parent": OTHER_ID,
+            "schedule": "Mon..Fri 09:00",
+            "scheduledTime": "T1",
+            "nextRuns": ["T1", "T2"],
+            "maxRuntimeMs": 5_400_000,
+            "maxDisk": 1024,
+            "filesKeptUntil": "T3",
+        }
+        assert {key: answer[key] for key in expected} == expected
 
     def test_json(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         jobs.answers = {JOB_ID: [FAILED]}
@@ -195,28 +273,6 @@ class TestLog:
         assert (result.code, jobs.requests) == (2, [])
 
 
-class TestStop:
-    def test_several(self, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        jobs.answers = {JOB_ID: [RUNNING], OTHER_ID: [joblet_pb2.GetJobStatusResponse(uuid=OTHER_ID)]}
-        result = run_rnx("job", "stop", JOB_ID, "nosuchjob", OTHER_ID)
-        assert result.code == 3
-        assert result.text == f"ID: {JOB_ID}\nStatus: STOPPED\nID: {OTHER_ID}\nStatus: STOPPED\n"
-        assert result.err == "rnx: 0 jobs begin with nosuchjob. List them with 'rnx job list'.\n"
-
-    def test_json(self, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        jobs.answers = {JOB_ID: [RUNNING]}
-        answer = json.loads(run_rnx("job", "stop", JOB_ID, "--json").out)
-        assert answer == [{"job_uuid": JOB_ID, "status": "STOPPED", "end_time": "2025-01-02T03:04:05Z"}]
-
-    def test_an_ambiguous_prefix_is_a_usage_error(self, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        jobs.answers = {JOB_ID: [RUNNING], OTHER_ID: [RUNNING]}
-        assert run_rnx("job", "stop", "0f9c1f6e").code == 2
-
-    def test_no_id(self, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        assert run_rnx("job", "stop").code == 2
-        assert jobs.requests == []
-
-
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(
     ("status", "code"),
@@ -233,7 +289,18 @@ class TestStop:
     ],
 )
 @pytest.mark.parametrize(
-    "arguments", [("list",), ("status", JOB_ID), ("log", JOB_ID), ("stop", JOB_ID), ("run", "true")]
+    "arguments",
+    [
+        ("list",),
+        ("status", JOB_ID),
+        ("log", JOB_ID),
+        ("stop", JOB_ID),
+        ("cancel", JOB_ID),
+        ("update", "--priority=1", JOB_ID),
+        ("delete", JOB_ID),
+        ("delete-all",),
+        ("run", "true"),
+    ],
 )
 def test_a_refusal_is_told_and_ends_in_its_exit_code(
     jobs: FakeJobs, run_rnx: Rnx, arguments: tuple[str, ...], status: grpc.StatusCode, code: int

@@ -57,6 +57,7 @@ def test_json(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
         (ended("FAILED", 0, "exec-failed: no such file"), 1, "FAILED: exec-failed: no such file"),
         (ended("FAILED", 4711, "exit-code 4711"), 1, ""),
         (ended("TIMEOUT", 124, "timeout"), 124, "TIMEOUT: timeout"),
+        (ended("TIMEOUT", 143, "timeout"), 124, "TIMEOUT: timeout"),
         (ended("STOPPED", 143), 143, "is STOPPED"),
     ],
 )

@@ -94,6 +94,11 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
         "attach",
         "exec",
         "stop",
+        "cancel",
+        "update",
+        "delete",
+        "delete-all",
+        "download",
     ]
 
 

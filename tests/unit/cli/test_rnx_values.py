@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 from typing import Any
 
+import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from joblet_wire.joblet_pb2 import RunJobRequest
+from rnx import values
+from rnx.schedule import schedule
 
 from .conftest import Rnx
 from .fakes import FakeJobs, Server
@@ -46,6 +52,18 @@ ACCEPTED: list[tuple[str, str, dict[str, Any]]] = [
     ("-e", "_a1=x=y z\nü", {"environment": {"_a1": "x=y z\nü"}}),
     ("--env", "FROM_HERE", {"environment": {"FROM_HERE": "value here"}}),
     ("--name", "queue", {"name": "queue"}),
+    ("--max-disk", "2GB", {"max_disk": 2048}),
+    ("--max-runtime", "3600", {"max_runtime_ms": 3_600_000}),
+    ("--max-runtime", "0.5", {"max_runtime_ms": 500}),
+    ("--timeout", "1h", {"max_runtime_ms": 3_600_000}),
+    ("--timeout", "2h30m", {"max_runtime_ms": 9_000_000}),
+    ("--timeout", "1 day 1ms", {"max_runtime_ms": 86_400_001}),
+    ("--timeout", "1.5Min", {"max_runtime_ms": 90_000}),
+    ("--priority", "-100", {"priority": -100}),
+    ("--priority", "+5", {"priority": 5}),
+    ("--priority", "0", {}),
+    ("--retries", "100", {"retries": 100}),
+    ("--retries", "0", {}),
     ("--name", "0.a_b-C", {"name": "0.a_b-C"}),
 ]
 
@@ -55,6 +73,16 @@ REFUSED = [
     *(("--max-iobps", value) for value in ("0", "fast", "2GB", "2147483648", "0.5", "-1")),
     *(("--cpu-cores", value) for value in ("", "a", "3-1", "1-", "-1", "0,,1", "8192", "0-99999999999999", "0 1", "٣")),
     *(("--env", value) for value in ("", "=x", "1A=x", "A-B=x", "ä=x", "NOT_SET_HERE", "A=\udcff")),
+    *(("--max-disk", value) for value in ("0", "-1", "x")),
+    *(("--max-runtime", value) for value in ("0", "-1", "", "x", "5x", "1M", "5 5", "1..5s", "h", "1h30", "٣s", "11y")),
+    *(("--max-runtime", value) for value in ("0s", "0.1ms", "3661d", "9" * 18 + "w", "9" * 99)),
+    *(("--priority", value) for value in ("101", "-101", "1.5", "high", "", "٣", "9" * 99)),
+    *(("--retries", value) for value in ("-1", "101", "x", "")),
+    *(("--retry-delay", value) for value in ("0", "x")),
+    *(
+        ("--schedule", value)
+        for value in ("", "5", "2026-02-31 10:00", "2026-12-24 25:00", "a\nb", "-1h", "\udcff", "0001-01-01")
+    ),
     *(("--name", value) for value in ("", "-x", "a b", "a/b", "x" * 64, "ä", "a\n")),
 ]
 
@@ -172,3 +200,14 @@ def test_documented_command_lines(line: str, server: Server, jobs: FakeJobs, run
     assert [upload.path for upload in request.uploads] == names
     assert request.max_memory == int(options.get("--max-memory", 0))
     assert request.max_cpu == 100 * int(options.get("--max-cpu", 0))
+
+
+LIKE_VALUES = st.from_regex(r"[-+0-9:.TZ* hmdwsMun]{0,30}", fullmatch=True)
+DATES = st.from_regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2})?)?", fullmatch=True)
+
+
+@given(st.text() | LIKE_VALUES | DATES)
+def test_no_text_does_more_than_be_refused(text: str) -> None:
+    for convert in (values.duration_ms, values.memory_mb, values.priority, values.retries, schedule):
+        with contextlib.suppress(click.BadParameter):
+            convert(text)

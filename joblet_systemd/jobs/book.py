@@ -1,0 +1,82 @@
+"""The jobs that have not ended, in memory as in the store; and the way from what a user types to a job."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import ValuesView
+from typing import Any
+
+from ..errors import Denied
+from ..model import Actor, Job
+from ..store import Store
+
+
+class Book:
+    """Changes are stored first; where that fails (JobletError) nothing has changed."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._live: dict[str, Job] = {}
+        self._ended: dict[str, asyncio.Event] = {}
+
+    def __contains__(self, job_id: str) -> bool:
+        """Whether that job has not ended."""
+        return job_id in self._live
+
+    def __getitem__(self, job_id: str) -> Job:
+        """The job as it is now, if it has not ended."""
+        return self._live[job_id]
+
+    def live(self, job_id: str) -> Job | None:
+        """The job as it is now; None when it has ended."""
+        return self._live.get(job_id)
+
+    def unfinished(self) -> ValuesView[Job]:
+        """All jobs that have not ended."""
+        return self._live.values()
+
+    def adopt(self, job: Job) -> None:
+        """Take in a job that is in the store."""
+        self._live[job.id] = job
+        self._ended[job.id] = asyncio.Event()
+
+    def change(self, job: Job, **changes: Any) -> Job:
+        """Store and return the job with other values."""
+        changed = dataclasses.replace(job, **changes)
+        self.store.update(changed)
+        self._live[job.id] = changed
+        return changed
+
+    def repeat(self, parent: Job, changed: Job, run: Job | None) -> None:
+        """Store what a run of a schedule leaves of its parent, and the run, together."""
+        self.store.add_run(run, changed)
+        self._live[parent.id] = changed
+        if run is not None:
+            self.adopt(run)
+
+    def end(self, job: Job) -> None:
+        """Store a job that has ended, and wake up who waits for that."""
+        self.store.update(job)
+        del self._live[job.id]
+        self._ended.pop(job.id).set()
+
+    async def ended(self, job_id: str) -> Job:
+        """Wait until the job is in a final state."""
+        event = self._ended.get(job_id)
+        if event is not None:
+            await event.wait()
+        return self.store.find(job_id)
+
+    def get(self, reference: str, caller: Actor) -> Job:
+        """A job by id, unique prefix or name, as the store's ``find``. Raises NotFound or Ambiguous."""
+        return self._live.get(reference) or self.store.find(reference, caller.name)
+
+    def get_own(self, reference: str, caller: Actor) -> Job:
+        """A job that the caller may act on. Raises Denied besides what ``get`` raises."""
+        job = self.get(reference, caller)
+        if job.owner != caller.name and not caller.others:
+            raise Denied(
+                f"Job {job.id} belongs to {job.owner!r}.", hint="Its owner, a maintainer or an admin can do that."
+            )
+        return job

@@ -1,0 +1,44 @@
+"""When a job with a schedule is to start: what the user wrote put to the clock and the calendar."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from ..model import JobSpec
+from ..systemd import calendar
+from . import schedule
+
+# cron(8): a clock set by more than three hours is a correction, and the new time is followed at once; by less,
+# nothing runs twice.
+CORRECTION_USEC = 3 * 3600 * 1_000_000
+PREVIEW = 3
+
+
+async def first(spec: JobSpec, now_usec: int) -> tuple[JobSpec, int]:
+    """The spec with its ``calendar``, and when the job starts that is submitted now, in microseconds since the epoch.
+
+    Raises InvalidValue.
+    """
+    zone = calendar.zone(spec.time_zone) if spec.time_zone else None
+    found = schedule.parse(spec.schedule, now_usec, zone)
+    if isinstance(found, schedule.Once):
+        return spec, found.at_usec
+    expressions = await calendar.normalize(found.expressions, spec.time_zone, now_usec)
+    due = await calendar.next_elapse(expressions, spec.time_zone, now_usec)
+    assert due is not None, "normalize has found one"
+    return dataclasses.replace(spec, calendar=expressions), due
+
+
+async def following(spec: JobSpec, after_usec: int) -> int | None:
+    """The first time of a repeating schedule after the given one; None when there is none left."""
+    return await calendar.next_elapse(spec.calendar, spec.time_zone, after_usec)
+
+
+async def preview(spec: JobSpec, due_usec: int) -> tuple[int, ...]:
+    """The next times of a repeating schedule, the first of which is known."""
+    return due_usec, *await calendar.upcoming(spec.calendar, spec.time_zone, due_usec, PREVIEW - 1)
+
+
+def clock_went_back(last_run_usec: int, now_usec: int) -> bool:
+    """Whether the clock was corrected so far back that times which were used count anew."""
+    return last_run_usec - now_usec > CORRECTION_USEC

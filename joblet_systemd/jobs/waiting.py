@@ -1,0 +1,191 @@
+"""Jobs that wait: for their time, then for their turn. A repeating job waits for its time again and again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+
+from ..config import JobsConfig, Missed
+from ..errors import JobletError
+from ..files.work import WorkDirs
+from ..model import Job, State
+from ..systemd.credentials import Credentials
+from . import timetable
+from .alarm import Alarm, now_usec
+from .book import Book
+from .outcome import Outcome
+from .queue import StartQueue
+from .tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+# What is in the way of a start, a full disk for one, may be gone then.
+LATER_USEC = 5_000_000
+# A start this late has missed its time: the daemon was not there, or the clock was set.
+MISSED_USEC = 10_000_000
+MISSED = "missed: the daemon was not there at its time"
+
+STATES = (State.PENDING, State.SCHEDULED)
+
+
+class Waiting:
+    """Calls ``start(job_id)`` for each job whose time and turn have come.
+
+    ``finish(job_id, outcome)`` is called for a job that is not to start any more.
+    """
+
+    def __init__(
+        self,
+        config: JobsConfig,
+        book: Book,
+        work: WorkDirs,
+        tasks: Tasks,
+        credentials: Credentials,
+        start: Callable[[str], Awaitable[None]],
+        finish: Callable[[str, Outcome], None],
+    ) -> None:
+        self._missed_schedules = config.missed_schedules
+        self._book = book
+        self._work = work
+        self._tasks = tasks
+        self._credentials = credentials
+        self._finish = finish
+        self._making: set[str] = set()  # repeating jobs of which a run is being made
+        self.queue = StartQueue(config.starts_in_flight, config.max_running, start)
+        self._alarm = Alarm(self._on_due, self.follow_clock)
+
+    def put(self, job: Job) -> None:
+        """Put a PENDING job into the queue, a SCHEDULED one to the clock."""
+        if job.state is State.SCHEDULED and job.due_usec is not None:
+            self._alarm.set(job.id, job.due_usec)
+        else:
+            self.queue.put(job.id, job.owner, job.spec.priority)
+
+    def withdraw(self, job: Job) -> bool:
+        """Whether the job was waiting, which it no longer is."""
+        queued = self.queue.discard(job.id)
+        timed = self._alarm.clear(job.id)
+        being_made = job.id in self._making
+        self._making.discard(job.id)  # _run_again sees that and takes it back
+        return queued or timed or being_made
+
+    def later(self, job_id: str, error: JobletError) -> None:
+        """Come back to a job whose start failed for a reason that may pass."""
+        log.error("job %s cannot be started yet: %s", job_id, error)
+        self._alarm.set(job_id, now_usec() + LATER_USEC)
+
+    def close(self) -> None:
+        """Start nothing any more."""
+        self.queue.close()
+        self._alarm.close()
+
+    def _on_due(self, job_id: str) -> None:
+        job = self._book.live(job_id)
+        if job is None or job.state not in STATES:
+            return
+        if job.state is State.SCHEDULED and job.spec.calendar:
+            self._tasks.spawn(self._run_again(job))
+        elif job.state is State.SCHEDULED:
+            self._run(job)
+        else:
+            self.put(job)
+
+    def _run(self, job: Job) -> None:
+        if job.attempt == 0 and _missed(job) and self._missed_schedules is Missed.SKIP:
+            self._finish(job.id, Outcome(State.CANCELED, 0, MISSED))
+            return
+        try:
+            self.put(self._book.change(job, state=State.PENDING))
+        except JobletError as error:
+            self.later(job.id, error)
+
+    async def _run_again(self, parent: Job) -> None:
+        """Start one run of a repeating job, and set its next time. Both are stored together, so each comes once."""
+        run = None
+        self._making.add(parent.id)
+        try:
+            now, due = now_usec(), parent.due_usec or 0
+            following = await timetable.following(parent.spec, max(now, due))
+            why_not = self._why_not(parent)
+            if why_not:
+                log.warning("job %s: run %s", parent.id, why_not)
+            else:
+                run = await self._make_run(parent, now)
+            if self._book.live(parent.id) is not parent or parent.id not in self._making:
+                await self._take_back(run)
+                if parent.id in self._making:  # updated, not canceled
+                    self._on_due(parent.id)
+                return
+            reason = f"last run {why_not}" if why_not else ""
+            changed = dataclasses.replace(parent, due_usec=following, started_usec=due, reason=reason)
+            self._book.repeat(parent, changed, run)
+        except JobletError as error:
+            await self._take_back(run)
+            if parent.id in self._making:
+                self.later(parent.id, error)
+            return
+        finally:
+            self._making.discard(parent.id)
+        if run is not None:
+            self.put(run)
+        if following is None:
+            self._finish(parent.id, Outcome(State.COMPLETED, 0, "its schedule has no more times"))
+        else:
+            self._alarm.set(parent.id, following)
+
+    def _why_not(self, parent: Job) -> str:
+        if _missed(parent) and self._missed_schedules is Missed.SKIP:
+            return MISSED
+        if any(job.parent == parent.id for job in self._book.unfinished()):
+            # As with systemd's timers (systemd.timer(5)): what is active is not started again.
+            return "skipped: the run before it had not ended"
+        return ""
+
+    async def _make_run(self, parent: Job, now: int) -> Job:
+        """A job like its parent for one run of the schedule, with a copy of the uploads, not stored yet."""
+        run = Job(
+            id=str(uuid.uuid4()),
+            spec=dataclasses.replace(parent.spec, schedule="", time_zone="", calendar=()),
+            owner=parent.owner,
+            account=parent.account,
+            state=State.PENDING,
+            submitted_usec=now,
+            uploads=parent.uploads,
+            boot_id=parent.boot_id,
+            parent=parent.id,
+        )
+        if run.spec.secrets:
+            self._credentials.share(parent.id, run.id)
+        try:
+            await asyncio.to_thread(self._work.copy, parent.id, run.id)
+        except BaseException:
+            self._credentials.remove(run.id)
+            raise
+        return run
+
+    async def _take_back(self, run: Job | None) -> None:
+        """Undo a run that is not stored."""
+        if run is not None:
+            self._credentials.remove(run.id)
+            await asyncio.to_thread(self._work.remove, run.id)
+
+    def follow_clock(self) -> None:
+        """Give repeating jobs their next time anew where the clock was corrected back by much."""
+        for job in list(self._book.unfinished()):
+            if job.state is State.SCHEDULED and job.spec.calendar:
+                self._tasks.spawn(self._follow_clock(job))
+
+    async def _follow_clock(self, job: Job) -> None:
+        now = now_usec()
+        if timetable.clock_went_back(job.started_usec or job.submitted_usec, now):
+            due = await timetable.following(job.spec, now)
+            if due is not None and self._book.live(job.id) is job:
+                log.warning("job %s: the clock was set back; its next run is due anew", job.id)
+                self.put(self._book.change(job, due_usec=due, started_usec=now))
+
+
+def _missed(job: Job) -> bool:
+    return job.due_usec is not None and now_usec() - job.due_usec > MISSED_USEC
