@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
 from . import audit, expiry, revocations
 from . import config as configuration
@@ -24,22 +23,19 @@ from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
 from .config import Config
-from .files.root import Roots
-from .files.work import WorkDirs
 from .jobs.book import Book
-from .jobs.control import Controls
 from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Jobs
+from .jobs.places import Places
 from .jobs.runner import Runner
 from .logs import Logs
 from .model import UNIT_PATTERN
 from .revocations import Watched
 from .store import Store
 from .systemd import notify
-from .systemd.credentials import Credentials
 from .systemd.journal import Journal
 from .systemd.manager import Manager
-from .unit import LOG_NAMESPACE, SECRETS_CREDENTIAL
+from .unit import LOG_NAMESPACE
 
 log = logging.getLogger("joblet")
 
@@ -64,27 +60,15 @@ async def _serve(config: Config, listen: str | None) -> None:
 
         store = Store(configuration.STATE_DIR / "joblet.db")
         parts.callback(store.close)
-        roots = Roots(configuration.RUNTIME_DIR)
-        roots.prepare()
-        work = WorkDirs(configuration.STATE_DIR / "jobs", config.jobs)
-        work.prepare()
+        places = Places.prepare(configuration.RUNTIME_DIR, configuration.STATE_DIR, config.jobs)
+        work = places.work
         if work.why_unbounded:
             log.warning("the size of /work cannot be enforced: %s", work.why_unbounded)
-        controls = Controls(configuration.RUNTIME_DIR / "control")
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
-        runner = Runner(
-            manager,
-            host,
-            roots,
-            work,
-            controls,
-            Credentials(configuration.STATE_DIR / "secrets", SECRETS_CREDENTIAL),
-            config.jobs.stop_grace,
-        )
-        runner.prepare()
+        runner = Runner(manager, host, places, config.jobs.stop_grace)
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
@@ -98,13 +82,13 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(uploads.close)
         downloads = Downloads(jobs, work)
         parts.callback(downloads.close)
-        methods = {
-            **JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id()).methods(),
-            **downloads.methods(),
-            **InteractService(jobs, controls).methods(),
-        }
-        inner = _inner_socket()
+        service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
+        inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
+        inner.parent.mkdir(mode=0o700, exist_ok=True)
+        inner.unlink(missing_ok=True)
         admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
+        interact = InteractService(jobs, places.controls)
+        methods = {**service.methods(), **downloads.methods(), **interact.methods()}
         server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
         await server.start()
         parts.push_async_callback(server.stop)
@@ -120,14 +104,6 @@ async def _serve(config: Config, listen: str | None) -> None:
         await stopping.wait()
         notify.stopping()
         log.info("stopping; jobs go on")
-
-
-def _inner_socket() -> Path:
-    """Where gRPC listens; nobody but root gets there."""
-    path = configuration.RUNTIME_DIR / "private" / "grpc.sock"
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    path.unlink(missing_ok=True)
-    return path
 
 
 def _words(items: Iterable[str]) -> str:

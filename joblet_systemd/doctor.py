@@ -18,14 +18,11 @@ from . import unit
 from .config import JobsConfig
 from .errors import JobletError
 from .files import image
-from .files.root import Roots
-from .files.work import WorkDirs
-from .jobs.control import Controls
 from .jobs.outcome import outcome
+from .jobs.places import Places
 from .jobs.runner import Runner
 from .model import UNIT_PATTERN, Job, JobSpec, State
 from .pki import ACCOUNT_PREFIX
-from .systemd.credentials import Credentials
 from .systemd.manager import Manager
 
 TRIAL_SEC = 30.0
@@ -57,12 +54,9 @@ async def _examine() -> list[Finding]:
     await manager.connect()
     try:
         host = await this_host.examine(manager)
-        roots = Roots(configuration.RUNTIME_DIR)
-        roots.prepare()
         with tempfile.TemporaryDirectory(prefix="trial-", dir=configuration.RUNTIME_DIR) as directory:
-            work = WorkDirs(Path(directory), JobsConfig())
-            work.prepare()
-            trial = await _trial(manager, host, roots, work, Path(directory))
+            places = Places.prepare(configuration.RUNTIME_DIR, Path(directory), JobsConfig())
+            trial = await _trial(manager, host, places)
         findings = [*_isolation(host), *_limits(host), _work_size(), trial]
     finally:
         await manager.close()
@@ -79,9 +73,9 @@ def _isolation(host: unit.Host) -> Iterator[Finding]:
     )
     private = "ProtectControlGroupsEx" in host.properties
     yield Finding(
-        "own control group only", True, "ProtectControlGroups=private" if private else "/sys/fs/cgroup is covered"
+        "own control group only", True, "ProtectControlGroups=strict" if private else "/sys/fs/cgroup is covered"
     )
-    yield Finding("own users, IPC, network, host name", True, "PrivateUsers=, PrivateIPC=, PrivateNetwork=, …")
+    yield Finding("own account, IPC, network, host name", True, "User=, PrivateIPC=, PrivateNetwork=, ProtectHostname=")
 
 
 def _limits(host: unit.Host) -> Iterator[Finding]:
@@ -104,7 +98,7 @@ def _work_size() -> Finding:
     return Finding("max_disk", not why_not, why_not or "an ext4 image of that size for each job")
 
 
-async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs, directory: Path) -> Finding:
+async def _trial(manager: Manager, host: unit.Host, places: Places) -> Finding:
     """Run ``true`` as a job with all properties, under the first job account there is."""
     what = "a trial job runs isolated"
     accounts = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(ACCOUNT_PREFIX))
@@ -112,9 +106,7 @@ async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs
         return Finding(what, False, "there is no account for jobs; run 'jobletd setup'")
     trial = Job(str(uuid.uuid4()), JobSpec("true"), "doctor", accounts[0], State.PENDING, 0, boot_id="trial")
     ended = asyncio.Event()
-    controls, credentials = Controls(directory / "control"), Credentials(directory / "secrets", unit.SECRETS_CREDENTIAL)
-    runner = Runner(manager, host, roots, work, controls, credentials, stop_grace=1.0)
-    runner.prepare()
+    runner = Runner(manager, host, places, stop_grace=1.0)
     manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
     try:
         how = await asyncio.wait_for(_run(manager, runner, trial, ended), TRIAL_SEC)
@@ -124,8 +116,7 @@ async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs
         return Finding(what, False, str(error))
     finally:
         runner.close()
-        runner.forget(trial.id)
-        work.remove(trial.id)
+        runner.remove(trial.id)
     return Finding(what, not how, how or "joblet-init found every promised namespace")
 
 

@@ -1,4 +1,6 @@
-"""``rnx job list|status|log``. The others are in modules of their own, what changes or ends jobs in joblife."""
+"""``rnx job list|status|log``. ``run`` is in jobrun, what changes or ends jobs in joblife, the rest in modules of
+the commands' names.
+"""
 
 # ruff: noqa: PLC0415 - gRPC is imported by the commands that use it, not by --help and completion
 

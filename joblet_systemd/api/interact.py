@@ -18,12 +18,15 @@ from ..jobs.control import Controls, Ended, ready
 from ..jobs.lifecycle import Jobs
 from ..jobs.outcome import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name
 from ..jobs.session import STDOUT, Session
-from ..jobs.slots import Slots
 from ..model import Job, State
 from .server import Caller
+from .slots import Slots
 
 FIRST_MESSAGE_SEC = 30.0
 MAX_MESSAGE_BYTES = 1 << 20
+# Each takes a few descriptors of the daemon's and a process or a connection of the job's joblet-init.
+MAX_PER_JOB, MAX_PER_IDENTITY, MAX_IN_ALL = 16, 64, 256
+PATIENCE_SEC = 1.0
 MAX_TERMINAL = 0xFFFF  # struct winsize, ioctl_tty(2)
 
 Answer = TypeVar("Answer")
@@ -35,7 +38,8 @@ class InteractService:
     def __init__(self, jobs: Jobs, controls: Controls) -> None:
         self._jobs = jobs
         self._controls = controls
-        self._slots = Slots()
+        self._of_identity = Slots("commands and inputs", MAX_IN_ALL, MAX_PER_IDENTITY, PATIENCE_SEC)
+        self._of_job = Slots("commands and inputs in jobs", MAX_IN_ALL, MAX_PER_JOB, PATIENCE_SEC)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
@@ -54,7 +58,7 @@ class InteractService:
                 hint="Run it with 'rnx job run --stdin'.",
             )
         written, end = 0, False
-        with self._slots.take(job.id, caller.name), contextlib.ExitStack() as stack:
+        async with self._slot(job, caller), contextlib.AsyncExitStack() as stack:
             fd = await self._controls.open_input(job.id)
             stack.callback(os.close, fd)
             while request is not None and not end:
@@ -80,21 +84,24 @@ class InteractService:
         argv, size = _command(start), _size(start)
         variables = dict(start.environment)
         environment.check(variables, {})
-        with (
-            self._slots.take(job.id, caller.name),
-            Session(self._controls, job, argv, variables, size) as session,
-        ):
-            async with contextlib.aclosing(session.output(_feed(requests, session))) as output:
-                async for stream, data in output:
-                    to_stdout = stream == STDOUT
-                    yield wire.ExecJobResponse(stdout=data) if to_stdout else wire.ExecJobResponse(stderr=data)
-            yield wire.ExecJobResponse(result=_result(argv[0], session.ended))
+        async with self._slot(job, caller):
+            with Session(self._controls, job, argv, variables, size) as session:
+                async with contextlib.aclosing(session.output(_feed(requests, session))) as output:
+                    async for stream, data in output:
+                        to_stdout = stream == STDOUT
+                        yield wire.ExecJobResponse(stdout=data) if to_stdout else wire.ExecJobResponse(stderr=data)
+                yield wire.ExecJobResponse(result=_result(argv[0], session.ended))
+
+    @contextlib.asynccontextmanager
+    async def _slot(self, job: Job, caller: Caller) -> AsyncIterator[None]:
+        async with self._of_identity.hold(caller.name), self._of_job.hold(job.id):
+            yield
 
     def _reach(self, uuid: str, caller: Caller) -> Job:
         """The job, if the caller may reach into it and it runs."""
         job = self._jobs.book.get(uuid, caller.actor)
         caller.job = job.id
-        job = self._jobs.book.get_own(job.id, caller.actor)
+        self._jobs.book.own(job, caller.actor)
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
         if job.state is not State.RUNNING:

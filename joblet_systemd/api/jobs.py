@@ -20,6 +20,7 @@ from .upload import Stream, Uploads
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
+CURSOR_END = "end"
 
 
 class JobService:
@@ -120,7 +121,7 @@ class JobService:
         ``end`` is behind what there is now; an empty chunk comes first then and tells where that is.
         """
         job = self._jobs.book.get(request.uuid, caller.actor)
-        if request.cursor == messages.CURSOR_END:
+        if request.cursor == CURSOR_END:
             after = await self._logs.newest(job.unit)
             yield wire.DataChunk(stream=STREAMS["stdout"], cursor=str(after))
         else:

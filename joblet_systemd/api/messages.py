@@ -17,7 +17,6 @@ MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
 MAX_ARGUMENTS_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 MIB = 1 << 20
-CURSOR_END = "end"
 INT32_MAX = 2**31 - 1
 MAX_PRIORITY = 100
 MAX_RETRIES = 100
@@ -210,7 +209,7 @@ def cursor_of(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise InvalidValue("cursor", text, f"the cursor of a chunk received before, or {CURSOR_END!r}")
+        raise InvalidValue("cursor", text, "the cursor of a chunk received before, or 'end'")
     return int(text)
 
 

@@ -68,7 +68,7 @@ class Jobs:
         self._kept = kept
         self._boot_id = boot_id
         self._tasks = Tasks()
-        self._waiting = Waiting(config, book, work, self._tasks, runner.credentials, self._start, self._finish_with)
+        self._waiting = Waiting(config, book, runner, self._tasks, self._start, self._finish_with)
         self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
@@ -76,7 +76,12 @@ class Jobs:
     # --- what callers ask for
 
     async def submit(
-        self, spec: JobSpec, caller: Actor, account: str, staged: Staging | None, secrets: Mapping[str, str]
+        self,
+        spec: JobSpec,
+        caller: Actor,
+        account: str,
+        staged: Staging | None,
+        secrets: Mapping[str, str],
     ) -> tuple[Job, list[str]]:
         """Check, store and queue or schedule a job; returns it with notes for the user.
 
@@ -102,13 +107,12 @@ class Jobs:
             boot_id=self._boot_id,
             due_usec=due,
         )
-        if staged:
-            staged.take_in()
         try:
+            if staged:
+                staged.take_in()
             self.book.store.add(job)
         except JobletError:
-            self._work.remove(job.id)
-            self._runner.forget(job.id)
+            self._runner.remove(job.id)
             raise
         self.book.adopt(job)
         self._waiting.put(job)
@@ -370,15 +374,15 @@ class Jobs:
             usage=used,
         )
         self.book.end(job)
-        self._runner.forget(job.id)
         del self._lost_starts[job.id]
         self._waiting.queue.vacate(job.id)
+        self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
         self._retention.on_end()
 
     async def _clean_up(self, job_id: str) -> None:
         try:
-            await asyncio.to_thread(self._work.remove, job_id)
+            await asyncio.to_thread(self._runner.remove, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)
 

@@ -8,16 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .. import unit
-from ..files.root import Roots
-from ..files.work import WorkDirs
+from ..errors import JobletError
 from ..model import Job
 from ..systemd import journal
-from ..systemd.credentials import Credentials
 from ..systemd.entries import Entry, Exit
 from ..systemd.journal import Journal
 from ..systemd.manager import Manager, UnitResult
-from .control import Controls
 from .outcome import CLD_EXITED
+from .places import Places
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
 MOUNTS_AT_ONCE = 4
@@ -36,29 +34,18 @@ class Runner:
         self,
         manager: Manager,
         host: unit.Host,
-        roots: Roots,
-        work: WorkDirs,
-        controls: Controls,
-        credentials: Credentials,
+        places: Places,
         stop_grace: float,
     ) -> None:
         self._manager = manager
         self._host = host
-        self._roots = roots
-        self._work = work
-        self._controls = controls
-        self.credentials = credentials
+        self._places = places
         self._stop_grace = stop_grace
         # A thread for each start in flight: a start does not wait until a file system is unmounted.
         self._mounts = ThreadPoolExecutor(MOUNTS_AT_ONCE, thread_name_prefix="mounts")
         # sd-journal objects are not thread-safe: one thread does all look-ups of records.
         self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._journal: Journal | None = None
-
-    def prepare(self) -> None:
-        """Make the directories of what is kept for jobs."""
-        self._controls.prepare()
-        self.credentials.prepare()
 
     async def start(self, job: Job) -> str:
         """Mount its /work and start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
@@ -67,17 +54,17 @@ class Runner:
         JobletError when /work cannot be made.
         """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._mounts, self._work.mount, job.id, job.account, job.spec.limits)
-        with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._controls.listen(job.id) as control_socket:
+        await loop.run_in_executor(self._mounts, self._places.work.mount, job.id, job.account, job.spec.limits)
+        with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._places.controls.listen(job.id) as control_socket:
             place = unit.Place(
-                root=str(self._roots.skeleton),
-                empty=str(self._roots.empty),
-                etc=str(self._roots.etc(job.account)),
-                work=str(self._work.path(job.id)),
+                root=str(self._places.roots.skeleton),
+                empty=str(self._places.roots.empty),
+                etc=str(self._places.roots.etc(job.account)),
+                work=str(self._places.work.path(job.id)),
                 init=INIT_BINARY,
                 log_fd=log_socket.fileno(),
                 control_fd=control_socket.fileno(),
-                secrets=str(self.credentials.path(job.id)),
+                secrets=str(self._places.credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
             return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
@@ -88,16 +75,30 @@ class Runner:
         Raises Unsupported when this host cannot encrypt them, Exhausted when the disk is full.
         """
         if secrets:
-            await self.credentials.seal(job_id, secrets)
+            await self._places.credentials.seal(job_id, secrets)
 
     def forget(self, job_id: str) -> None:
         """Remove what was kept for a job that has ended for good: its control socket and secret variables."""
-        self._controls.remove(job_id)
-        self.credentials.remove(job_id)
+        self._places.controls.remove(job_id)
+        self._places.credentials.remove(job_id)
+
+    def copy(self, job_id: str, to: str) -> None:
+        """Give job ``to`` the files and secret variables of another; all or nothing. Blocks; raises JobletError."""
+        try:
+            self._places.work.copy(job_id, to)
+            self._places.credentials.copy(job_id, to)
+        except JobletError:
+            self.remove(to)
+            raise
+
+    def remove(self, job_id: str) -> None:
+        """Remove the files of a job and all that ``forget`` does. Blocks; raises JobletError."""
+        self.forget(job_id)
+        self._places.work.remove(job_id)
 
     def forget_others(self, wanted: Collection[str | None]) -> None:
         """Remove what former daemons left of all jobs but those."""
-        for job_id in {*self._controls.ids(), *self.credentials.ids()} - set(wanted):
+        for job_id in {*self._places.controls.ids(), *self._places.credentials.ids()} - set(wanted):
             self.forget(job_id)
 
     async def end(self, job: Job) -> tuple[UnitResult | None, Exit | None]:

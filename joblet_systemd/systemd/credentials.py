@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..errors import Exhausted, JobletError, Unsupported
+from ..errors import Exhausted, Unsupported
 
 ENCRYPT_SEC = 60.0  # a TPM may take seconds
 
@@ -41,12 +42,17 @@ class Credentials:
         """Remove a job's file. None there is fine."""
         self.path(job_id).unlink(missing_ok=True)
 
-    def share(self, job_id: str, other_id: str) -> None:
-        """Let another job have the same secret variables, and keep them as long as either does."""
+    def copy(self, job_id: str, to: str) -> None:
+        """Give job ``to`` the secret variables of another, if that has any. Raises Exhausted when the disk is full."""
         try:
-            os.link(self.path(job_id), self.path(other_id))
+            shutil.copy(self.path(job_id), self.path(to))  # with its mode
+        except FileNotFoundError:
+            return
         except OSError as error:
-            raise JobletError(f"The secret variables of job {job_id} cannot be kept: {error.strerror}.") from error
+            self.remove(to)
+            raise Exhausted(
+                f"The secret variables cannot be copied: {error.strerror}.", hint=f"Free space on {self._directory}."
+            ) from error
 
     async def seal(self, job_id: str, variables: Mapping[str, str]) -> None:
         """Encrypt a job's secret variables into its file.

@@ -419,7 +419,7 @@ def test_too_many_at_once(host: Host, job: str) -> None:
                 refusals.append(error)
         assert answers == [b"ready\n"] * 16
         assert {error.code() for error in refusals} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert all("of this job are open already" in error.details() for error in refusals)
+        assert all("commands and inputs in jobs at the moment" in error.details() for error in refusals)
         for call, end in zip(calls, ends, strict=True):
             call.cancel()
             end.stop()

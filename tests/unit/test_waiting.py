@@ -18,7 +18,6 @@ from joblet_systemd.jobs.tasks import Tasks
 from joblet_systemd.jobs.waiting import MISSED, Waiting
 from joblet_systemd.model import Job, JobSpec, State
 from joblet_systemd.store import Store
-from joblet_systemd.systemd.credentials import Credentials
 
 HOUR = 3600 * 1_000_000
 PARENT = Job(
@@ -54,10 +53,8 @@ class Files:
 class House:
     """What surrounds Waiting."""
 
-    def __init__(self, store: Store, policy: Missed, directory: Path) -> None:
+    def __init__(self, store: Store, policy: Missed) -> None:
         self.book = Book(store)
-        self.credentials = Credentials(directory / "secrets", "environment")
-        self.credentials.prepare()
         self.files = Files()
         self.started: list[str] = []
         self.finished: list[tuple[str, Outcome]] = []
@@ -66,7 +63,6 @@ class House:
             self.book,
             self.files,  # type: ignore[arg-type]
             Tasks(),
-            self.credentials,
             self._start,
             lambda job_id, end: self.finished.append((job_id, end)),
         )
@@ -89,7 +85,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None
 
     def play(script: Callable[[House], Awaitable[None]], policy: Missed = Missed.RUN) -> None:
         async def run() -> None:
-            house = House(Store(tmp_path / "joblet.db"), policy, tmp_path)
+            house = House(Store(tmp_path / "joblet.db"), policy)
             await script(house)
             house.waiting.close()
 
@@ -147,23 +143,6 @@ def test_changed_while_its_run_is_made(scene: Callable[..., None]) -> None:
         assert len(house.files.removed) == 1
         (run,) = [job for job in house.book.store.all() if job.parent]
         assert run.spec.command == "changed"
-
-    scene(script)
-
-
-def test_a_run_has_the_secret_variables_of_its_parent(scene: Callable[..., None]) -> None:
-    async def script(house: House) -> None:
-        secret = dataclasses.replace(PARENT, spec=dataclasses.replace(PARENT.spec, secrets=("TOKEN",)))
-        house.credentials.path(secret.id).write_text("sealed")
-        house.add(dataclasses.replace(secret, due_usec=now_usec()))
-        await until(lambda: house.started)
-        house.credentials.remove(secret.id)  # canceled meanwhile: its runs keep theirs
-        assert house.credentials.path(house.started[0]).read_text() == "sealed"
-        house.credentials.path(secret.id).write_text("sealed")
-        house.files.full = True
-        with pytest.raises(Exhausted):
-            await house.waiting._make_run(secret, now_usec())
-        assert sorted(house.credentials.ids()) == sorted([secret.id, house.started[0]])
 
     scene(script)
 

@@ -27,8 +27,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     when that is near. ``streams`` is whether the node takes uploads in a stream, which
     are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
     that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
-    ``before_chunk`` is called with the context and the number of the chunk to come. ``inputs``
-    is what each call of WriteJobInput brought, ``execution`` answers the requests of ExecJob.
+    ``inputs`` is what each call of WriteJobInput brought, ``execution`` answers the requests of ExecJob.
+    ``before_chunk`` is called with the context and the number of the chunk to come.
     """
 
     def __init__(self) -> None:
