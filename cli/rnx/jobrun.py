@@ -170,6 +170,8 @@ def run(
     order = Order(**options)
     wait = wait or order.stdin
     download.check_outputs(outputs, wait)
+    if order.stdin and (order.schedule or order.retries):
+        raise click.UsageError("--stdin is for one attempt, now; it does not go with --schedule or --retries")
     if wait and order.schedule:
         schedules.refuse_waiting(order.schedule)
     if order.retry_delay_ms and not order.retries:

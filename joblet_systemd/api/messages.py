@@ -35,6 +35,8 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
         check_range(field, getattr(request, field), 0, INT32_MAX)
     check_range("priority", request.priority, -MAX_PRIORITY, MAX_PRIORITY)
     check_range("retries", request.retries, 0, MAX_RETRIES)
+    if request.interactive and (request.retries or request.schedule.strip()):
+        raise InvalidValue("interactive", True, "no schedule and no retries beside it: clients feed one attempt, now")
     check_range("retry_delay", request.retry_delay_ms, 0, MAX_RETRY_DELAY_MS, " milliseconds")
     return JobSpec(
         command=request.command,

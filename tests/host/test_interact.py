@@ -468,7 +468,9 @@ def test_streams_that_make_no_sense(host: Host, job: str) -> None:
         [begin, wire.ExecJobRequest(stdin=b"x" * ((1 << 20) + 1))],
         [begin, wire.ExecJobRequest(end_of_stdin=True), wire.ExecJobRequest(stdin=b"x"), begin],
     ]
+    silent = Requests()
     with jobs(host) as stub:
+        half_open = stub.ExecJob(silent)  # says nothing, for as long as the daemon waits for it
         for requests in bad:
             with pytest.raises(grpc.RpcError) as caught:
                 list(stub.ExecJob(iter(requests), timeout=30))
@@ -477,6 +479,10 @@ def test_streams_that_make_no_sense(host: Host, job: str) -> None:
             with pytest.raises(grpc.RpcError) as caught:
                 stub.WriteJobInput(iter(first), timeout=30)
             assert caught.value.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(half_open)
+        assert "a first message, within 30 s" in caught.value.details()
+        silent.stop()
     until(lambda: not processes(host, job, "cat"))
     until(lambda: descriptors(host) <= before)
 

@@ -112,6 +112,32 @@ def test_other_accounts_of_the_host_cannot_read_them(host: Host) -> None:
     host.rnx("job", "stop", job)
 
 
+def test_later_attempts_and_runs_of_a_schedule_have_them_too(host: Host) -> None:
+    script = TELL + "test -e tried || { touch tried; exit 3; }"
+    variables = ("--secret-env", f"TOKEN={SECRET}", "--secret-env", f"KEY={SECRET}")
+    job = host.run(*variables, "--retries=1", "--retry-delay=1s", "sh", "-c", script)
+    assert host.result(job)["status"] == "COMPLETED"
+    assert host.log(job) == f"{DIGEST}  -\n".encode() * 4
+    parent = host.run(*variables, "--schedule=*:*:00/2", "sh", "-c", TELL)
+    runs = until(lambda: [row["id"] for row in listed(host) if row["parent"] == parent])
+    host.rnx("job", "cancel", parent)
+    assert host.result(runs[0])["status"] == "COMPLETED"
+    assert host.log(runs[0]) == f"{DIGEST}  -\n".encode() * 2
+    until(lambda: parent not in host.exec("ls", "/var/lib/joblet/secrets").stdout)
+
+
+def listed(host: Host) -> list[dict[str, str]]:
+    rows: list[dict[str, str]] = json.loads(host.rnx("--json", "job", "list").stdout)
+    return rows
+
+
+def test_input_is_for_one_attempt_now(host: Host) -> None:
+    for more in ("--retries=1", "--schedule=1h"):
+        assert host.rnx("job", "run", "-i", more, "cat").returncode == 2
+    for fields in ({"retries": 1}, {"schedule": "1h"}):
+        assert submit(host, interactive=True, **fields).code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
 def submit(host: Host, **fields: object) -> grpc.RpcError:
     with jobs(host) as stub, pytest.raises(grpc.RpcError) as caught:
         stub.RunJob(wire.RunJobRequest(command="true", **fields))
@@ -141,14 +167,14 @@ def test_what_is_not_accepted(host: Host, fields: dict[str, object], named: str)
 def test_as_much_as_is_accepted_can_be_executed(host: Host) -> None:
     largest = "x" * ((128 << 10) - 4)
     secrets = dict.fromkeys(("A", "B", "C"), largest)
-    words = ["w" * 131_000] * 7
-    with jobs(host) as stub:
-        request = wire.RunJobRequest(command="true", args=words, secret_environment=secrets)
-        job = stub.RunJob(request).job_uuid
-        short = wire.RunJobRequest(command="true", args=["w"] * 100_000, environment={"A": largest})
-        other = stub.RunJob(short).job_uuid
-    for uuid in (job, other):
-        assert host.result(uuid)["reason"] == ""
+    most = (
+        wire.RunJobRequest(command="true", args=["w" * 131_000] * 7, secret_environment=secrets),
+        wire.RunJobRequest(command="true", args=["w"] * 100_000, environment={"A": largest}),
+    )
+    for request in most:
+        with jobs(host) as stub:
+            job = stub.RunJob(request).job_uuid
+        assert host.result(job)["reason"] == ""
 
 
 @pytest.fixture
