@@ -85,6 +85,12 @@ class Exhausted(JobletError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class TooSlow(JobletError):
+    """A client that does not keep up with what it has begun."""
+
+    grpc_status = "ABORTED"
+
+
 class SystemdError(JobletError):
     """PID 1 or journald refused, failed or went away.
 

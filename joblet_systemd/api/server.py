@@ -6,8 +6,8 @@ import contextlib
 import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,30 +25,41 @@ from ..errors import Denied, JobletError, Unimplemented
 from ..model import Actor
 from ..pki import Identity, Role, identity_of
 from .access import LEAST_ROLE
+from .bounds import MAX_REQUEST_BYTES, WINDOW_BYTES, Bounds
 
 log = logging.getLogger(__name__)
 audit = logging.getLogger("joblet.audit")
 
-MAX_REQUEST_BYTES = 128 << 20
 MAX_STREAMS_PER_CONNECTION = 1000
+MAX_DETAILS_BYTES = 2000
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
     # rnx asks every minute whether a quiet log stream is alive; gRPC's default would take that for abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # A connection that says nothing, or not all that TLS and HTTP/2 begin with, is closed.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # gRPC would let clients with a fast network send more ahead of what is read.
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.bdp_probe", 0),
 )
 
 # An ``async def`` from request (where the client streams, an async iterator of requests) and caller to the
-# response, or to an async iterator of responses.
+# response, serialized already if it likes, or an async generator of responses.
 Implementation = Callable[[Any, "Caller"], Any]
 
 
 @dataclass
 class Caller:
-    """Who makes a call. An implementation sets ``job`` when neither request nor response names it for the audit."""
+    """Who makes a call. An implementation sets ``job`` when neither request nor response names it for the audit.
+
+    What is entered into ``held`` is kept until the call is over, its last byte sent.
+    """
 
     identity: Identity
     job: str = ""
+    asked: str = ""  # what the request calls it
+    held: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     @property
     def name(self) -> str:
@@ -82,12 +93,13 @@ class Server:
         self, methods: Mapping[str, Implementation], socket_path: Path, key: bytes, certificate: bytes, ca: bytes
     ):
         self._server = grpc.aio.server(options=OPTIONS)
+        bounds = Bounds()
         credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                handlers[method.name] = _handler(method, name, methods.get(name))
+                handlers[method.name] = _handler(bounds, method, name, methods.get(name))
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
         self._server.add_secure_port(f"unix:{socket_path}", credentials)
 
@@ -100,62 +112,79 @@ class Server:
         await self._server.stop(grace=0.5)
 
 
-def _handler(method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
-    codec = {
-        "request_deserializer": getattr(joblet_pb2, method.input_type.name).FromString,
-        "response_serializer": getattr(joblet_pb2, method.output_type.name).SerializeToString,
-    }
-    answer = functools.partial(_stream if method.server_streaming else _unary, name, implementation)
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    return make[method.client_streaming, method.server_streaming](answer, **codec)
+def _handler(bounds: Bounds, method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
+    # On the wire a call with one request is one that streams a single one. Taken for that, gRPC leaves it to us
+    # when a request is read, and after whose admission.
+    answer = functools.partial(_answer, bounds, method, name, implementation)
+    return grpc.stream_stream_rpc_method_handler(answer)
 
 
-async def _unary(name: str, implementation: Implementation | None, request: Any, context: Any) -> Message:
-    async with _edge(name, request, context) as caller:
-        response: Message = await _found(name, implementation)(request, caller)
+async def _answer(
+    bounds: Bounds, method: MethodDescriptor, name: str, implementation: Implementation | None, _: Any, context: Any
+) -> None:
+    async with _edge(bounds, name, context) as caller:
+        found = _found(name, implementation)
+        parse = getattr(joblet_pb2, method.input_type.name).FromString
+        if method.client_streaming:
+            async with contextlib.aclosing(bounds.requests(parse, context)) as requests:
+                await _respond(method, found, requests, caller, context)
+        else:
+            async with bounds.request(name, caller.name, parse, context) as request:
+                caller.asked = getattr(request, "uuid", "")
+                await _respond(method, found, request, caller, context)
+
+
+async def _respond(
+    method: MethodDescriptor, implementation: Implementation, request: Any, caller: Caller, context: Any
+) -> None:
+    if method.server_streaming:
+        responses: AsyncGenerator[Message, None] = implementation(request, caller)
+        async with contextlib.aclosing(responses):
+            async for message in responses:
+                await context.write(message.SerializeToString())
+    else:
+        response: Message | bytes = await implementation(request, caller)
         caller.job = caller.job or getattr(response, "job_uuid", "") or getattr(response, "uuid", "")
-        return response
-    raise AssertionError("the edge aborts the call, which raises")
-
-
-async def _stream(
-    name: str, implementation: Implementation | None, request: Any, context: Any
-) -> AsyncIterator[Message]:
-    async with _edge(name, request, context) as caller:
-        async for message in _found(name, implementation)(request, caller):
-            yield message
+        await context.write(response if isinstance(response, bytes) else response.SerializeToString())
 
 
 @contextlib.asynccontextmanager
-async def _edge(name: str, request: Any, context: Any) -> AsyncIterator[Caller]:
+async def _edge(bounds: Bounds, name: str, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    who, job, changes = "unknown", getattr(request, "uuid", ""), LEAST_ROLE[name] > Role.READER
+    who, job, changes = "unknown", "", LEAST_ROLE[name] > Role.READER
     try:
-        caller = Caller(_identity_in(context))
-        who = caller.name
-        _admit(name, caller)
-        try:
-            yield caller
-        finally:
-            job = caller.job or job
+        identity = _identity_in(context)
+        who = identity.name
+        async with contextlib.AsyncExitStack() as held:
+            caller = Caller(identity, held=held)
+            _admit(name, caller)
+            held.enter_context(bounds.call(who))
+            try:
+                yield caller
+            finally:
+                job = caller.job or caller.asked
         if changes:
             _audit(name, who, job, "done")
     except JobletError as error:
         if changes or isinstance(error, Denied):
             _audit(name, who, job, f"{error.grpc_status}: {error}")
-        await context.abort(grpc.StatusCode[error.grpc_status], str(error))
+        await context.abort(grpc.StatusCode[error.grpc_status], _details(error))
     except grpc.aio.AbortError:
         raise
+    except grpc.aio.InternalError:
+        # The client went away while it was written to, as grpcio puts it.
+        if changes:
+            _audit(name, who, job, "done, the client is gone")
     except Exception:
         log.exception("%s failed", name)
         await context.abort(
             grpc.StatusCode.INTERNAL, "The daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
         )
+
+
+def _details(error: JobletError) -> str:
+    """What the client is told, short enough for the headers that clients accept."""
+    return str(error).encode(errors="replace")[:MAX_DETAILS_BYTES].decode(errors="ignore")
 
 
 def _identity_in(context: Any) -> Identity:
