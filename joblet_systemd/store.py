@@ -70,6 +70,7 @@ class Store:
     """The jobs on disk. Raises JobletError when the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
@@ -164,6 +165,14 @@ class Store:
         """All jobs, the oldest first."""
         return self._select("ORDER BY number")
 
+    def each(self) -> Iterator[Job]:
+        """All jobs, the oldest first, one by one, as they are at the first. May be used in any one thread."""
+        with contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
+            try:
+                yield from map(_job, db.execute(f"SELECT {COLUMN_LIST} FROM jobs ORDER BY number"))
+            except sqlite3.Error as error:
+                raise _unusable(error) from error
+
     def unfinished(self) -> list[Job]:
         """The jobs that are not in a final state, the oldest first."""
         return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
@@ -190,10 +199,13 @@ class Store:
         try:
             return self._db.execute(statement, tuple(parameters))
         except sqlite3.Error as error:
-            raise Exhausted(
-                f"The job store cannot be used: {error}.",
-                hint="Is the disk of /var/lib/joblet full? Running jobs go on.",
-            ) from error
+            raise _unusable(error) from error
+
+
+def _unusable(error: sqlite3.Error) -> Exhausted:
+    return Exhausted(
+        f"The job store cannot be used: {error}.", hint="Is the disk of /var/lib/joblet full? Running jobs go on."
+    )
 
 
 def _looks_like_an_id(text: str) -> bool:
