@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
@@ -29,11 +29,7 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
     _check_command(request)
     if request.name and not NAME.fullmatch(request.name):
         raise InvalidValue("name", request.name, "letters, digits and _.-, 63 at most, a letter or digit first")
-    for name, value in request.environment.items():
-        if not VARIABLE.fullmatch(name):
-            raise InvalidValue("environment", name, "a name of letters, digits and _, no digit first")
-        if "\0" in value:
-            raise InvalidValue(f"environment {name}", value, "a value without NUL bytes")
+    _check_environment(request.environment)
     _refuse_what_is_not_there(request)
     for field in ("max_cpu", "max_memory", "max_io_bps", "max_disk"):
         check_range(field, getattr(request, field), 0, INT32_MAX)
@@ -73,6 +69,22 @@ def _check_command(request: wire.RunJobRequest) -> None:
             "args",
             f"{sum(sizes)} bytes",
             "arguments under 128 KiB each and 1 MiB in all",
+            hint="Upload a file instead.",
+        )
+
+
+def _check_environment(environment: Mapping[str, str]) -> None:
+    for name, value in environment.items():
+        if not VARIABLE.fullmatch(name):
+            raise InvalidValue("environment", name, "a name of letters, digits and _, no digit first")
+        if "\0" in value:
+            raise InvalidValue(f"environment {name}", value, "a value without NUL bytes")
+    sizes = [len(f"{name}={value}".encode()) for name, value in environment.items()]
+    if max(sizes, default=0) >= MAX_ARGUMENT_BYTES or sum(sizes) > MAX_ARGUMENTS_BYTES:
+        raise InvalidValue(
+            "environment",
+            f"{sum(sizes)} bytes",
+            "variables under 128 KiB each and 1 MiB in all",
             hint="Upload a file instead.",
         )
 
