@@ -27,10 +27,10 @@ LARGE = frozenset(
 )
 SMALL_BYTES = 1 << 20
 STREAMED_BYTES = 4 << 20
-SMALL_SEC, LARGE_SEC = 20.0, 900.0
+SMALL_SEC, LARGE_SEC = 10.0, 900.0
 # Of one identity: calls in all, those of them that are not read yet, and those that are being read at the same
 # time, once for the small and once for the large.
-MAX_CALLS, MAX_UNREAD, MAX_READS = 12_000, 2_000, 4
+MAX_CALLS, MAX_UNREAD, MAX_READS = 12_000, 2_000, 2
 
 END: Any = aio.EOF  # type: ignore[attr-defined] # the stubs do not have it
 Parse = Callable[[bytes], Message]
@@ -59,7 +59,11 @@ class Bounds:
             with _counted(self._unread, who, MAX_UNREAD, "calls that wait to be read"):
                 await reading.enter_async_context(self._reads[who, large])
                 raw = await _read(context, LARGE_SEC if large else SMALL_SEC)
-            request = _parsed(raw, parse, MAX_REQUEST_BYTES if large else SMALL_BYTES)
+            size, limit = len(raw), MAX_REQUEST_BYTES if large else SMALL_BYTES
+            if size > limit:
+                del raw  # or the traceback would keep it
+                raise _too_large(size, limit)
+            request = _parsed(raw, parse)
             del raw
             if not large:
                 await reading.aclose()
@@ -68,7 +72,9 @@ class Bounds:
     async def requests(self, parse: Parse, context: Any) -> AsyncGenerator[Message, None]:
         """The requests of a call that streams them, read one by one. Raises InvalidValue."""
         while (raw := await context.read()) is not END:
-            yield _parsed(raw, parse, STREAMED_BYTES)
+            if len(raw) > STREAMED_BYTES:
+                raise _too_large(len(raw), STREAMED_BYTES)
+            yield _parsed(raw, parse)
 
 
 async def _read(context: Any, seconds: float) -> bytes:
@@ -84,9 +90,11 @@ async def _read(context: Any, seconds: float) -> bytes:
     return bytes(raw)
 
 
-def _parsed(raw: bytes, parse: Parse, limit: int) -> Message:
-    if len(raw) > limit:
-        raise InvalidValue("request", f"{len(raw)} bytes", f"at most {limit >> 20} MiB in a message of this call")
+def _too_large(size: int, limit: int) -> InvalidValue:
+    return InvalidValue("request", f"{size} bytes", f"at most {limit >> 20} MiB in a message of this call")
+
+
+def _parsed(raw: bytes, parse: Parse) -> Message:
     try:
         return parse(raw)
     except DecodeError:

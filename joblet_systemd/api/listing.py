@@ -18,7 +18,7 @@ from . import messages
 from .server import Caller
 
 # Of one identity, until the last byte has been sent.
-AT_ONCE = 2
+AT_ONCE = 8
 # Arguments and environment that are longer are left out: the status of the job has them.
 MAX_DETAILS_BYTES = 2 << 10
 

@@ -39,6 +39,8 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
     # A connection that says nothing, or not all that TLS and HTTP/2 begin with, is closed.
     ("grpc.server_handshake_timeout_ms", 10_000),
+    # One without calls is closed, too; clients connect again when they have one.
+    ("grpc.max_connection_idle_ms", 600_000),
     # gRPC would let clients with a fast network send more ahead of what is read.
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
     ("grpc.http2.bdp_probe", 0),
