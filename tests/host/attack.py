@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -32,6 +33,7 @@ TYPED = frozenset(
     }
 )
 MIB = 1 << 20
+LONG = os.environ.get("JOBLET_TESTS") == "long"
 # What the daemon logs of its own faults, asyncio's and gRPC's among them.
 FAULTS = re.compile(r"Traceback|Service/\w+ failed|never retrieved|was never awaited|was destroyed|Unexpected \[")
 DAEMON = "$(systemctl show --property=MainPID --value joblet.service)"

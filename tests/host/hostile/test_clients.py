@@ -1,6 +1,6 @@
 """Hostile clients: whatever they send, in whatever order, they are told what is wrong with it, and nobody else notices.
 
-The examples are the same in every run.
+The examples are the same in every run; ``JOBLET_TESTS=long`` tries more of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import grpc
 import pytest
-from attack import METHODS, MIB, TYPED, channel, clear, send, unharmed
+from attack import LONG, METHODS, MIB, TYPED, channel, clear, send, unharmed
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from hosts import Host
 from hypothesis import HealthCheck, Phase, given, settings
@@ -34,7 +34,7 @@ EXAMPLES = settings(
     derandomize=True,
     database=None,
     deadline=None,
-    max_examples=25,
+    max_examples=1000 if LONG else 30,
     phases=[Phase.explicit, Phase.generate],  # to make an example smaller takes hundreds of calls
     suppress_health_check=list(HealthCheck),
 )
