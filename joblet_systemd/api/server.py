@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import datetime
 import functools
 import logging
 import os
@@ -21,14 +23,16 @@ from google.protobuf.message import Message
 
 from joblet_wire import joblet_pb2
 
+from .. import audit
 from ..errors import Denied, JobletError, Unimplemented
 from ..model import Actor
-from ..pki import Identity, Role, identity_of
+from ..pki import Identity, Leaf, Role
 from .access import LEAST_ROLE
+from .admission import Admission, leaf_in
 from .bounds import MAX_REQUEST_BYTES, WINDOW_BYTES, Bounds
+from .tls import Keys
 
 log = logging.getLogger(__name__)
-audit = logging.getLogger("joblet.audit")
 
 MAX_STREAMS_PER_CONNECTION = 1000
 MAX_DETAILS_BYTES = 2000
@@ -45,6 +49,10 @@ OPTIONS = (
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
     ("grpc.http2.bdp_probe", 0),
 )
+
+# rnx, which cannot read certificates, tells its user of the end of his when it is nearer than this.
+NEAR_END = datetime.timedelta(days=30)
+EXPIRES_KEY = "joblet-certificate-expires"
 
 # An ``async def`` from request (where the client streams, an async iterator of requests) and caller to the
 # response, serialized already if it likes, or an async generator of responses.
@@ -91,40 +99,50 @@ class Server:
     answer UNIMPLEMENTED.
     """
 
-    def __init__(
-        self, methods: Mapping[str, Implementation], socket_path: Path, key: bytes, certificate: bytes, ca: bytes
-    ):
+    def __init__(self, methods: Mapping[str, Implementation], socket_path: Path, keys: Keys, admission: Admission):
         self._server = grpc.aio.server(options=OPTIONS)
+        self._admission = admission
+        self._watch: asyncio.Task[None] | None = None
         bounds = Bounds()
-        credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                handlers[method.name] = _handler(bounds, method, name, methods.get(name))
+                handlers[method.name] = _handler(bounds, admission, method, methods.get(name))
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
-        self._server.add_secure_port(f"unix:{socket_path}", credentials)
+        self._server.add_secure_port(f"unix:{socket_path}", keys.credentials())
 
     async def start(self) -> None:
         """Begin to answer."""
         await self._server.start()
+        self._watch = asyncio.create_task(self._admission.watch())
 
     async def stop(self) -> None:
         """End all calls: clients connect again to whoever listens next."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._server.stop(grace=0.5)
 
 
-def _handler(bounds: Bounds, method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
+def _handler(
+    bounds: Bounds, admission: Admission, method: MethodDescriptor, implementation: Implementation | None
+) -> Any:
     # On the wire a call with one request is one that streams a single one. Taken for that, gRPC leaves it to us
     # when a request is read, and after whose admission.
-    answer = functools.partial(_answer, bounds, method, name, implementation)
+    answer = functools.partial(_answer, bounds, admission, method, implementation)
     return grpc.stream_stream_rpc_method_handler(answer)
 
 
 async def _answer(
-    bounds: Bounds, method: MethodDescriptor, name: str, implementation: Implementation | None, _: Any, context: Any
+    bounds: Bounds,
+    admission: Admission,
+    method: MethodDescriptor,
+    implementation: Implementation | None,
+    _: Any,
+    context: Any,
 ) -> None:
-    async with _edge(bounds, name, context) as caller:
+    name = f"{method.containing_service.name}/{method.name}"
+    async with _edge(bounds, admission, name, context) as caller:
         found = _found(name, implementation)
         parse = getattr(joblet_pb2, method.input_type.name).FromString
         if method.client_streaming:
@@ -146,39 +164,39 @@ async def _respond(
                 await context.write(message.SerializeToString())
     else:
         response: Message | bytes = await implementation(request, caller)
+        # The whole id of a job, of which the request may have had the beginning only.
         caller.job = caller.job or getattr(response, "job_uuid", "") or getattr(response, "uuid", "")
         await context.write(response if isinstance(response, bytes) else response.SerializeToString())
 
 
 @contextlib.asynccontextmanager
-async def _edge(bounds: Bounds, name: str, context: Any) -> AsyncIterator[Caller]:
+async def _edge(bounds: Bounds, admission: Admission, name: str, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    who, job, changes = "unknown", "", LEAST_ROLE[name] > Role.READER
+    line = _Line(name)
     try:
-        identity = _identity_in(context)
-        who = identity.name
-        async with contextlib.AsyncExitStack() as held:
-            caller = Caller(identity, held=held)
-            _admit(name, caller)
-            held.enter_context(bounds.call(who))
-            try:
+        line.leaf = leaf = leaf_in(context)
+        _tell_of_its_end(leaf, context)
+        admission.admit(name, leaf)
+        with bounds.call(leaf.identity.name):
+            async with admission.while_good(leaf), contextlib.AsyncExitStack() as held:
+                line.caller = caller = Caller(leaf.identity, held=held)
                 yield caller
-            finally:
-                job = caller.job or caller.asked
-        if changes:
-            _audit(name, who, job, "done")
+        line.write("done")
     except JobletError as error:
-        if changes or isinstance(error, Denied):
-            _audit(name, who, job, f"{error.grpc_status}: {error}")
+        line.write(f"{error.grpc_status}: {error}", denied=isinstance(error, Denied))
         await context.abort(grpc.StatusCode[error.grpc_status], _details(error))
     except grpc.aio.AbortError:
         raise
+    except (asyncio.CancelledError, GeneratorExit):
+        # The client went away, or this daemon does. What had begun may be done all the same.
+        line.write("broken off")
+        raise
     except grpc.aio.InternalError:
-        # The client went away while it was written to, as grpcio puts it.
-        if changes:
-            _audit(name, who, job, "done, the client is gone")
-    except Exception:
+        # The same in the middle of an answer, as grpcio puts it.
+        line.write("broken off")
+    except Exception as error:
         log.exception("%s failed", name)
+        line.write(f"INTERNAL: {type(error).__name__}")
         await context.abort(
             grpc.StatusCode.INTERNAL, "The daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
         )
@@ -189,36 +207,29 @@ def _details(error: JobletError) -> str:
     return str(error).encode(errors="replace")[:MAX_DETAILS_BYTES].decode(errors="ignore")
 
 
-def _identity_in(context: Any) -> Identity:
-    pem = context.auth_context().get("x509_pem_cert", [b""])[0]
-    return _identity(bytes(pem))
+@dataclass
+class _Line:
+    """What the audit is told of a call: all that change something, and all denials."""
+
+    name: str
+    leaf: Leaf | None = None
+    caller: Caller | None = None
+
+    def write(self, outcome: str, *, denied: bool = False) -> None:
+        if not denied and LEAST_ROLE[self.name] <= Role.READER:
+            return
+        who, serial = (self.leaf.identity.name, self.leaf.serial) if self.leaf else ("unknown", "")
+        job = (self.caller.job or self.caller.asked) if self.caller else ""
+        audit.record(who, self.name, job, outcome, serial=serial, notice=denied)
 
 
-@functools.lru_cache(maxsize=256)
-def _identity(pem: bytes) -> Identity:
-    return identity_of(pem)
-
-
-def _admit(name: str, caller: Caller) -> None:
-    least = LEAST_ROLE[name]
-    if caller.role < least:
-        raise Denied(
-            f"{name.partition('/')[2]} needs the role {least.name.lower()}; "
-            f"the certificate of {caller.name!r} has the role {caller.role.name.lower()}.",
-            hint="Use the node of another role in rnx-config.yml (--node).",
-        )
+def _tell_of_its_end(leaf: Leaf, context: Any) -> None:
+    if leaf.end - datetime.datetime.now(datetime.UTC) < NEAR_END:
+        end = leaf.end.isoformat(timespec="seconds").replace("+00:00", "Z")
+        context.set_trailing_metadata(((EXPIRES_KEY, end),))
 
 
 def _found(name: str, implementation: Implementation | None) -> Implementation:
     if implementation is None:
         raise Unimplemented(f"This joblet does not have {name.partition('/')[2]} yet.")
     return implementation
-
-
-def _audit(name: str, who: str, job: str, outcome: str) -> None:
-    audit.info("who=%s what=%s job=%s outcome=%s", who, name, _one_line(job) or "-", _one_line(outcome))
-
-
-def _one_line(text: str) -> str:
-    """Text of a client's as one line of printable characters, bounded."""
-    return "".join(character if character.isprintable() else "?" for character in text[:500])
