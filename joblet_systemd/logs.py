@@ -10,10 +10,11 @@ there are, the less each reads ahead.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -102,16 +103,29 @@ class Logs:
         )
 
     def _read(self, unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
-        reader = self._readers.pop() if self._readers else self._open_journal()
-        try:
-            found: list[Entry] = []
-            size = 0
+        found: list[Entry] = []
+        size = 0
+        with self._reader() as reader:
             for entry in islice(reader.entries(unit, after), CHUNK_ENTRIES):
                 found.append(entry)
                 size += _weight(entry)
                 if size >= limit:
                     return found, True
-            return found, len(found) == CHUNK_ENTRIES
+        return found, len(found) == CHUNK_ENTRIES
+
+    async def newest(self, unit: str) -> int:
+        """The number of a unit's newest entry, 0 when there is none."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._newest, unit)
+
+    def _newest(self, unit: str) -> int:
+        with self._reader() as reader:
+            return reader.newest(unit)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Journal]:
+        reader = self._readers.pop() if self._readers else self._open_journal()
+        try:
+            yield reader
         finally:
             self._readers.append(reader)
 

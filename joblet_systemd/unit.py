@@ -19,6 +19,7 @@ SLICE = "joblet-jobs.slice"
 LOG_NAMESPACE = "joblet"
 INIT_IN_JOB = "/joblet-init"
 WORK_IN_JOB = "/work"
+SECRETS_CREDENTIAL = "environment"  # the name that joblet-init looks for
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 OLDEST_SYSTEMD = 252
@@ -28,6 +29,8 @@ START_TIMEOUT_USEC = 60_000_000
 KILL_MARGIN_USEC = 5_000_000
 MAX_TASKS = 4096
 INFINITY = 2**64 - 1
+# Between the host's services (0 and less) and what joblet-init gives the command (500), proc(5).
+OOM_SCORE = 250
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
@@ -72,7 +75,8 @@ class Place:
 
     ``root`` is the skeleton of its root, ``empty`` an empty directory, ``etc`` the job's own /etc,
     ``work`` its work directory and ``init`` the joblet-init binary. ``log_fd`` is the journal socket
-    that becomes its output.
+    that becomes its output, ``control_fd`` the listening one by which the daemon reaches joblet-init,
+    ``secrets`` the encrypted file of its secret variables.
     """
 
     root: str
@@ -81,6 +85,8 @@ class Place:
     work: str
     init: str
     log_fd: int
+    control_fd: int
+    secrets: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,16 +143,23 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
     yield Property("KillMode", "s", "control-group", "SIGTERM to every process, SIGKILL to those that stay")
     yield Property("TimeoutStartUSec", "t", START_TIMEOUT_USEC, "a start that hangs ends")
     yield Property("TimeoutStopUSec", "t", grace_usec + KILL_MARGIN_USEC, "a stop that hangs ends")
+    # Raised by PID 1 it is a floor: no process of the job can lower its own below. joblet-init raises the command's.
+    yield Property("OOMScoreAdjust", "i", OOM_SCORE, "when memory is short a job goes, not the host's services")
     # With "kill" the kernel would take joblet-init along and with it the last output.
     yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
 
 
 def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
     """The command line of joblet-init, the job's command last."""
-    namespaces = ",".join(f"{kind}:{inode}" for kind, inode in sorted(host.namespaces.items()))
+    promised = sorted(kind for kind in host.namespaces if kind != "user" or host.tier is Tier.INIT)
+    namespaces = ",".join(f"{kind}:{host.namespaces[kind]}" for kind in promised)
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
     if host.tier is Tier.INIT:
         options.append("--make-namespaces")
+    if job.seq_base:
+        options.append(f"--first-seq={job.seq_base + 1}")
+    if job.spec.interactive:
+        options.append("--stdin")
     return (INIT_IN_JOB, *options, "--", *job.spec.argv)
 
 
@@ -173,6 +186,9 @@ def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
     yield Property("TemporaryFileSystem", "a(ss)", scratch, "private and bounded /tmp and shared memory")
     yield Property("WorkingDirectory", "s", WORK_IN_JOB, "where uploads land and relative paths point")
     yield Property("Environment", "as", environment(job), "PATH, HOME and the user's variables")
+    if job.spec.secrets:
+        credentials = [[SECRETS_CREDENTIAL, place.secrets]]
+        yield Property("LoadCredentialEncrypted", "a(ss)", credentials, "secret variables, for joblet-init to set")
     yield Property("ProtectSystem", "s", "strict", "all that is not bound writable is read-only")
     yield Property("ProtectHome", "s", "yes", "no home directories, whatever the runtime brings")
     yield Property("UMask", "u", 0o077, "files are the job's alone")
@@ -193,15 +209,26 @@ def environment(job: Job) -> list[str]:
     return [f"{name}={value}" for name, value in values.items()]
 
 
+# Linux uapi, linux/socket.h: plain numbers, since that is what D-Bus sends.
+AF_INET, AF_INET6 = 2, 10
+# Address family, address, length of the prefix.
+EVERY_ADDRESS = [[AF_INET, bytes(4), 0], [AF_INET6, bytes(16), 0]]
+LOOPBACK_ADDRESSES = [[AF_INET, bytes([127, 0, 0, 0]), 8], [AF_INET6, bytes(15) + b"\1", 128]]
+
+
+# No PrivateUsers=: PID 1 makes that namespace as root, and whatever the kernel counts per user is then counted for root
+# as well (namespaces(7), "/proc/sys/user"). A job that took 128 inotify instances left none to root: the daemon could
+# follow no journal any more. Signals queued by a job left no room for root's, either.
 def _namespaces(host: Host) -> Iterable[Property]:
     if host.tier is Tier.SYSTEMD:
         yield Property("PrivatePIDs", "s", "yes", "sees and signals only its own processes")
-    yield Property("PrivateUsers", "b", True, "capabilities gained in it mean nothing outside")
     yield Property("PrivateIPC", "b", True, "no System V or POSIX queues of others")
     yield Property("PrivateNetwork", "b", True, "loopback only")
+    yield Property("IPAddressDeny", "a(iayu)", EVERY_ADDRESS, "a second lock: should it ever see another interface")
+    yield Property("IPAddressAllow", "a(iayu)", LOOPBACK_ADDRESSES, "it talks to itself")
     yield Property("ProtectHostname", "b", True, "cannot rename the host")
     if "ProtectControlGroupsEx" in host.properties:
-        yield Property("ProtectControlGroupsEx", "s", "private", "sees its own control group, as the root")
+        yield Property("ProtectControlGroupsEx", "s", "strict", "sees its own control group alone, read-only")
     else:
         yield Property("ProtectControlGroups", "b", True, "control groups are read-only")
     yield Property("ProtectProc", "s", "invisible", "no processes of other users in /proc")
@@ -213,6 +240,10 @@ NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROU
 SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
 # In @system-service, but of use to attackers only: kernel code with a long record of escapes.
 SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")
+
+# What the Protect...= below leave of /proc, proc(5); "-" if there, "+" in the job's root (systemd.exec(5)).
+PROC_HIDDEN = ["-+/proc/key-users", "-+/proc/keys"]
+PROC_READ_ONLY = ["-+/proc/pressure"]
 
 
 def _rights(job: Job, host: Host) -> Iterable[Property]:
@@ -241,6 +272,9 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property("ProtectKernelTunables", "b", True, "/proc/sys and /sys are read-only")
     yield Property("ProtectKernelModules", "b", True, "no module loading")
     yield Property("ProtectKernelLogs", "b", True, "no kernel log")
+    if not by_init:  # which covers them itself: it could not mount a new /proc over one that is covered in part
+        yield Property("InaccessiblePaths", "as", PROC_HIDDEN, "nobody's keys are listed")
+        yield Property("ReadOnlyPaths", "as", PROC_READ_ONLY, "anybody may write there, to set triggers")
     yield Property("ProtectClock", "b", True, "cannot set the clock")
     yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
 
@@ -282,7 +316,7 @@ def changed_limits(old: Limits, new: Limits, work: str) -> Iterable[Property]:
 
 def _logs(job: Job, place: Place) -> Iterable[Property]:
     yield Property("LogNamespace", "s", LOG_NAMESPACE, "systemctl status finds the job's lines")
-    yield Property("StandardInput", "s", "null", "nobody types")
+    yield Property("StandardInputFileDescriptor", "h", place.control_fd, "joblet-init's ear for the daemon")
     yield Property("StandardOutputFileDescriptor", "h", place.log_fd, "joblet-init's way to the journal")
     yield Property("StandardError", "s", "null", "the command gets pipes of joblet-init's instead")
     yield Property("LogExtraFields", "aay", [f"JOBLET_OWNER={job.owner}".encode()], "for journalctl JOBLET_OWNER=…")

@@ -41,6 +41,10 @@ OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
     # rnx asks every minute whether a quiet log stream is alive; gRPC's default would take that for abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # And the other way round: a client that is cut off must not keep its streams, and what they hold, for ever.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
     # A connection that says nothing, or not all that TLS and HTTP/2 begin with, is closed.
     ("grpc.server_handshake_timeout_ms", 10_000),
     # One without calls is closed, too; clients connect again when they have one.
@@ -146,8 +150,7 @@ async def _answer(
         found = _found(name, implementation)
         parse = getattr(joblet_pb2, method.input_type.name).FromString
         if method.client_streaming:
-            async with contextlib.aclosing(bounds.requests(parse, context)) as requests:
-                await _respond(method, found, requests, caller, context)
+            await _respond(method, found, bounds.requests(parse, context), caller, context)
         else:
             async with bounds.request(name, caller.name, parse, context) as request:
                 caller.asked = getattr(request, "uuid", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 import uuid
 from typing import Any
@@ -224,6 +225,21 @@ def test_environment(user: User) -> None:
     assert user.log(job).decode() == "a b\n$HOME ü\n"
     assert dict(user.status(job)["environment"]) == {"GREETING": "a b\n$HOME ü", "OTHER": ""}
     assert user.client.read(user.listed()[job], "environment")["GREETING"] == "a b\n$HOME ü"
+
+
+def test_secrets_reach_the_job_and_nobody_else(host: Host, user: User) -> None:
+    secret = f"s3cret-{uuid.uuid4()}"
+    job = user.run("sh", "-c", "printenv TOKEN | md5sum; sleep 300", secret_environment={"TOKEN": secret})
+    told = next(user.client.call("GetJobLogs", uuid=job)).payload.split()[0]
+    assert told.decode() == hashlib.md5(f"{secret}\n".encode()).hexdigest()
+    user.running(job)
+    status, entry = user.status(job), user.listed()[job]
+    for secrets in (status["secret_environment"], user.client.read(entry, "secret_environment")):
+        assert dict(secrets) == {"TOKEN": "***"}
+    assert not status["environment"]
+    shown = host.exec("sh", "-c", f"systemctl show {host.unit(job)}; journalctl --namespace=+joblet; ps axe").stdout
+    assert secret not in shown
+    assert user.client.call("StopJob", uuid=job).status == "STOPPED"
 
 
 def test_limits(host: Host, user: User) -> None:

@@ -13,7 +13,7 @@ MODERN = unit.Host(
     257, frozenset({"PrivatePIDs", "ProtectControlGroupsEx"}), frozenset(), frozenset({0, 1}), NAMESPACES, ("/etc/x",)
 )
 OLD = dataclasses.replace(MODERN, systemd_version=252, properties=frozenset())
-PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7)
+PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7, 8, "/var/secrets")
 HOSTS = pytest.mark.parametrize("host", [MODERN, OLD], ids=["257", "252"])
 
 
@@ -37,7 +37,7 @@ def test_every_property_has_a_reason_and_a_signature(host: unit.Host) -> None:
 def test_the_sandbox_is_on(host: unit.Host) -> None:
     properties = table(job(), host)
     on = (
-        *("PrivateUsers", "PrivateIPC", "PrivateNetwork", "PrivateDevices", "ProtectHostname", "NoNewPrivileges"),
+        *("PrivateIPC", "PrivateNetwork", "PrivateDevices", "ProtectHostname", "NoNewPrivileges"),
         *("RestrictSUIDSGID", "RestrictRealtime", "LockPersonality", "ProtectKernelTunables", "ProtectKernelModules"),
         *("ProtectKernelLogs", "ProtectClock", "MountAPIVFS", "RemoveIPC"),
     )
@@ -63,15 +63,39 @@ def test_joblet_init_makes_the_process_namespace_elsewhere() -> None:
 
 
 @HOSTS
+def test_no_user_namespace_that_root_owns(host: unit.Host) -> None:
+    """What the kernel counts per user would be counted for root as well."""
+    assert "PrivateUsers" not in table(job(), host)
+
+
+@HOSTS
 def test_arguments_are_passed_untouched(host: unit.Host) -> None:
     words = ("sh", "$HOME", "$$", '"quoted  words"', "ünïcode", "", "%n", "--", "-x")
     argv = unit.init_argv(job(*words), host, 2.5)
     assert argv[-len(words) :] == words
     assert argv[-len(words) - 1] == "--"
     assert "--grace=2.5" in argv
-    assert "--host-ns=net:3,pid:1,user:2" in argv
+    promised = "net:3,pid:1" if host.tier is unit.Tier.SYSTEMD else "net:3,pid:1,user:2"
+    assert f"--host-ns={promised}" in argv
     ((path, sent, flags),) = table(job(*words), host)["ExecStartEx"]  # type: ignore[misc]
     assert (path, tuple(sent), flags) == (argv[0], unit.init_argv(job(*words), host, 10), ["no-env-expand"])
+
+
+@HOSTS
+def test_a_later_attempt_and_an_interactive_job(host: unit.Host) -> None:
+    assert not {"--stdin", "--first-seq=1"} & set(unit.init_argv(job(), host, 10))
+    later = dataclasses.replace(job("cat", interactive=True), seq_base=41)
+    argv = unit.init_argv(later, host, 10)
+    assert {"--stdin", "--first-seq=42"} <= set(argv[: argv.index("--")])
+    assert table(job(), host)["StandardInputFileDescriptor"] == 8
+
+
+@HOSTS
+def test_secrets_are_a_credential_and_nothing_else(host: unit.Host) -> None:
+    assert "LoadCredentialEncrypted" not in table(job(), host)
+    properties = table(job(secrets=("TOKEN",)), host)
+    assert properties["LoadCredentialEncrypted"] == [["environment", "/var/secrets"]]
+    assert "TOKEN" not in str(properties)
 
 
 def test_systemd_leaves_joblet_init_time_to_end_the_job() -> None:
