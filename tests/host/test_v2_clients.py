@@ -237,7 +237,7 @@ def test_secrets_reach_the_job_and_nobody_else(host: Host, user: User) -> None:
     for secrets in (status["secret_environment"], user.client.read(entry, "secret_environment")):
         assert dict(secrets) == {"TOKEN": "***"}
     assert not status["environment"]
-    shown = host.exec("sh", "-c", f"systemctl show {host.unit(job)}; journalctl --namespace=+joblet; ps axe").stdout
+    shown = host.exec("sh", "-c", f"systemctl show {host.unit(job)}; journalctl --namespace=+joblet; ps ax").stdout
     assert secret not in shown
     assert user.client.call("StopJob", uuid=job).status == "STOPPED"
 

@@ -39,7 +39,9 @@ EXAMPLES = settings(
     suppress_health_check=list(HealthCheck),
 )
 
+PREY = "prey"  # the name of somebody else's job
 HOSTILE_TEXT = [
+    *(PREY, PREY, PREY),
     *("", " ", "\0", "a\0b", "\n", "a\nb\r\n", "\x1b[2J", "../../etc/passwd", "/", "-", "--", "%n%s%i", "$(reboot)"),
     *("'; DROP TABLE jobs; --", "a" * 63, "a" * 64, "x" * 5000, "é" * 3000, "\u202e", "\U0010ffff", "9" * 5000),
     *("0-8191," * 200, "*-*-* *:*:*", "* * * * *", "1s", "-1", "1e400", "2026-02-31", "0", "all", "1=1", "A", "PATH"),
@@ -97,10 +99,15 @@ GARBAGE = st.binary(max_size=200) | st.lists(PIECES, max_size=6).map(b"".join)
 
 @pytest.fixture(params=ROLES)
 def attacker(host: Host, request: pytest.FixtureRequest) -> Iterator[tuple[str, grpc.Channel]]:
+    prey = host.run(f"--name={PREY}", "echo", "left alone", node="maintainer")
+    before = host.result(prey)
     with unharmed(host), channel(host, request.param) as through:
         yield request.param, through
         if request.param == "developer":
             clear(host, request.param)
+        assert host.status(prey) == before
+        assert host.log(prey) == b"left alone\n"
+    assert host.rnx("job", "delete", prey).returncode == 0
 
 
 def test_any_message_to_every_call(attacker: tuple[str, grpc.Channel]) -> None:
