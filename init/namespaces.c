@@ -1,5 +1,5 @@
 /*
- * What PrivatePIDs= and ProtectControlGroups=private do from systemd 257 on, for 252 to 256: user, mount, cgroup and
+ * What PrivatePIDs= and ProtectControlGroups=strict do from systemd 257 on, for 252 to 256: user, mount, cgroup and
  * pid namespaces of the job's own, inside of what the unit's other properties have made. Plus the check that the
  * namespaces, whoever made them, are not the host's.
  */

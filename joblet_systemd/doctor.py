@@ -73,9 +73,9 @@ def _isolation(host: unit.Host) -> Iterator[Finding]:
     )
     private = "ProtectControlGroupsEx" in host.properties
     yield Finding(
-        "own control group only", True, "ProtectControlGroups=private" if private else "/sys/fs/cgroup is covered"
+        "own control group only", True, "ProtectControlGroups=strict" if private else "/sys/fs/cgroup is covered"
     )
-    yield Finding("own users, IPC, network, host name", True, "PrivateUsers=, PrivateIPC=, PrivateNetwork=, …")
+    yield Finding("own account, IPC, network, host name", True, "User=, PrivateIPC=, PrivateNetwork=, ProtectHostname=")
 
 
 def _limits(host: unit.Host) -> Iterator[Finding]:

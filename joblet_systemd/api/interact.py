@@ -99,8 +99,9 @@ class InteractService:
 
     def _reach(self, uuid: str, caller: Caller) -> Job:
         """The job, if the caller may reach into it and it runs."""
-        job = self._jobs.book.get_own(uuid, caller.actor)
+        job = self._jobs.book.get(uuid, caller.actor)
         caller.job = job.id
+        self._jobs.book.own(job, caller.actor)
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
         if job.state is not State.RUNNING:

@@ -74,7 +74,11 @@ class Book:
 
     def get_own(self, reference: str, caller: Actor) -> Job:
         """A job that the caller may act on. Raises Denied besides what ``get`` raises."""
-        job = self.get(reference, caller)
+        return self.own(self.get(reference, caller), caller)
+
+    @staticmethod
+    def own(job: Job, caller: Actor) -> Job:
+        """The job, if the caller may act on it; raises Denied else."""
         if job.owner != caller.name and not caller.others:
             raise Denied(
                 f"Job {job.id} belongs to {job.owner!r}.", hint="Its owner, a maintainer or an admin can do that."

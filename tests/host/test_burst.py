@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import Host, until
+from hosts import LOOP_DEVICES, MOUNTED_IMAGES, Host, until
 from test_access import node, stub
 
 from joblet_wire import joblet_pb2
@@ -17,8 +17,9 @@ def leftovers(host: Host) -> dict[str, str]:
         "directories": "ls /var/lib/joblet/jobs",
         "control groups": "find /sys/fs/cgroup -name 'joblet-job-*'",
         "namespaces": "lsns --noheadings --output NS,COMMAND | grep joblet-init || true",
-        "mounts": "grep -e joblet-job -e ' /var/lib/joblet' /proc/mounts || true",
-        "loop devices": "grep -h /var/lib/joblet /sys/block/loop*/loop/backing_file || true",
+        "mounts": "grep joblet-job /proc/mounts || true",
+        "images": f"{MOUNTED_IMAGES} || true",
+        "loop devices": LOOP_DEVICES,
         "run-time unit files": "ls /run/systemd/transient | grep joblet-job || true",
     }
     return {what: host.exec("sh", "-c", command).stdout.strip() for what, command in commands.items()}

@@ -15,7 +15,7 @@ from typing import Any
 
 import grpc
 import pytest
-from hosts import Host, until
+from hosts import LOOP_DEVICES, MOUNTED_IMAGES, Host, until
 from test_access import node, stub
 
 from joblet_wire.joblet_pb2 import DownloadFilesRequest, FileUpload, RunJobRequest, SubmitJobRequest
@@ -36,12 +36,11 @@ def run(host: Host, script: str, max_disk: int = 0) -> str:
 
 def traces(host: Host) -> str:
     """What may be there of files only while jobs run or something is uploaded."""
-    return host.exec(
-        "sh",
-        "-c",
-        "grep ' /var/lib/joblet' /proc/mounts; grep -h /var/lib/joblet /sys/block/loop*/loop/backing_file;"
-        "ls -d /var/lib/joblet/jobs/.upload* 2>/dev/null; true",
-    ).stdout
+    descriptors = (
+        "ls -l /proc/$(systemctl show -P MainPID joblet.service)/fd | grep -e /dev/loop -e 'joblet/jobs' -e '> /$'"
+    )
+    uploads = "ls -d /var/lib/joblet/jobs/.[uc]* 2>/dev/null"
+    return host.exec("sh", "-c", f"{MOUNTED_IMAGES}; {LOOP_DEVICES}; {descriptors}; {uploads}; true").stdout
 
 
 def jobs(host: Host) -> int:

@@ -195,7 +195,7 @@ def test_it_is_confined_as_the_job_is(host: Host) -> None:
     assert "NoNewPrivs:\t1" in text
     assert all(set(line.split()[1]) == {"0"} for line in text.splitlines() if line.startswith("Cap"))
     assert "OF_JOB=1" in text
-    host_side = host.exec("sh", "-c", "readlink /proc/1/ns/pid /proc/1/ns/mnt /proc/1/ns/net /proc/1/ns/user").stdout
+    host_side = host.exec("sh", "-c", "readlink /proc/1/ns/pid /proc/1/ns/mnt /proc/1/ns/net /proc/1/ns/ipc").stdout
     assert not set(host_side.split()) & set(text.split())
     host.rnx("job", "stop", job)
 
@@ -419,7 +419,7 @@ def test_too_many_at_once(host: Host, job: str) -> None:
                 refusals.append(error)
         assert answers == [b"ready\n"] * 16
         assert {error.code() for error in refusals} == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-        assert all("of this job are open already" in error.details() for error in refusals)
+        assert all("commands and inputs in jobs at the moment" in error.details() for error in refusals)
         for call, end in zip(calls, ends, strict=True):
             call.cancel()
             end.stop()

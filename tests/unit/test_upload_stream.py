@@ -83,12 +83,18 @@ def test_batches_are_bounded() -> None:
 
 
 def test_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "PROGRESS_SEC", 1.0)
     monkeypatch.setattr(upload, "PROGRESS_BYTES", 10)
+    monkeypatch.setattr(upload, "PROGRESS_SEC", 0.1)
     with pytest.raises(TooSlow, match="given up"):
-        asyncio.run(read(JOB, FILE, *[DATA] * 100, END, pause=0.5))
+        asyncio.run(read(JOB, FILE, *[DATA] * 3, END, pause=0.09))
+
+
+def test_long_and_not_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is for each portion, not for all of it."""
+    monkeypatch.setattr(upload, "PROGRESS_BYTES", 10)
+    monkeypatch.setattr(upload, "PROGRESS_SEC", 2.0)
     ten = SubmitJobRequest(data=b"x" * 10)
-    asyncio.run(read(JOB, FILE, *[ten] * 20, END, pause=0.02))
+    asyncio.run(read(JOB, FILE, *[ten] * 4, END, pause=0.5))
 
 
 def test_slots() -> None:

@@ -128,7 +128,7 @@ def test_a_bomb_of_processes_and_one_of_threads(vm: Host, unharmed: None, tmp_pa
     upload = f"--upload={compiled(PROGRAMS / 'bomb.c', tmp_path)}"
     for kind in ("processes", "threads"):
         bomb = vm.run(upload, "./bomb", kind)
-        until(lambda bomb=bomb: b"made" in vm.log_so_far(bomb), 120)
+        until(lambda bomb=bomb: b"made" in vm.log_so_far(bomb), 240)
         counted = vm.log_so_far(bomb).decode().split()
         assert 4000 < int(counted[0]) < 4096, kind
         assert counted[-1] == "EAGAIN"

@@ -1,11 +1,11 @@
-/* Run inside a job: as many processes or threads as it gets, up to 20 000, all kept. Usage: bomb processes|threads. */
+/* Run inside a job: as many processes or threads as it gets, of 6000 attempts, all kept. Usage: bomb processes|threads. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { ATTEMPTS = 20000 };
+enum { ATTEMPTS = 6000 };
 
 static void *stay(void *unused)
 {
