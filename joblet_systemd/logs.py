@@ -3,7 +3,8 @@
 joblet-init numbers a job's entries, so a follower's place is simply the number of the last entry it
 got. The tail reads the namespace for all followers together and exists only while somebody follows.
 A follower that is slower than its job does not hold the others up and loses nothing: when its buffer
-is full it goes back to the journal.
+is full it goes back to the journal. All followers together hold a bounded amount of memory: the more
+there are, the less each reads ahead.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections import deque
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
+from .shared import Shared
 from .systemd.entries import Entry, Output
 
 if TYPE_CHECKING:
@@ -29,9 +31,15 @@ log = logging.getLogger(__name__)
 # journald batches its inotify events by 250 ms (sd_journal_get_fd(3)); looking is cheaper than waiting.
 POLL_SEC = 0.02
 CHUNK_ENTRIES = 512
-BUFFER_BYTES = 4 << 20
+BUFFER_BYTES = 4 << 20  # what one follower reads ahead at most
+ALL_BUFFERS_BYTES = 64 << 20
 ENTRY_OVERHEAD = 500  # what an entry weighs in memory beside its data
 HISTORY_READERS = 4
+MAX_REPORTED = 1000
+
+
+def _weight(entry: Entry) -> int:
+    return ENTRY_OVERHEAD + (len(entry.data) if isinstance(entry, Output) else 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -40,19 +48,18 @@ class _Follower:
 
     unit: str
     news: asyncio.Event = field(default_factory=asyncio.Event)
-    entries: deque[Entry] = field(default_factory=deque)
+    batches: list[list[Entry]] = field(default_factory=list)
     size: int = 0
     lagging: bool = False
 
-    def put(self, entry: Entry) -> None:
-        """Take an entry from the tail."""
-        weight = ENTRY_OVERHEAD + (len(entry.data) if isinstance(entry, Output) else 0)
-        if self.size + weight > BUFFER_BYTES:
-            self.entries.clear()
+    def put(self, entries: list[Entry], weight: int, limit: int) -> None:
+        """Take entries from the tail, unless they are more than fits."""
+        if self.size + weight > limit:
+            self.batches.clear()
             self.size = 0
             self.lagging = True
         elif not self.lagging:
-            self.entries.append(entry)
+            self.batches.append(entries)
             self.size += weight
         self.news.set()
 
@@ -63,8 +70,8 @@ class _Follower:
 
     def take(self) -> list[Entry]:
         """What has come since the last call."""
-        taken = list(self.entries)
-        self.entries.clear()
+        taken = list(chain.from_iterable(self.batches))
+        self.batches.clear()
         self.size = 0
         self.news.clear()
         return taken
@@ -77,16 +84,34 @@ class Logs:
         self._open_journal = open_journal
         self._readers: list[Journal] = []  # idle ones; each is used by one thread at a time
         self._pool = ThreadPoolExecutor(HISTORY_READERS, thread_name_prefix="history")
+        self._history: Shared[tuple[list[Entry], bool]] = Shared(HISTORY_READERS)
         self._followers: dict[str, set[_Follower]] = {}
+        self._number_of_followers = 0
+        self._reported: set[tuple[str, int]] = set()  # gaps, each once and not once per follower
         self._tail: _Tail | None = None
 
     async def read(self, unit: str, after: int) -> list[Entry]:
         """The next entries of a unit behind number ``after``, a bounded number; empty at the end."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, unit, after)
+        return (await self._page(unit, after))[0]
 
-    def _read(self, unit: str, after: int) -> list[Entry]:
+    async def _page(self, unit: str, after: int) -> tuple[list[Entry], bool]:
+        """The next entries, and whether there may be more."""
+        loop = asyncio.get_running_loop()
+        # Those who follow one job come to the same places at the same time.
+        return await self._history.get(
+            (unit, after), lambda: loop.run_in_executor(self._pool, self._read, unit, after, self._share())
+        )
+
+    def _read(self, unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
+        found: list[Entry] = []
+        size = 0
         with self._reader() as reader:
-            return list(islice(reader.entries(unit, after), CHUNK_ENTRIES))
+            for entry in islice(reader.entries(unit, after), CHUNK_ENTRIES):
+                found.append(entry)
+                size += _weight(entry)
+                if size >= limit:
+                    return found, True
+        return found, len(found) == CHUNK_ENTRIES
 
     async def newest(self, unit: str) -> int:
         """The number of a unit's newest entry, 0 when there is none."""
@@ -122,15 +147,14 @@ class Logs:
                 stored = behind or finished
                 entries = follower.take()
                 if stored:
-                    entries = await self.read(unit, after)
-                    behind = len(entries) == CHUNK_ENTRIES
+                    entries, behind = await self._page(unit, after)
                 fresh = [entry for entry in entries if entry.seq > after]
                 expected = range(after + 1, after + 1 + len(fresh))
                 if not stored and [entry.seq for entry in fresh] != list(expected):
                     behind = True  # the tail missed some: the journal has them, if anything has
                     continue
                 if fresh:
-                    _report_gaps(unit, after, fresh)
+                    self._report_gaps(unit, after, fresh)
                     after = fresh[-1].seq
                     if output := [entry for entry in fresh if isinstance(entry, Output)]:
                         yield output
@@ -146,6 +170,7 @@ class Logs:
 
     async def _subscribe(self, follower: _Follower) -> None:
         self._followers.setdefault(follower.unit, set()).add(follower)
+        self._number_of_followers += 1
         if self._tail is None:
             self._tail = _Tail(self._open_journal, self._dispatch)
         await self._tail.ready.wait()
@@ -153,29 +178,41 @@ class Logs:
     def _unsubscribe(self, follower: _Follower) -> None:
         followers = self._followers[follower.unit]
         followers.discard(follower)
+        self._number_of_followers -= 1
         if not followers:
             del self._followers[follower.unit]
         if not self._followers and self._tail is not None:
             self._tail.stop()
             self._tail = None
 
+    def _share(self) -> int:
+        return min(BUFFER_BYTES, ALL_BUFFERS_BYTES // max(1, self._number_of_followers))
+
     def _dispatch(self, entries: list[Entry]) -> None:
+        by_unit: defaultdict[str, list[Entry]] = defaultdict(list)
         for entry in entries:
-            for follower in self._followers.get(entry.unit, ()):
-                follower.put(entry)
+            if entry.unit in self._followers:
+                by_unit[entry.unit].append(entry)
+        limit = self._share()
+        for unit, batch in by_unit.items():
+            weight = sum(map(_weight, batch))
+            for follower in self._followers[unit]:
+                follower.put(batch, weight, limit)
+
+    def _report_gaps(self, unit: str, after: int, entries: list[Entry]) -> None:
+        for entry in entries:
+            if entry.seq != after + 1 and (unit, entry.seq) not in self._reported:
+                log.warning("%s: the journal has lost entries %d to %d", unit, after + 1, entry.seq - 1)
+                if len(self._reported) >= MAX_REPORTED:
+                    self._reported.clear()
+                self._reported.add((unit, entry.seq))
+            after = entry.seq
 
     def close(self) -> None:
         """Stop the tail and the readers."""
         if self._tail is not None:
             self._tail.stop()
         self._pool.shutdown(wait=False)
-
-
-def _report_gaps(unit: str, after: int, entries: list[Entry]) -> None:
-    for entry in entries:
-        if entry.seq != after + 1:
-            log.warning("%s: the journal has lost entries %d to %d", unit, after + 1, entry.seq - 1)
-        after = entry.seq
 
 
 class _Tail:

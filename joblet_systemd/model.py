@@ -158,6 +158,7 @@ def job_id_of_unit(unit: str) -> str | None:
 
 
 MAX_CPUS = 8192
+MAX_CPUSET = 2000
 
 
 def parse_cpuset(text: str) -> frozenset[int]:
@@ -166,6 +167,8 @@ def parse_cpuset(text: str) -> frozenset[int]:
     Raises InvalidValue for anything else.
     """
     accepted = "CPU numbers and ranges such as 0-3 or 0,2,4"
+    if len(text) > MAX_CPUSET:
+        raise InvalidValue("cpu_cores", text, f"{accepted}, {MAX_CPUSET} characters at most")
     cpus: set[int] = set()
     for part in text.split(","):
         first, dash, last = part.strip().partition("-")

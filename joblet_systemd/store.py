@@ -167,6 +167,11 @@ class Store:
         """All jobs, the oldest first."""
         return self._select("ORDER BY number")
 
+    def each(self) -> Iterator[Job]:
+        """All jobs, the oldest first, one by one, as they are at the first. May be used in any one thread."""
+        with self._explained(), contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
+            yield from map(self._decoded, db.execute(f"SELECT {COLUMN_LIST} FROM jobs ORDER BY number"))
+
     def unfinished(self) -> list[Job]:
         """The jobs that are not in a final state, the oldest first."""
         return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")

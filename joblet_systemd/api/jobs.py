@@ -15,6 +15,7 @@ from ..logs import Logs
 from ..model import JobSpec, State
 from ..systemd.entries import Output
 from . import messages
+from .listing import Listing
 from .server import Caller
 from .upload import Stream, Uploads
 
@@ -32,6 +33,7 @@ class JobService:
         self._uploads = uploads
         self._kept = kept
         self._node_id = node_id
+        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
@@ -79,11 +81,9 @@ class JobService:
         answer.files_kept_until = messages.rfc3339(self._kept.until(job))
         return answer
 
-    async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> wire.Jobs:
+    async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> bytes:
         """ListJobs, the oldest first."""
-        positions = self._jobs.positions()
-        jobs = [messages.entry(job, self._node_id, positions.get(job.id, 0)) for job in self._jobs.all()]
-        return wire.Jobs(jobs=jobs)
+        return await self._listing.answer(caller)
 
     async def stop(self, request: wire.StopJobRequest, caller: Caller) -> wire.StopJobResponse:
         """StopJob: answers when the job has ended."""
@@ -114,7 +114,7 @@ class JobService:
         job, notices = await self._jobs.update(request.uuid, caller.actor, changes, priority)
         return wire.UpdateJobResponse(uuid=job.id, status=job.state, notices=notices)
 
-    async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncIterator[wire.DataChunk]:
+    async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncGenerator[wire.DataChunk, None]:
         """GetJobLogs: the output from the start or behind ``cursor``, in chunks of one stream each.
 
         Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is. The cursor
@@ -140,7 +140,7 @@ class JobService:
             yield [entry for entry in entries if isinstance(entry, Output)]
 
 
-async def _chunks(source: AsyncIterator[list[Output]]) -> AsyncIterator[wire.DataChunk]:
+async def _chunks(source: AsyncIterator[list[Output]]) -> AsyncGenerator[wire.DataChunk, None]:
     """Join neighbouring entries of one stream: a message costs more than its bytes."""
     async for batch in source:
         data, stream, cursor = bytearray(), "", 0

@@ -8,8 +8,8 @@ import datetime
 import functools
 import logging
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ from ..model import Actor
 from ..pki import Identity, Leaf, Role
 from .access import LEAST_ROLE
 from .admission import Admission, leaf_in
+from .bounds import MAX_REQUEST_BYTES, WINDOW_BYTES, Bounds
 from .tls import Keys
 
 log = logging.getLogger(__name__)
 
-MAX_REQUEST_BYTES = 128 << 20
 MAX_STREAMS_PER_CONNECTION = 1000
+MAX_DETAILS_BYTES = 2000
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
@@ -44,6 +45,13 @@ OPTIONS = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.http2.max_pings_without_data", 0),
+    # A connection that says nothing, or not all that TLS and HTTP/2 begin with, is closed.
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    # One without calls is closed, too; clients connect again when they have one.
+    ("grpc.max_connection_idle_ms", 600_000),
+    # gRPC would let clients with a fast network send more ahead of what is read.
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.bdp_probe", 0),
 )
 
 # rnx, which cannot read certificates, tells its user of the end of his when it is nearer than this.
@@ -51,16 +59,21 @@ NEAR_END = datetime.timedelta(days=30)
 EXPIRES_KEY = "joblet-certificate-expires"
 
 # An ``async def`` from request (where the client streams, an async iterator of requests) and caller to the
-# response, or to an async iterator of responses.
+# response, serialized already if it likes, or an async generator of responses.
 Implementation = Callable[[Any, "Caller"], Any]
 
 
 @dataclass
 class Caller:
-    """Who makes a call. An implementation sets ``job`` when neither request nor response names it for the audit."""
+    """Who makes a call. An implementation sets ``job`` when neither request nor response names it for the audit.
+
+    What is entered into ``held`` is kept until the call is over, its last byte sent.
+    """
 
     identity: Identity
     job: str = ""
+    asked: str = ""  # what the request calls it
+    held: contextlib.AsyncExitStack = field(default_factory=contextlib.AsyncExitStack)
 
     @property
     def name(self) -> str:
@@ -94,11 +107,12 @@ class Server:
         self._server = grpc.aio.server(options=OPTIONS)
         self._admission = admission
         self._watch: asyncio.Task[None] | None = None
+        bounds = Bounds()
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                handlers[method.name] = _handler(admission, method, name, methods.get(name))
+                handlers[method.name] = _handler(bounds, admission, method, methods.get(name))
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
         self._server.add_secure_port(f"unix:{socket_path}", keys.credentials())
 
@@ -114,61 +128,75 @@ class Server:
         await self._server.stop(grace=0.5)
 
 
-def _handler(admission: Admission, method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
-    codec = {
-        "request_deserializer": getattr(joblet_pb2, method.input_type.name).FromString,
-        "response_serializer": getattr(joblet_pb2, method.output_type.name).SerializeToString,
-    }
-    answer = functools.partial(_stream if method.server_streaming else _unary, admission, name, implementation)
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }
-    return make[method.client_streaming, method.server_streaming](answer, **codec)
+def _handler(
+    bounds: Bounds, admission: Admission, method: MethodDescriptor, implementation: Implementation | None
+) -> Any:
+    # On the wire a call with one request is one that streams a single one. Taken for that, gRPC leaves it to us
+    # when a request is read, and after whose admission.
+    answer = functools.partial(_answer, bounds, admission, method, implementation)
+    return grpc.stream_stream_rpc_method_handler(answer)
 
 
-async def _unary(
-    admission: Admission, name: str, implementation: Implementation | None, request: Any, context: Any
-) -> Message:
-    async with _edge(admission, name, request, context) as caller:
-        response: Message = await _found(name, implementation)(request, caller)
+async def _answer(
+    bounds: Bounds,
+    admission: Admission,
+    method: MethodDescriptor,
+    implementation: Implementation | None,
+    _: Any,
+    context: Any,
+) -> None:
+    name = f"{method.containing_service.name}/{method.name}"
+    async with _edge(bounds, admission, name, context) as caller:
+        found = _found(name, implementation)
+        parse = getattr(joblet_pb2, method.input_type.name).FromString
+        if method.client_streaming:
+            await _respond(method, found, bounds.requests(parse, context), caller, context)
+        else:
+            async with bounds.request(name, caller.name, parse, context) as request:
+                caller.asked = getattr(request, "uuid", "")
+                await _respond(method, found, request, caller, context)
+
+
+async def _respond(
+    method: MethodDescriptor, implementation: Implementation, request: Any, caller: Caller, context: Any
+) -> None:
+    if method.server_streaming:
+        responses: AsyncGenerator[Message, None] = implementation(request, caller)
+        async with contextlib.aclosing(responses):
+            async for message in responses:
+                await context.write(message.SerializeToString())
+    else:
+        response: Message | bytes = await implementation(request, caller)
         # The whole id of a job, of which the request may have had the beginning only.
         caller.job = caller.job or getattr(response, "job_uuid", "") or getattr(response, "uuid", "")
-        return response
-    raise AssertionError("the edge aborts the call, which raises")
-
-
-async def _stream(
-    admission: Admission, name: str, implementation: Implementation | None, request: Any, context: Any
-) -> AsyncIterator[Message]:
-    async with _edge(admission, name, request, context) as caller:
-        async for message in _found(name, implementation)(request, caller):
-            yield message
+        await context.write(response if isinstance(response, bytes) else response.SerializeToString())
 
 
 @contextlib.asynccontextmanager
-async def _edge(admission: Admission, name: str, request: Any, context: Any) -> AsyncIterator[Caller]:
+async def _edge(bounds: Bounds, admission: Admission, name: str, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    line = _Line(name, getattr(request, "uuid", ""))
+    line = _Line(name)
     try:
         line.leaf = leaf = leaf_in(context)
         _tell_of_its_end(leaf, context)
         admission.admit(name, leaf)
-        async with admission.while_good(leaf):
-            line.caller = caller = Caller(leaf.identity)
-            yield caller
+        with bounds.call(leaf.identity.name):
+            async with admission.while_good(leaf), contextlib.AsyncExitStack() as held:
+                line.caller = caller = Caller(leaf.identity, held=held)
+                yield caller
         line.write("done")
     except JobletError as error:
         line.write(f"{error.grpc_status}: {error}", denied=isinstance(error, Denied))
-        await context.abort(grpc.StatusCode[error.grpc_status], str(error))
+        await context.abort(grpc.StatusCode[error.grpc_status], _details(error))
     except grpc.aio.AbortError:
         raise
     except (asyncio.CancelledError, GeneratorExit):
         # The client went away, or this daemon does. What had begun may be done all the same.
         line.write("broken off")
         raise
+    except grpc.aio.InternalError:
+        # The same in the middle of an answer, as grpcio puts it.
+        line.write("broken off")
     except Exception as error:
         log.exception("%s failed", name)
         line.write(f"INTERNAL: {type(error).__name__}")
@@ -177,12 +205,16 @@ async def _edge(admission: Admission, name: str, request: Any, context: Any) -> 
         )
 
 
+def _details(error: JobletError) -> str:
+    """What the client is told, short enough for the headers that clients accept."""
+    return str(error).encode(errors="replace")[:MAX_DETAILS_BYTES].decode(errors="ignore")
+
+
 @dataclass
 class _Line:
     """What the audit is told of a call: all that change something, and all denials."""
 
     name: str
-    job: str
     leaf: Leaf | None = None
     caller: Caller | None = None
 
@@ -190,7 +222,7 @@ class _Line:
         if not denied and LEAST_ROLE[self.name] <= Role.READER:
             return
         who, serial = (self.leaf.identity.name, self.leaf.serial) if self.leaf else ("unknown", "")
-        job = (self.caller.job if self.caller else "") or self.job
+        job = (self.caller.job or self.caller.asked) if self.caller else ""
         audit.record(who, self.name, job, outcome, serial=serial, notice=denied)
 
 

@@ -15,6 +15,7 @@ MAX_NAME = 255  # NAME_MAX
 # Go's os.FileMode (io/fs), which older clients send as it is: type bits above the nine of permission.
 GO_TYPE_BITS = 0x8F28_0000
 GO_DIRECTORY = 0x8000_0000
+GO_SYMLINK = 0x0800_0000
 
 
 class Kind(enum.Enum):
@@ -70,7 +71,8 @@ def _kind(path: str, mode: int, is_directory: bool) -> Kind:
     kinds = {0: Kind.FILE, stat.S_IFREG: Kind.FILE, stat.S_IFDIR: Kind.DIRECTORY, stat.S_IFLNK: Kind.SYMLINK}
     go_type = mode & GO_TYPE_BITS
     kind = kinds.get(stat.S_IFMT(mode))
-    if kind is None or go_type not in (0, GO_DIRECTORY):
+    # Of a link in a directory older clients send the mode, and the content of the file to which it leads.
+    if kind is None or go_type not in (0, GO_DIRECTORY, GO_SYMLINK):
         raise InvalidValue(
             "uploads", path, "regular files, directories and symbolic links, no devices, pipes or sockets"
         )

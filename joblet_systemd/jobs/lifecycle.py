@@ -70,6 +70,7 @@ class Jobs:
         self._tasks = Tasks()
         self._waiting = Waiting(config, book, runner, self._tasks, self._start, self._finish_with)
         self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
+        self._previews = timetable.Previews()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
 
@@ -137,11 +138,7 @@ class Jobs:
     def _check(self, limits: Limits) -> list[str]:
         return admission.check(limits, self._host, self._config.unenforced_limits)
 
-    def all(self) -> list[Job]:
-        """All jobs, the oldest first."""
-        return self.book.store.all()
-
-    def positions(self) -> dict[str, int]:
+    def positions(self) -> Mapping[str, int]:
         """The place in the queue of each job that waits in it, the next to start having 1."""
         return self._waiting.queue.positions()
 
@@ -149,7 +146,7 @@ class Jobs:
         """When a repeating job runs next, in microseconds since the epoch; empty for any other."""
         if job.state is not State.SCHEDULED or not job.spec.calendar or job.due_usec is None:
             return ()
-        return await timetable.preview(job.spec, job.due_usec)
+        return await self._previews.of(job.spec, job.due_usec)
 
     async def stop(self, reference: str, caller: Actor) -> Job:
         """Stop a job and wait for its end.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -41,6 +41,7 @@ class StartQueue:
         self._at_work: dict[str, str] = {}  # job: owner
         self._load: Counter[str] = Counter()  # by owner, how many are at work
         self._starting: set[asyncio.Task[None]] = set()
+        self._order: dict[str, int] | None = None  # what positions() gave, until something changes
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -60,10 +61,12 @@ class StartQueue:
         place = _Place(-priority, known.number if known else next(self._numbers), job_id, owner)
         self._waiting[job_id] = place
         heapq.heappush(self._queues.setdefault(owner, []), place)
+        self._order = None
         self._pump()
 
     def discard(self, job_id: str) -> bool:
         """Take a job out; False when its start has begun already or it never was here."""
+        self._order = None
         return self._waiting.pop(job_id, None) is not None
 
     def occupy(self, job_id: str, owner: str) -> None:
@@ -71,18 +74,25 @@ class StartQueue:
         if job_id not in self._at_work:
             self._at_work[job_id] = owner
             self._load[owner] += 1
+            self._order = None
 
     def vacate(self, job_id: str) -> None:
         """A job is no longer at work. Fine for one that never was."""
         owner = self._at_work.pop(job_id, None)
         if owner is not None:
             self._load[owner] -= 1
+            self._order = None
             if not self._load[owner]:
                 del self._load[owner]
             self._pump()
 
-    def positions(self) -> dict[str, int]:
+    def positions(self) -> Mapping[str, int]:
         """Every waiting job's place in the order in which they would start from here on, the next one 1."""
+        if self._order is None:
+            self._order = self._positions()
+        return self._order
+
+    def _positions(self) -> dict[str, int]:
         queues: dict[str, list[str]] = {}
         for place in sorted(self._waiting.values(), reverse=True):
             queues.setdefault(place.owner, []).append(place.job_id)
@@ -108,6 +118,7 @@ class StartQueue:
             if place is None:
                 return
             del self._waiting[place.job_id]
+            self._order = None
             self.occupy(place.job_id, place.owner)
             task = asyncio.ensure_future(self._start(place.job_id))
             self._starting.add(task)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from ..model import JobSpec
+from ..shared import Shared
 from ..systemd import calendar
 from . import schedule
 
@@ -12,6 +13,7 @@ from . import schedule
 # nothing runs twice.
 CORRECTION_USEC = 3 * 3600 * 1_000_000
 PREVIEW = 3
+MAX_PREVIEWS = 10_000
 
 
 async def first(spec: JobSpec, now_usec: int) -> tuple[JobSpec, int]:
@@ -34,9 +36,24 @@ async def following(spec: JobSpec, after_usec: int) -> int | None:
     return await calendar.next_elapse(spec.calendar, spec.time_zone, after_usec)
 
 
-async def preview(spec: JobSpec, due_usec: int) -> tuple[int, ...]:
-    """The next times of a repeating schedule, the first of which is known."""
-    return due_usec, *await calendar.upcoming(spec.calendar, spec.time_zone, due_usec, PREVIEW - 1)
+class Previews:
+    """The next times of repeating schedules, each worked out once: everybody may ask for them at any rate."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
+        self._shared: Shared[tuple[int, ...]] = Shared(1)
+
+    async def of(self, spec: JobSpec, due_usec: int) -> tuple[int, ...]:
+        """The next times, the first of which is known."""
+        key = (spec.calendar, spec.time_zone, due_usec)
+        if key not in self._known:
+            later = await self._shared.get(
+                key, lambda: calendar.upcoming(spec.calendar, spec.time_zone, due_usec, PREVIEW - 1)
+            )
+            if len(self._known) >= MAX_PREVIEWS:
+                self._known.clear()
+            self._known[key] = (due_usec, *later)
+        return self._known[key]
 
 
 def clock_went_back(last_run_usec: int, now_usec: int) -> bool:

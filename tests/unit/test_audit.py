@@ -18,6 +18,7 @@ import pytest
 from joblet_systemd import audit
 from joblet_systemd.api import server
 from joblet_systemd.api.admission import Admission
+from joblet_systemd.api.bounds import Bounds
 from joblet_systemd.errors import NotFound
 from joblet_systemd.expiry import now
 from joblet_systemd.pki import Identity, Leaf, Role
@@ -45,7 +46,16 @@ class Aborted(grpc.aio.AbortError):
 
 
 class Context:
-    """A call's context, of a client with the certificate ``leaf``."""
+    """A call's context, of a client with the certificate ``leaf``; one request, and who waits for an answer."""
+
+    request: Any = None
+    written: asyncio.Event
+
+    async def read(self) -> bytes:
+        return bytes(self.request.SerializeToString())
+
+    async def write(self, message: bytes) -> None:
+        self.written.set()
 
     async def abort(self, code: grpc.StatusCode, details: str) -> None:
         raise Aborted(code, details)
@@ -66,12 +76,15 @@ def admission(tmp_path: Path) -> Admission:
 
 
 def call(tmp_path: Path, context: Context, name: str, implementation: Callable[..., Any], request: Any) -> None:
-    """Make a call that answers once."""
+    """Make a call."""
+    asyncio.run(answer(tmp_path, context, name, implementation, request))
 
-    async def run() -> None:
-        await server._unary(admission(tmp_path), name, implementation, request, context)
 
-    asyncio.run(run())
+async def answer(tmp_path: Path, context: Context, name: str, implementation: Callable[..., Any], request: Any) -> None:
+    service, _, method = name.partition("/")
+    descriptor = wire.DESCRIPTOR.services_by_name[service].methods_by_name[method]
+    context.request, context.written = request, asyncio.Event()
+    await server._answer(Bounds(), admission(tmp_path), descriptor, implementation, None, context)
 
 
 def fields(entry: dict[str, Any]) -> tuple[str, str, str, str]:
@@ -139,7 +152,7 @@ def test_broken_off(tmp_path: Path, context: Context, sent: list[dict[str, Any]]
             await asyncio.Event().wait()
 
         task = asyncio.ensure_future(
-            server._unary(admission(tmp_path), "JobService/UpdateJob", forever, wire.UpdateJobRequest(), context)
+            answer(tmp_path, context, "JobService/UpdateJob", forever, wire.UpdateJobRequest())
         )
         await begun.wait()
         task.cancel()
@@ -151,9 +164,12 @@ def test_broken_off(tmp_path: Path, context: Context, sent: list[dict[str, Any]]
             yield wire.ExecJobResponse()
             await asyncio.Event().wait()
 
-        stream = server._stream(admission(tmp_path), "JobService/ExecJob", chunks, iter(()), context)
-        await anext(stream)
-        await stream.aclose()
+        task = asyncio.ensure_future(answer(tmp_path, context, "JobService/ExecJob", chunks, wire.ExecJobRequest()))
+        await asyncio.sleep(0)
+        await context.written.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
     asyncio.run(run())
     assert [fields(entry) for entry in sent] == [

@@ -164,6 +164,63 @@ def test_a_slow_follower_loses_nothing_and_holds_nobody_up(monkeypatch: pytest.M
     scenario(play())
 
 
+def test_many_slow_followers_share_what_they_may_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "ALL_BUFFERS_BYTES", 20_000)
+
+    async def play() -> None:
+        job = Job()
+        may_go_on = asyncio.Event()
+        most = 0
+
+        async def slow() -> bytes:
+            nonlocal most
+            got = b""
+            async for batch in job.logs.follow(UNIT, 0, job.over.wait):
+                most = max(most, len(batch))
+                got += b"".join(entry.data for entry in batch)
+                await may_go_on.wait()
+            return got
+
+        job.paper.write(b"first")
+        followers = [asyncio.create_task(slow()) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        for number in range(100):
+            job.paper.write(b"%d" % number)
+        await asyncio.sleep(0.1)
+        assert sum(follower.size for follower in job.logs._followers[UNIT]) <= 20_000
+        job.finish()
+        may_go_on.set()
+        expected = b"first" + b"".join(b"%d" % number for number in range(100))
+        assert await asyncio.gather(*followers) == [expected] * 20
+        assert most <= 3  # 1000 bytes each, of which an entry weighs half
+        job.logs.close()
+
+    scenario(play())
+
+
+def test_followers_at_the_same_place_are_one_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        job = Job()
+        reads = 0
+        read = job.logs._read
+
+        def counted(unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
+            nonlocal reads
+            reads += 1
+            return read(unit, after, limit)
+
+        monkeypatch.setattr(job.logs, "_read", counted)
+        job.paper.write(b"1")
+        followers = [asyncio.create_task(job.follow()) for _ in range(500)]
+        await asyncio.sleep(0.2)
+        job.finish()
+        assert await asyncio.gather(*followers) == [b"1"] * 500
+        assert reads < 50
+        job.logs.close()
+
+    scenario(play())
+
+
 def test_a_gap_in_the_journal_is_reported_and_passed(caplog: pytest.LogCaptureFixture) -> None:
     async def play() -> None:
         job = Job()
