@@ -27,7 +27,7 @@ from .store import Store
 from .systemd.manager import ENDED, Manager
 
 # What is younger may belong to a job that is being submitted at this moment.
-SETTLED_SEC = 60.0
+SETTLED_SEC = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,57 +41,56 @@ class Leftover:
 
 def main(*, as_json: bool, yes: bool) -> int:
     """Print what jobs that are gone have left, and remove it, asking first; 0 when nothing is left, else 1."""
-    return asyncio.run(_fix(as_json=as_json, yes=yes))
+    return asyncio.run(_main(as_json=as_json, yes=yes))
 
 
-async def _fix(*, as_json: bool, yes: bool) -> int:
+async def _main(*, as_json: bool, yes: bool) -> int:
     path = configuration.STATE_DIR / "joblet.db"
     if not path.exists():
         raise JobletError(
             f"There is no job store {path}, so nothing tells what is left over.",
             hint="'systemctl start joblet.service' makes one; if there was one, bring it back first.",
         )
+    places = Places.of(configuration.RUNTIME_DIR, configuration.STATE_DIR, JobsConfig())
     async with contextlib.AsyncExitStack() as parts:
-        places = Places.of(configuration.RUNTIME_DIR, configuration.STATE_DIR, JobsConfig())
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         store = Store(path)
         parts.callback(store.close)
-        found = await leftovers.find(
-            manager, store, Places.of(configuration.RUNTIME_DIR, configuration.STATE_DIR, JobsConfig())
-        )
-        removable = [one for one in found if one.remove]
-        if as_json:
-            print(json.dumps([{"what": one.what, "why": one.why, "removable": bool(one.remove)} for one in found]))
-        for one in () if as_json else found:
-            print(f"{'left' if one.remove else 'look'}  {one.what}: {one.why}")
-        if not found and not as_json:
-            print("Nothing is left over.")
-        if not removable or not (yes or _agreed(len(removable))):
+        found = await find(manager, store, places)
+        _show(found, as_json=as_json)
+        removals = [one.remove for one in found if one.remove]
+        if not removals or not (yes or _agreed(len(removals))):
             return 1 if found else 0
-        failures = [error for one in removable if (error := await _removed(one))]
-        for error in failures:
-            print(f"jobletd: {error}", file=sys.stderr)
-        if not as_json:
-            print(f"{len(removable) - len(failures)} of {len(removable)} are removed.")
-        return 1 if failures or len(found) > len(removable) else 0
+        failed = 0
+        for remove in removals:
+            try:
+                await remove()
+            except JobletError as error:
+                print(f"jobletd: {error}", file=sys.stderr)
+                failed += 1
+    print(f"{len(removals) - failed} of {len(found)} are removed.", file=sys.stderr)
+    return 1 if failed or len(found) > len(removals) else 0
+
+
+def _show(found: list[Leftover], *, as_json: bool) -> None:
+    if as_json:
+        print(
+            json.dumps([{"what": one.what, "why": one.why, "removable": bool(one.remove)} for one in found], indent=2)
+        )
+    elif not found:
+        print("Nothing is left over.")
+    else:
+        for one in found:
+            print(f"{'left' if one.remove else 'look'}  {one.what}: {one.why}")
 
 
 def _agreed(number: int) -> bool:
     if not sys.stdin.isatty():
-        print("jobletd: nothing is removed; --yes removes what is marked 'left'.", file=sys.stderr)
+        print("jobletd: nothing is removed; --yes removes what can be.", file=sys.stderr)
         return False
     return click.confirm(f"Remove {number}?", err=True)
-
-
-async def _removed(one: Leftover) -> JobletError | None:
-    assert one.remove is not None
-    try:
-        await one.remove()
-    except JobletError as error:
-        return error
-    return None
 
 
 async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]:
