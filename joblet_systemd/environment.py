@@ -12,6 +12,7 @@ MAX_STRING_BYTES = (128 << 10) - 1  # execve(2): MAX_ARG_STRLEN, with its NUL by
 # All variables of a job. With its arguments (1 MiB at most) and what Joblet adds they stay below the 2 MiB that
 # execve(2) takes in all, a quarter of the usual 8 MiB of stack; and below systemd's 1 MiB for credentials.
 MAX_BYTES = 512 << 10
+MAX_VARIABLES = 2_000
 OVERHEAD = 9  # of each string there: its NUL byte and the pointer to it
 MASK = "***"
 
@@ -32,6 +33,8 @@ def check(environment: Mapping[str, str], secrets: Mapping[str, str]) -> None:
     twice = sorted(environment.keys() & secrets.keys())
     if twice:
         raise InvalidValue("secret_environment", twice[0], "names that are not in the plain environment as well")
+    if len(environment) + len(secrets) > MAX_VARIABLES:
+        raise InvalidValue("environment", f"{len(environment) + len(secrets)} variables", f"at most {MAX_VARIABLES}")
     size = exec_size([f"{name}={value}" for name, value in (*environment.items(), *secrets.items())])
     if size > MAX_BYTES:
         raise InvalidValue(

@@ -15,6 +15,7 @@ from ..model import Job, JobSpec, Limits
 
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
 MAX_ARGUMENTS_BYTES = 1 << 20
+MAX_ARGUMENTS = 10_000  # each takes PID 1 and the daemon's D-Bus library some time, while others wait
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 MIB = 1 << 20
 INT32_MAX = 2**31 - 1
@@ -65,6 +66,10 @@ def _check_command(request: wire.RunJobRequest) -> None:
     if not request.command:
         raise InvalidValue("command", request.command, "the program to run")
     words = [request.command, *request.args]
+    if len(words) > MAX_ARGUMENTS:
+        raise InvalidValue(
+            "args", f"{len(words)} words", f"at most {MAX_ARGUMENTS}", hint="Upload a file that lists them instead."
+        )
     sizes = [environment.exec_size([word]) for word in words]
     if any("\0" in word for word in words):
         raise InvalidValue("command", request.command, "words without NUL bytes")
