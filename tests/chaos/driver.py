@@ -1,0 +1,236 @@
+"""The clients of a storm: each job is submitted, followed and acted upon over connections that break all the time.
+
+They know what a user of the contract knows: a call that broke may have been carried out or not, a job is found by its
+name, and a log goes on behind the last cursor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+from hosts import FINAL, Host
+from kinds import OWNERS, Plan
+
+from joblet_wire import joblet_pb2 as wire
+from joblet_wire import joblet_pb2_grpc
+from rnx.config import load
+from rnx.connection import OPTIONS
+
+# The daemon or its way to PID 1 is gone for the moment, or the disk is full.
+PASSING = {
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+}
+PAUSE_SEC = 0.3
+# Every so manieth job goes through the program rnx instead.
+RNX_EVERY = 10
+STDERR = 2
+
+
+@dataclass
+class Track:
+    """What became of one job as its clients saw it."""
+
+    plan: Plan
+    job: str = ""
+    followed: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
+    stored: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
+    status: wire.GetJobStatusResponse | None = None
+    acted: str = ""
+    stage: str = "waits to be submitted"
+    breaks: int = 0
+    trouble: str = ""
+
+
+class Clients:
+    """Drives jobs on a host, with the identities of its client configuration. Set ``over`` when the storm is."""
+
+    def __init__(self, host: Host) -> None:
+        self.over = asyncio.Event()
+        self._host = host
+        config = load(str(host.config))
+        self._channels = []
+        self._stubs: dict[str, Any] = {}
+        for owner in OWNERS:
+            node = config.select(owner)
+            credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
+            channel = grpc.aio.secure_channel(node.address, credentials, OPTIONS)
+            self._channels.append(channel)
+            self._stubs[owner] = joblet_pb2_grpc.JobServiceStub(channel)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        for channel in self._channels:
+            await channel.close()
+
+    async def live(self, track: Track, began: float) -> None:
+        """See one job through from its submission to the verdict on it."""
+        plan = track.plan
+        await asyncio.sleep(max(0.0, began + plan.start_sec - time.monotonic()))
+        track.stage = "is being submitted"
+        submitted = time.monotonic()
+        track.job = await self._submit(track)
+        track.stage = "is followed"
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(track))
+            if plan.act:
+                group.create_task(self._act(track, submitted))
+        track.stage = "has ended for its follower"
+        stub = self._stubs[plan.owner]
+        request = wire.GetJobStatusRequest(uuid=track.job)
+        while True:
+            track.status = await self._retried(track, lambda: stub.GetJobStatus(request))
+            if track.status.status in FINAL:
+                break
+            await asyncio.sleep(PAUSE_SEC)
+        track.stage = "has ended"
+        await self._read(track)
+
+    async def list_jobs(self) -> list[wire.Job]:
+        """All jobs."""
+        stub = self._stubs[OWNERS[0]]
+        answer: wire.Jobs = await stub.ListJobs(wire.EmptyRequest())
+        return list(answer.jobs)
+
+    async def _retried(self, track: Track, call: Callable[[], Awaitable[Any]]) -> Any:
+        while True:
+            try:
+                return await call()
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in PASSING:
+                    raise
+                track.breaks += 1
+            await asyncio.sleep(PAUSE_SEC)
+
+    # --- submission
+
+    async def _submit(self, track: Track) -> str:
+        with_rnx = track.plan.number % RNX_EVERY == 0 and not track.plan.request.uploads
+        while True:
+            job = await (self._submit_with_rnx(track) if with_rnx else self._submit_once(track))
+            if job:
+                return job
+            track.breaks += 1
+            await asyncio.sleep(PAUSE_SEC)
+            # It may be there all the same. A job is there as a whole or not at all.
+            jobs: wire.Jobs = await self._retried(
+                track, lambda: self._stubs[track.plan.owner].ListJobs(wire.EmptyRequest())
+            )
+            found = [entry.uuid for entry in jobs.jobs if entry.name == track.plan.name and not entry.parent]
+            if found:
+                return found[0]
+
+    async def _submit_once(self, track: Track) -> str:
+        try:
+            answer: wire.RunJobResponse = await self._stubs[track.plan.owner].RunJob(track.plan.request)
+        except grpc.aio.AioRpcError as error:
+            if error.code() not in PASSING:
+                raise
+            return ""
+        return answer.job_uuid
+
+    async def _submit_with_rnx(self, track: Track) -> str:
+        request = track.plan.request
+        options = [f"--name={request.name}", f"--priority={request.priority}", f"--retries={request.retries}"]
+        if request.schedule:
+            options.append(f"--schedule={request.schedule}")
+        if request.max_runtime_ms:
+            options.append(f"--max-runtime={request.max_runtime_ms}ms")
+        if request.retry_delay_ms:
+            options.append(f"--retry-delay={request.retry_delay_ms}ms")
+        _, out, _ = await self._rnx(track, "--json", "job", "run", *options, request.command, *request.args)
+        return str(json.loads(out)["job_uuid"]) if out else ""
+
+    async def _rnx(self, track: Track, *words: str) -> tuple[int, bytes, bytes]:
+        argv = self._host.rnx_argv(*words, node=track.plan.owner)
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, err = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert process.returncode is not None
+        return process.returncode, out, err
+
+    # --- output
+
+    async def _follow(self, track: Track) -> None:
+        if track.plan.number % RNX_EVERY == 0:
+            status, out, err = await self._rnx(track, "job", "log", track.job)
+            if status:
+                track.trouble = f"rnx job log ended with {status}: {err.decode()[-500:]}"
+            track.followed[1] += out
+            track.followed[STDERR] += err
+            return
+        cursor = ""
+        while True:
+            request = wire.GetJobLogsRequest(uuid=track.job, cursor=cursor)
+            try:
+                async for chunk in self._stubs[track.plan.owner].GetJobLogs(request):
+                    track.followed[chunk.stream] += chunk.payload
+                    cursor = chunk.cursor
+                return
+            except grpc.aio.AioRpcError as error:
+                if error.code() not in PASSING:
+                    raise
+                track.breaks += 1
+            await asyncio.sleep(PAUSE_SEC)
+
+    async def _read(self, track: Track) -> None:
+        """The log as it is stored, from its beginning."""
+        request = wire.GetJobLogsRequest(uuid=track.job, no_follow=True)
+
+        async def read() -> dict[int, bytearray]:
+            streams = {1: bytearray(), STDERR: bytearray()}
+            async for chunk in self._stubs[track.plan.owner].GetJobLogs(request):
+                streams[chunk.stream] += chunk.payload
+            return streams
+
+        track.stored = await self._retried(track, read)
+
+    # --- what is done to a job
+
+    async def _act(self, track: Track, submitted: float) -> None:
+        plan = track.plan
+        if plan.act == "cancel at the end":
+            await self.over.wait()
+        await asyncio.sleep(max(0.0, submitted + plan.act_sec - time.monotonic()))
+        stub = self._stubs[plan.owner]
+        calls: dict[str, Callable[[], Awaitable[Any]]] = {
+            "stop": lambda: stub.StopJob(wire.StopJobRequest(uuid=track.job)),
+            "cancel": lambda: stub.CancelJob(wire.CancelJobRequest(uuid=track.job)),
+            "cancel at the end": lambda: stub.CancelJob(wire.CancelJobRequest(uuid=track.job)),
+            "update": lambda: stub.UpdateJob(wire.UpdateJobRequest(uuid=track.job, priority=77)),
+            "update cpu": lambda: stub.UpdateJob(wire.UpdateJobRequest(uuid=track.job, max_cpu=77)),
+        }
+        while not track.acted:
+            try:
+                await self._retried(track, calls[plan.act])
+                track.acted = "done"
+            except grpc.aio.AioRpcError as error:
+                if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                    raise
+                if "has ended already" in error.details() or "it is CANCELED" in error.details():
+                    # By the call before, which broke, or by itself.
+                    track.acted = "too late"
+                elif "try again" not in error.details():
+                    raise
+            await asyncio.sleep(PAUSE_SEC)
+
+
+def say(text: str) -> None:
+    """Tell who waits for a storm how it goes."""
+    print(text, file=sys.stderr, flush=True)
