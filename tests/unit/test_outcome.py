@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from joblet_systemd.jobs.outcome import CLD_EXITED, CLD_KILLED, Outcome, outcome, usage
-from joblet_systemd.model import Job, JobSpec, State, Usage
+from joblet_systemd.model import Job, JobSpec, Limits, State, Usage
 from joblet_systemd.systemd.entries import Exit
 from joblet_systemd.systemd.manager import UnitResult
 
@@ -95,3 +95,23 @@ def test_usage_prefers_the_units_accounting() -> None:
     assert usage(unit("success"), record()) == Usage(5000, 4096, None, None)
     assert usage(None, record()) == Usage(7, 8, None, None)
     assert usage(None, None) == Usage()
+
+
+@pytest.mark.parametrize(
+    ("result", "active_usec", "end", "timed_out"),
+    [
+        ("timeout", 2_000_000, record(15, stopped=True), True),
+        ("timeout", 2_000_000, None, True),
+        # A stop through systemd that took a SIGKILL.
+        ("timeout", 1_900_000, record(9, stopped=True), False),
+        ("exit-code", 2_000_000, record(3 << 8), False),
+    ],
+)
+def test_a_time_limit_goes_by_a_clock_that_nobody_sets(
+    result: str, active_usec: int, end: Exit | None, timed_out: bool
+) -> None:
+    # By the wall clock the job ended long before it started.
+    spec = JobSpec("prog", limits=Limits(runtime_usec=2_000_000))
+    job = Job("id", spec, "alice", "joblet-alice", State.RUNNING, 0, started_usec=7_200_000_000, boot_id="b")
+    ended = UnitResult(result, CLD_EXITED, 143, None, None, None, None, active_usec)
+    assert (outcome(job, ended, end, "b") == Outcome(State.TIMEOUT, 124, "timeout")) is timed_out
