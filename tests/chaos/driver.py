@@ -22,6 +22,7 @@ from joblet_wire import joblet_pb2 as wire
 from joblet_wire import joblet_pb2_grpc
 from rnx.config import load
 from rnx.connection import OPTIONS
+from rnx.errors import UNREACHABLE
 
 # The daemon or its way to PID 1 is gone for the moment, or the disk is full.
 PASSING = {
@@ -169,11 +170,7 @@ class Clients:
 
     async def _follow(self, track: Track) -> None:
         if track.plan.number % RNX_EVERY == 0:
-            status, out, err = await self._rnx(track, "job", "log", track.job)
-            if status:
-                track.trouble = f"rnx job log ended with {status}: {err.decode()[-500:]}"
-            track.followed[1] += out
-            track.followed[STDERR] += err
+            await self._follow_with_rnx(track)
             return
         cursor = ""
         while True:
@@ -188,6 +185,19 @@ class Clients:
                     raise
                 track.breaks += 1
             await asyncio.sleep(PAUSE_SEC)
+
+    async def _follow_with_rnx(self, track: Track) -> None:
+        while True:
+            status, out, err = await self._rnx(track, "job", "log", track.job)
+            # What rnx says for itself is in between.
+            said = [line for line in err.splitlines(keepends=True) if not line.startswith((b"note: ", b"rnx: "))]
+            if status == 0:
+                track.followed = {1: bytearray(out), STDERR: bytearray(b"".join(said))}
+                return
+            if status != UNREACHABLE:
+                track.trouble = f"rnx job log ended with {status}: {err.decode()[-500:]}"
+                return
+            track.breaks += 1  # ten times without a line in between; it begins again at the beginning
 
     async def _read(self, track: Track) -> None:
         """The log as it is stored, from its beginning."""
