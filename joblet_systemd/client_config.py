@@ -114,3 +114,46 @@ def address_of(node: Mapping[str, Any]) -> Address | None:
         return Address.parse(str(node.get("address")))
     except InvalidValue:
         return None
+
+
+def replaced(text: str, path: Path, old: x509.Certificate, new: pki.Credential, ca: x509.Certificate) -> str:
+    """The text of the file ``path`` with another credential, and this ``ca``, in every node that has ``old``.
+
+    All else stays as it is, comments too. Raises JobletError where the file is not laid out as ``render`` does.
+    """
+    before = yaml.safe_load(text)
+    wanted = yaml.safe_load(text)
+    for name, node in before["nodes"].items():
+        if _same(node.get("cert"), old):
+            fresh = {
+                "cert": pki.certificate_pem(new.certificate).decode(),
+                "key": pki.key_pem(new.key).decode(),
+                "ca": pki.certificate_pem(ca).decode(),
+            }
+            wanted["nodes"][name] |= fresh
+            for key, pem in fresh.items():
+                text = _swapped(text, str(node.get(key)), pem)
+    end = f"{pki.expiry(new.certificate):%Y-%m-%d}"
+    leaf = pki.leaf(new.certificate)
+    comment = re.escape(f"# {leaf.identity.name}, {leaf.identity.role}; valid to ")
+    text = re.sub(rf"(?m)^( *{comment})\d{{4}}-\d\d-\d\d$", rf"\g<1>{end}", text)
+    if yaml.safe_load(text) != wanted:
+        raise JobletError(
+            f"{path} is not laid out as 'jobletd setup' writes it, so that no certificate in it can be renewed.",
+            hint="Move it away, run 'jobletd setup', and put back into the new file what you had added.",
+        )
+    return text
+
+
+def _same(pem: Any, certificate: x509.Certificate) -> bool:
+    try:
+        return x509.load_pem_x509_certificate(str(pem).encode()) == certificate
+    except ValueError:
+        return False
+
+
+def _swapped(text: str, old: str, new: str) -> str:
+    """``text`` with the PEM ``new`` where ``old`` stands, indented as that is."""
+    lines = [re.escape(line) for line in old.strip().splitlines()]
+    pattern = "(?m)^(?P<indent> *)" + "\n(?P=indent)".join(lines) + "$"
+    return re.sub(pattern, lambda found: textwrap.indent(new.strip(), found["indent"]), text) if lines else text

@@ -15,11 +15,15 @@ from typing import Any
 import yaml
 
 from .errors import InvalidValue, JobletError
+from .quantities import Duration, Size
 
 CONFIG_FILE = Path("/etc/joblet/joblet-config.yml")
 PKI_DIR = Path("/etc/joblet/pki")
 STATE_DIR = Path("/var/lib/joblet")
 RUNTIME_DIR = Path("/run/joblet")
+WORK_SIZE = Size(1 << 30)
+MAX_WORK_SIZE = Size(100 << 30)
+KEEP_FILES = Duration(86_400)
 
 
 class Unenforced(enum.StrEnum):
@@ -44,7 +48,8 @@ class JobsConfig:
     PID 1 is asked to start at once; it is single-threaded, and about four keep it busy.
     ``max_running`` bounds the jobs at work, ``max_pending`` those that wait for them. A failed job's next
     attempt comes after ``retry_delay`` seconds, each later one after twice as long. Finished jobs are
-    remembered for ``keep_days`` days, and ``keep_jobs`` of them at most.
+    remembered for ``keep_days`` days, and ``keep_jobs`` of them at most; their files stay for ``keep_files``.
+    ``work_size`` is that of /work for jobs that ask for no other, ``max_work_size`` the most they may ask for.
     """
 
     unenforced_limits: Unenforced = Unenforced.REFUSE
@@ -56,6 +61,9 @@ class JobsConfig:
     retry_delay: float = 10.0
     keep_jobs: int = 100_000
     keep_days: float = 30.0
+    keep_files: Duration = KEEP_FILES
+    work_size: Size = WORK_SIZE
+    max_work_size: Size = MAX_WORK_SIZE
 
     def __post_init__(self) -> None:
         _within("jobs.stop_grace", self.stop_grace, 0.1, 3600)
@@ -65,6 +73,11 @@ class JobsConfig:
         _within("jobs.retry_delay", self.retry_delay, 1, 3600)
         _within("jobs.keep_jobs", self.keep_jobs, 0, 1_000_000)
         _within("jobs.keep_days", self.keep_days, 0, 3650)
+        _within("jobs.keep_files", self.keep_files, 0, 3650 * 86_400)
+        if not 1 << 20 <= self.max_work_size <= 1 << 44:  # the largest file on the usual ext4
+            raise InvalidValue("jobs.max_work_size", f"{self.max_work_size} bytes", "1MB to 16TB")
+        if not 1 << 20 <= self.work_size <= self.max_work_size:
+            raise InvalidValue("jobs.work_size", f"{self.work_size} bytes", "1MB to jobs.max_work_size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,11 @@ def _convert(default: Any, factory: Any, value: Any, where: str) -> Any:
         if value not in accepted:
             raise InvalidValue(where, value, " or ".join(accepted))
         return type(default)(value)
+    if isinstance(default, (Size, Duration)):
+        try:
+            return type(default).parse(value)
+        except ValueError:
+            raise InvalidValue(where, value, default.accepted) from None
     if isinstance(default, float) and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not type(default):

@@ -10,22 +10,27 @@ import os
 import signal
 import sys
 from collections.abc import Iterable
-from pathlib import Path
 
+from . import audit, expiry, revocations
 from . import config as configuration
 from . import host as this_host
+from .api.admission import Admission
+from .api.download import Downloads
 from .api.jobs import JobService
 from .api.listener import Listener, bind
 from .api.server import Server
+from .api.tls import Keys
+from .api.upload import Uploads
 from .config import Config
-from .errors import JobletError
 from .files.root import Roots
 from .files.work import WorkDirs
 from .jobs.book import Book
+from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
 from .model import UNIT_PATTERN
+from .revocations import Watched
 from .store import Store
 from .systemd import notify
 from .systemd.journal import Journal
@@ -57,51 +62,48 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(store.close)
         roots = Roots(configuration.RUNTIME_DIR)
         roots.prepare()
-        work = WorkDirs(configuration.STATE_DIR / "jobs")
+        work = WorkDirs(configuration.STATE_DIR / "jobs", config.jobs)
         work.prepare()
+        if work.why_unbounded:
+            log.warning("the size of /work cannot be enforced: %s", work.why_unbounded)
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
         runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
         parts.callback(runner.close)
-        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, this_host.boot_id())
+        kept = KeptFiles(store, work, config.jobs.keep_files)
+        parts.callback(kept.close)
+        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, kept, this_host.boot_id())
         parts.push_async_callback(jobs.close)
         await jobs.recover()
 
         logs = Logs(lambda: Journal(LOG_NAMESPACE))
         parts.callback(logs.close)
-        service = JobService(jobs, logs, node_id=this_host.machine_id())
+        uploads = Uploads(work)
+        parts.callback(uploads.close)
+        downloads = Downloads(jobs, work)
+        parts.callback(downloads.close)
+        service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
         inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
         inner.parent.mkdir(mode=0o700, exist_ok=True)
         inner.unlink(missing_ok=True)
-        pki = configuration.PKI_DIR
-        server = Server(
-            service.methods(),
-            inner,
-            key=_read(pki / "server.key"),
-            certificate=_read(pki / "server.crt"),
-            ca=_read(pki / "ca.crt"),
-        )
+        admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
+        server = Server({**service.methods(), **downloads.methods()}, inner, Keys(configuration.PKI_DIR), admission)
         await server.start()
         parts.push_async_callback(server.stop)
         listener = Listener(sockets, inner)
         await listener.start()
         parts.callback(listener.stop)
 
+        reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
+        parts.callback(reminder.cancel)
         notify.ready()
         notify.status(f"systemd {host.systemd_version}, process namespaces by {host.tier.value}")
         log.info("serving; systemd %d, cgroup controllers: %s", host.systemd_version, _words(host.controllers))
         await stopping.wait()
         notify.stopping()
         log.info("stopping; jobs go on")
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise JobletError(f"{path} cannot be read: {error.strerror}.", hint="'jobletd setup' makes it.") from error
 
 
 def _words(items: Iterable[str]) -> str:
@@ -117,6 +119,7 @@ def _log_to_journal() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     if "JOURNAL_STREAM" in os.environ:
         logging.getLogger().handlers[0].setFormatter(_JournalFormatter())
+        audit.to_journal()
 
 
 class _JournalFormatter(logging.Formatter):

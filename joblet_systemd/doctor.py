@@ -6,14 +6,18 @@ import asyncio
 import dataclasses
 import json
 import pwd
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import config as configuration
 from . import host as this_host
 from . import unit
+from .config import JobsConfig
 from .errors import JobletError
+from .files import image
 from .files.root import Roots
 from .files.work import WorkDirs
 from .jobs.outcome import outcome
@@ -51,7 +55,13 @@ async def _examine() -> list[Finding]:
     await manager.connect()
     try:
         host = await this_host.examine(manager)
-        findings = [*_isolation(host), *_limits(host), await _trial(manager, host)]
+        roots = Roots(configuration.RUNTIME_DIR)
+        roots.prepare()
+        with tempfile.TemporaryDirectory(prefix="trial-", dir=configuration.RUNTIME_DIR) as directory:
+            work = WorkDirs(Path(directory), JobsConfig())
+            work.prepare()
+            trial = await _trial(manager, host, roots, work)
+        findings = [*_isolation(host), *_limits(host), _work_size(), trial]
     finally:
         await manager.close()
     return findings
@@ -86,7 +96,13 @@ def _limits(host: unit.Host) -> Iterator[Finding]:
         yield Finding(name, holds, how if holds else missing)
 
 
-async def _trial(manager: Manager, host: unit.Host) -> Finding:
+def _work_size() -> Finding:
+    state = configuration.STATE_DIR
+    why_not = image.why_not(state if state.is_dir() else configuration.RUNTIME_DIR)
+    return Finding("max_disk", not why_not, why_not or "an ext4 image of that size for each job")
+
+
+async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs) -> Finding:
     """Run ``true`` as a job with all properties, under the first job account there is."""
     what = "a trial job runs isolated"
     accounts = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(ACCOUNT_PREFIX))
@@ -94,29 +110,24 @@ async def _trial(manager: Manager, host: unit.Host) -> Finding:
         return Finding(what, False, "there is no account for jobs; run 'jobletd setup'")
     trial = Job(str(uuid.uuid4()), JobSpec("true"), "doctor", accounts[0], State.PENDING, 0, boot_id="trial")
     ended = asyncio.Event()
+    runner = Runner(manager, host, roots, work, stop_grace=1.0)
     manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
     try:
-        how = await asyncio.wait_for(_run(manager, host, trial, ended), TRIAL_SEC)
+        how = await asyncio.wait_for(_run(manager, runner, trial, ended), TRIAL_SEC)
     except TimeoutError:
         return Finding(what, False, f"it did not end within {TRIAL_SEC:.0f} s; see 'systemctl status {trial.unit}'")
     except JobletError as error:
         return Finding(what, False, str(error))
-    return Finding(what, not how, how or "joblet-init found every promised namespace")
-
-
-async def _run(manager: Manager, host: unit.Host, trial: Job, ended: asyncio.Event) -> str:
-    """Run the trial job; what went wrong, or nothing."""
-    roots, work = Roots(configuration.RUNTIME_DIR), WorkDirs(configuration.RUNTIME_DIR / "trial")
-    roots.prepare()
-    work.prepare()
-    runner = Runner(manager, host, roots, work, stop_grace=1.0)
-    work.create(trial.id, trial.account, ())
-    try:
-        if await runner.start(trial) == "done":
-            await ended.wait()
-        result, record = await runner.end(trial)
-        await manager.release(trial.unit)
-        return outcome(trial, result, record, trial.boot_id).reason
     finally:
         runner.close()
         work.remove(trial.id)
+    return Finding(what, not how, how or "joblet-init found every promised namespace")
+
+
+async def _run(manager: Manager, runner: Runner, trial: Job, ended: asyncio.Event) -> str:
+    """Run the trial job; what went wrong, or nothing."""
+    if await runner.start(trial) == "done":
+        await ended.wait()
+    result, record = await runner.end(trial)
+    await manager.release(trial.unit)
+    return outcome(trial, result, record, trial.boot_id).reason

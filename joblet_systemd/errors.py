@@ -85,6 +85,18 @@ class Exhausted(JobletError):
     grpc_status = "RESOURCE_EXHAUSTED"
 
 
+class Unavailable(JobletError):
+    """Nothing can be said for now; what is amiss is the host's, and not the caller's."""
+
+    grpc_status = "UNAVAILABLE"
+
+
+class TooSlow(JobletError):
+    """A client that does not keep up with what it has begun."""
+
+    grpc_status = "ABORTED"
+
+
 class SystemdError(JobletError):
     """PID 1 or journald refused, failed or went away.
 

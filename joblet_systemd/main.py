@@ -11,21 +11,18 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from . import __version__
-from .errors import Denied, JobletError
+from .cert import audited, cert, json_option, line, must_be_root, parse_address
+from .errors import JobletError
 
 if TYPE_CHECKING:
-    from .client_config import Address
     from .setup import Step
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,7 +40,7 @@ def serve(listen: str | None) -> None:
 
     joblet.service runs this; it needs systemd as PID 1.
     """
-    _must_be_root("serve")
+    must_be_root("serve")
     from . import config, daemon  # noqa: PLC0415 (grpc and D-Bus take a while to import)
 
     daemon.run(config.load(), listen)
@@ -62,14 +59,18 @@ def setup(address: str | None, as_json: bool) -> None:
 
     What is there is kept, so that this can be run at any time; joblet-setup.service does at first start.
     """
-    _must_be_root("setup")
+    must_be_root("setup")
     from . import setup as module  # noqa: PLC0415 (cryptography takes a while to import)
 
     steps = []
-    for step in module.setup(_parse_address(address)):
-        steps.append(step)
-        if not as_json:
-            click.echo(_line(step))
+    reached = parse_address(address)
+    with audited("setup") as done:
+        for step in module.setup(reached):
+            steps.append(step)
+            if step.outcome in (module.Outcome.MADE, module.Outcome.RENEWED):
+                done(f"{step.outcome} {step.subject}")
+            if not as_json:
+                click.echo(line(step))
     if as_json:
         click.echo(json.dumps({"steps": _steps_json(steps)}, indent=2))
     elif address is not None:
@@ -77,63 +78,17 @@ def setup(address: str | None, as_json: bool) -> None:
         click.echo(f"To make one its key:      jobletd cert issue NAME --role ROLE --address {address}")
 
 
-@cli.group()
-def cert() -> None:
-    """Certificates for clients."""
-
-
-@cert.command("issue", short_help="Issue a client certificate.")
-@click.argument("name")
-@click.option("--role", required=True, metavar="ROLE", help="reader (or viewer), developer, maintainer or admin.")
-@click.option("--days", type=click.IntRange(1, 36500), default=365, show_default=True, help="How long it is valid.")
-@click.option(
-    "--address", metavar="HOST[:PORT]", help="Where this client reaches the host.  [default: as in rnx-config.yml]"
-)
-@click.option(
-    "--output",
-    "-o",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=str),
-    default="-",
-    help="The file to make, readable to its owner only.  [default: - (standard output)]",
-)
-@json_option
-def issue(name: str, role: str, days: int, address: str | None, output: str, as_json: bool) -> None:
-    """Issue a certificate for the client NAME, as an rnx-config.yml with its key.
-
-    Unless it is a reader's, the Unix account joblet-NAME is made too: NAME's jobs run as it.
-    """
-    _must_be_root("cert issue")
-    from . import setup as module  # noqa: PLC0415 (cryptography takes a while to import)
-    from .pki import Identity, Role, check_name  # noqa: PLC0415
-
-    identity = Identity(check_name(name), Role.parse(role))
-    issued = module.issue(identity, days=days, address=_parse_address(address))
-    if output != "-":
-        module.write_new(Path(output), issued.config)
-    for step in issued.steps:
-        click.echo(_line(step), err=True)
-    if as_json:
-        report: dict[str, Any] = {
-            "name": name,
-            "role": str(identity.role),
-            "expires": issued.expiry.isoformat(timespec="seconds"),
-        }
-        report |= {"config": issued.config.decode()} if output == "-" else {"file": output}
-        click.echo(json.dumps(report, indent=2))
-    elif output == "-":
-        click.echo(issued.config, nl=False)
-    else:
-        click.echo(f"{output}: {name}, {identity.role}, valid to {issued.expiry:%Y-%m-%d}")
-
-
 @cli.command()
 @json_option
 def doctor(as_json: bool) -> int:
     """Say what this host enforces of what Joblet promises, and how."""
-    _must_be_root("doctor")
+    must_be_root("doctor")
     from . import doctor as module  # noqa: PLC0415 (D-Bus takes a while to import)
 
     return module.main(as_json=as_json)
+
+
+cli.add_command(cert)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -163,22 +118,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     # Without standalone_mode click returns the code of --help and --version.
     return result if isinstance(result, int) else 0
-
-
-def _must_be_root(command: str) -> None:
-    if os.geteuid() != 0:
-        raise Denied(f"'jobletd {command}' must be run as root.", hint=f"Try: sudo jobletd {command} ...")
-
-
-def _parse_address(text: str | None) -> Address | None:
-    from .client_config import Address  # noqa: PLC0415 (imports cryptography)
-
-    return None if text is None else Address.parse(text)
-
-
-def _line(step: Step) -> str:
-    note = f": {step.note}" if step.note else ""
-    return f"{step.outcome:8}{step.subject}{note}"
 
 
 def _steps_json(steps: Iterable[Step]) -> list[dict[str, str]]:

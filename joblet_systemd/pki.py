@@ -83,6 +83,19 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Leaf:
+    """What a client's certificate says: who it is, which certificate of the CA's, and when it is valid.
+
+    ``serial`` is the serial number in hexadecimal, as ``openssl x509 -serial`` has it but in lower case.
+    """
+
+    identity: Identity
+    serial: str
+    begin: datetime.datetime
+    end: datetime.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Credential:
     """A certificate with its private key."""
 
@@ -97,15 +110,33 @@ def check_name(name: str) -> str:
     return name
 
 
-def identity_of(pem: bytes) -> Identity:
-    """Who presents the certificate ``pem``, which TLS has verified already.
+def leaf_of(pem: bytes) -> Leaf:
+    """What the certificate ``pem`` says, which TLS has verified already; raises Denied as ``leaf`` does."""
+    try:
+        return leaf(x509.load_pem_x509_certificate(pem))
+    except ValueError as error:
+        raise Denied("The client certificate cannot be read.") from error
+
+
+def leaf(certificate: x509.Certificate) -> Leaf:
+    """What a client's certificate says.
 
     Raises Denied when it has not exactly one CN and one OU, or they are no identity name and no role.
     """
-    try:
-        subject = x509.load_pem_x509_certificate(pem).subject
-    except ValueError as error:
-        raise Denied("The client certificate cannot be read.") from error
+    return Leaf(_identity(certificate.subject), serial_of(certificate), beginning(certificate), expiry(certificate))
+
+
+def serial_of(certificate: x509.Certificate) -> str:
+    """The serial number of ``certificate`` in hexadecimal."""
+    return f"{certificate.serial_number:x}"
+
+
+def fingerprint(certificate: x509.Certificate) -> str:
+    """The SHA-256 fingerprint of ``certificate``, as ``openssl x509 -fingerprint -sha256`` prints it."""
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def _identity(subject: x509.Name) -> Identity:
     name = _only(subject, NameOID.COMMON_NAME, "name (CN)")
     unit = _only(subject, NameOID.ORGANIZATIONAL_UNIT_NAME, "role (OU)")
     if not NAME_PATTERN.fullmatch(name):
@@ -159,6 +190,14 @@ def expiry(certificate: x509.Certificate) -> datetime.datetime:
         return certificate.not_valid_after_utc
     except AttributeError:
         return certificate.not_valid_after.replace(tzinfo=datetime.UTC)
+
+
+def beginning(certificate: x509.Certificate) -> datetime.datetime:
+    """From when on ``certificate`` is valid, in UTC and aware of it."""
+    try:
+        return certificate.not_valid_before_utc
+    except AttributeError:
+        return certificate.not_valid_before.replace(tzinfo=datetime.UTC)
 
 
 def belongs(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:

@@ -17,15 +17,20 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from . import accounts, client_config, hostnames, keystore, pki
+from . import accounts, client_config, hostnames, keystore, pki, registry, revocations
 from .client_config import Address, Node
 from .config import CONFIG_FILE
-from .errors import WrongState
+from .errors import Denied, WrongState
 from .pki import Identity, Role
+from .revocations import Revocations
 
 ETC = CONFIG_FILE.parent
 
 RENEW_BEFORE = datetime.timedelta(days=30)
+
+# The CA is signed anew, for the same key, while every client still has the time to get the new certificate
+# of it the usual way, with its own next certificate. Until the old one ends, either of them will do.
+RENEW_CA_BEFORE = datetime.timedelta(days=2 * pki.LEAF_DAYS)
 
 # The node 'default' is the administrator's, as existing clients expect.
 NODES = {"default": Role.ADMIN, "maintainer": Role.MAINTAINER, "developer": Role.DEVELOPER, "reader": Role.READER}
@@ -62,6 +67,13 @@ jobs:
   # Jobs that have ended are remembered for so many days, and so many of them at most.
   #keep_days: 30
   #keep_jobs: 100000
+
+  # What is in /work can be downloaded for so long after the end of a job, then it is removed.
+  #keep_files: 1 day
+
+  # The size of /work of jobs that ask for no other, and the most that they may ask for.
+  #work_size: 1GB
+  #max_work_size: 100GB
 """
 
 
@@ -88,6 +100,7 @@ class Issued:
     """A new client certificate with its configuration file."""
 
     identity: Identity
+    serial: str
     expiry: datetime.datetime
     config: bytes
     steps: tuple[Step, ...]
@@ -126,8 +139,11 @@ def issue(
     """
     pki.check_name(identity.name)
     ca = keystore.signer(etc / "pki", f"A certificate for {identity.name}")
-    credential = pki.client_credential(ca, identity, days=days)
-    steps = [_complete_account(identity, ensure_account)] if identity.role.runs_jobs else []
+    with keystore.locked(etc):
+        credential = pki.client_credential(ca, identity, days=days)
+        _refuse_revoked(etc / "pki", credential.certificate)
+        steps = [_complete_account(identity, ensure_account)] if identity.role.runs_jobs else []
+        registry.record(etc / "pki", credential.certificate)
     address = address or _usual_address(etc / "rnx-config.yml")
     server_file = etc / "pki" / "server.crt"
     server = keystore.read_certificate(server_file)
@@ -135,28 +151,59 @@ def issue(
         note = f"is not for {address.host}, which some clients insist on: run 'jobletd setup --address {address}'"
         steps.append(Step(str(server_file), Outcome.WARNING, note))
     config = client_config.render(address, ca.certificate, [Node("default", identity, credential)])
-    return Issued(identity, pki.expiry(credential.certificate), config, tuple(steps))
+    certificate = credential.certificate
+    return Issued(identity, pki.serial_of(certificate), pki.expiry(certificate), config, tuple(steps))
+
+
+def _refuse_revoked(directory: Path, certificate: x509.Certificate) -> None:
+    """A name is revoked up to a moment; a clock that was set back would issue what is revoked from the start."""
+    leaf = pki.leaf(certificate)
+    entry = revocations.read(directory / revocations.FILE).find(leaf)
+    if entry is not None:
+        raise WrongState(
+            f"The certificates of {leaf.identity.name} are revoked up to {entry.revoked:%Y-%m-%d %H:%M:%S} UTC, "
+            "which is not yet over by this host's clock.",
+            hint="Is the clock right ('timedatectl')?",
+        )
 
 
 def write_new(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, readable to its owner only; WrongState if there is such a file."""
+    refuse_existing(path)
+    keystore.write(path, content, 0o600)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises WrongState if there is a file ``path``."""
     if path.exists():
         raise WrongState(f"{path} exists and is not overwritten.", hint="Name another file, or move it away.")
-    keystore.write(path, content, 0o600)
 
 
 def _complete_ca(directory: Path) -> Iterator[Step]:
     """Make the CA's key and certificate unless there is a certificate: its key may be kept elsewhere."""
     keystore.make_directory(directory, 0o700)
     key_file, certificate_file = directory / "ca.key", directory / "ca.crt"
-    if keystore.read_certificate(certificate_file) is not None:
-        yield Step(str(certificate_file), Outcome.KEPT)
+    old = keystore.read_certificate(certificate_file)
+    if old is not None:
+        yield _renewed_ca(directory, old)
         return
     key, step = _complete_key(key_file)
     yield step
     certificate = pki.self_sign(key)
     keystore.write(certificate_file, pki.certificate_pem(certificate), 0o644)
     yield Step(str(certificate_file), Outcome.MADE, _validity(certificate))
+
+
+def _renewed_ca(directory: Path, old: x509.Certificate) -> Step:
+    file = directory / "ca.crt"
+    if pki.expiry(old) - _now() > RENEW_CA_BEFORE:
+        return Step(str(file), Outcome.KEPT)
+    if not (directory / "ca.key").exists():
+        return Step(str(file), Outcome.WARNING, f"{_validity(old)}; bring ca.key back and run 'jobletd setup' again")
+    new = pki.self_sign(keystore.signer(directory, file).key)
+    keystore.write(file, pki.certificate_pem(new), 0o644)
+    note = f"the old one was {_validity(old)}; {_validity(new)}; clients get it with their next certificate"
+    return Step(str(file), Outcome.RENEWED, note)
 
 
 def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]:
@@ -179,7 +226,7 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
         why = ""
     elif not pki.belongs(old, key) or ca is None or not pki.issued_by(old, ca):
         why = "the old one was of another key or CA; "
-    elif pki.expiry(old) - _now() < RENEW_BEFORE < pki.expiry(ca) - _now():
+    elif pki.expiry(old) - _now() < RENEW_CA_BEFORE and pki.expiry(ca) - pki.expiry(old) > RENEW_BEFORE:
         why = f"the old one was {_validity(old)}; "
     elif missing := required - pki.names_of(old):
         why = f"now for {', '.join(sorted(missing))} too; "
@@ -191,9 +238,8 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
     signer = keystore.signer(directory, certificate_file)
     new = pki.server_certificate(signer, key, ["joblet", *sorted(names - {"joblet"})])
     keystore.write(certificate_file, pki.certificate_pem(new), 0o644)
-    restart = "; restart joblet.service to use it" if old else ""
     outcome = Outcome.RENEWED if old else Outcome.MADE
-    yield Step(str(certificate_file), outcome, f"{why}{_validity(new)}{restart}")
+    yield Step(str(certificate_file), outcome, f"{why}{_validity(new)}")
 
 
 def _complete_key(path: Path) -> tuple[ec.EllipticCurvePrivateKey, Step]:
@@ -235,6 +281,8 @@ def _complete_clients(path: Path, directory: Path, address: Address) -> Iterator
         return
     ca = keystore.signer(directory, path)
     nodes = [Node(name, identity, pki.client_credential(ca, identity)) for name, identity in _identities().items()]
+    for node in nodes:
+        registry.record(directory, node.credential.certificate)
     keystore.write(path, client_config.render(address, ca.certificate, nodes), 0o600)
     yield Step(str(path), Outcome.MADE, f"nodes {', '.join(NODES)}, at {address}")
 
@@ -246,25 +294,34 @@ def _check_clients(path: Path, directory: Path) -> Iterator[Step]:
     assert ca is not None, "it is completed first"
     assert server is not None, "it is completed first"
     names = pki.names_of(server)
+    revoked = revocations.read(directory / revocations.FILE)
     for name, node in client_config.read_nodes(path).items():
         if (address := client_config.address_of(node)) is None or address.host not in names:
             continue  # another host's
-        problem = _problem(str(node.get("cert")).encode(), ca)
+        problem = _problem(str(node.get("cert")).encode(), ca, revoked)
         if problem:
-            note = f"its certificate {problem}; move the file away and run 'jobletd setup' for new ones"
+            note = f"its certificate {problem[0]}; {problem[1]}"
             yield Step(f"{path}: {name}", Outcome.WARNING, note)
 
 
-def _problem(pem: bytes, ca: x509.Certificate) -> str:
+def _problem(pem: bytes, ca: x509.Certificate, revoked: Revocations) -> tuple[str, str] | None:
+    """What is wrong with a client's certificate, and what to do about it."""
+    anew = "move the file away and run 'jobletd setup' for new ones"
     try:
         certificate = x509.load_pem_x509_certificate(pem)
+        leaf = pki.leaf(certificate)
     except ValueError:
-        return "cannot be read"
+        return "cannot be read", anew
+    except Denied as error:
+        return f"is no client's ({error.message})", anew
     if not pki.issued_by(certificate, ca):
-        return "is of another CA"
-    if pki.expiry(certificate) - _now() < RENEW_BEFORE:
-        return f"is only {_validity(certificate)}"
-    return ""
+        return "is of another CA", anew
+    renew = "'jobletd cert renew --local' makes new ones"
+    if revoked.find(leaf):
+        return "is revoked", renew
+    if leaf.end - _now() < RENEW_BEFORE:
+        return f"is only {_validity(certificate)}", renew
+    return None
 
 
 def _now() -> datetime.datetime:

@@ -15,7 +15,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import Ambiguous, Exhausted, JobletError, NotFound
+from . import storefile
+from .errors import Ambiguous, JobletError, NotFound
 from .model import FINAL_STATES, Job, JobSpec, Limits, State, Usage
 
 SHORTEST_PREFIX = 8
@@ -70,27 +71,28 @@ class Store:
     """The jobs on disk. Raises JobletError when the file cannot be used."""
 
     def __init__(self, path: Path) -> None:
-        try:
+        self._path = path
+        with self._explained():
+            storefile.check_log(path)
             self._db = sqlite3.connect(path, isolation_level=None)
             path.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._migrate()
-        except sqlite3.Error as error:
-            raise JobletError(
-                f"The job store {path} cannot be opened: {error}.",
-                hint="Running jobs are not affected. If the disk is full, free some space and restart joblet.service; "
-                f"if the file is damaged, move {path} (and {path}-wal, {path}-shm) away and restart: the daemon "
-                "makes a new one and leaves what runs alone.",
-            ) from error
+            storefile.check(self._db, path, COLUMN_LIST)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say what went wrong with the file, and the way out."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise storefile.unusable(self._path, error) from error
 
     def _migrate(self) -> None:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise JobletError(
-                f"The job store has version {version}, this joblet knows {len(MIGRATIONS)}.",
-                hint="It was written by a newer joblet: install that one again.",
-            )
+            raise storefile.newer(self._path, version, len(MIGRATIONS))
         for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
             self._db.executescript(f"BEGIN; {script}; PRAGMA user_version = {number}; COMMIT;")
 
@@ -148,12 +150,13 @@ class Store:
 
     def surplus(self, keep: int, ended_before_usec: int) -> list[str]:
         """The ids of finished jobs that ended before then, and of the oldest beyond the number to ``keep``."""
-        rows = self._execute(
-            f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
-            f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?)",
-            (ended_before_usec, keep),
-        )
-        return [row[0] for row in rows]
+        with self._explained():
+            rows = self._execute(
+                f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
+                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?)",
+                (ended_before_usec, keep),
+            )
+            return [row[0] for row in rows]
 
     def oldest_end(self) -> int | None:
         """When the finished job that ended first did so, in microseconds since the epoch."""
@@ -168,6 +171,20 @@ class Store:
         """The jobs that are not in a final state, the oldest first."""
         return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
 
+    def next_kept(self) -> tuple[str, int] | None:
+        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
+        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) ORDER BY ended_usec LIMIT 1"
+        found: tuple[str, int] | None = self._execute(query).fetchone()
+        return found
+
+    def kept(self) -> set[str]:
+        """The ids of all ended jobs with files."""
+        return {row[0] for row in self._execute(f"SELECT id FROM jobs WHERE files_kept AND state IN ({_FINAL})")}
+
+    def files_gone(self, job_id: str) -> None:
+        """The files of a job have been removed."""
+        self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
+
     def count(self, state: State) -> int:
         """How many jobs are in that state."""
         return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
@@ -180,20 +197,22 @@ class Store:
             self._execute("COMMIT")
         except JobletError:
             if self._db.in_transaction:  # SQLite ends it by itself when the disk is full
-                self._db.execute("ROLLBACK")
+                self._execute("ROLLBACK")
             raise
 
     def _select(self, clause: str, *parameters: Any) -> list[Job]:
-        return [_job(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
+        with self._explained():
+            return [self._decoded(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
+
+    def _decoded(self, row: tuple[Any, ...]) -> Job:
+        try:
+            return _job(row)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise storefile.undecodable(self._path, row[0], error) from error
 
     def _execute(self, statement: str, parameters: Iterable[Any] = ()) -> sqlite3.Cursor:
-        try:
+        with self._explained():
             return self._db.execute(statement, tuple(parameters))
-        except sqlite3.Error as error:
-            raise Exhausted(
-                f"The job store cannot be used: {error}.",
-                hint="Is the disk of /var/lib/joblet full? Running jobs go on.",
-            ) from error
 
 
 def _looks_like_an_id(text: str) -> bool:

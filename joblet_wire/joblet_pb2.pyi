@@ -267,14 +267,16 @@ class DownloadFilesRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class DownloadFilesResponse(_message.Message):
-    __slots__ = ["data", "entry", "total"]
+    __slots__ = ["data", "entry", "notice", "total"]
     DATA_FIELD_NUMBER: _ClassVar[int]
     ENTRY_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     data: bytes
     entry: FileUpload
+    notice: str
     total: DownloadTotal
-    def __init__(self, total: _Optional[_Union[DownloadTotal, _Mapping[str, object]]] = ..., entry: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, total: _Optional[_Union[DownloadTotal, _Mapping[str, object]]] = ..., entry: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ..., notice: _Optional[str] = ...) -> None: ...
 
 class DownloadTotal(_message.Message):
     __slots__ = ["bytes", "files"]
@@ -1233,14 +1235,16 @@ class StreamMetricsRequest(_message.Message):
     def __init__(self, interval_seconds: _Optional[int] = ..., metric_types: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ["data", "file", "job"]
+    __slots__ = ["data", "end", "file", "job"]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     FILE_FIELD_NUMBER: _ClassVar[int]
     JOB_FIELD_NUMBER: _ClassVar[int]
     data: bytes
+    end: bool
     file: FileUpload
     job: RunJobRequest
-    def __init__(self, job: _Optional[_Union[RunJobRequest, _Mapping[str, object]]] = ..., file: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, job: _Optional[_Union[RunJobRequest, _Mapping[str, object]]] = ..., file: _Optional[_Union[FileUpload, _Mapping[str, object]]] = ..., data: _Optional[bytes] = ..., end: bool = ...) -> None: ...
 
 class SystemMetricsResponse(_message.Message):
     __slots__ = ["cloud", "cpu", "disks", "host", "io", "memory", "networks", "processes", "timestamp"]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import time
-from typing import TypeVar
+from typing import Any, TypeVar
 
 # gRPC's own log lines are no help to users; must be set before the import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -25,6 +26,9 @@ RECONNECT_TIMEOUT = 60.0
 
 # What a call ends with when the daemon goes away under it, rather than answering.
 BROKEN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+# Behind an answer, when the certificate of whoever asked ends in less than a month.
+EXPIRES_KEY = "joblet-certificate-expires"
 
 EXIT_CODES = {
     grpc.StatusCode.INVALID_ARGUMENT: USAGE,
@@ -61,6 +65,7 @@ class Connection:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.end_noted = False  # whether the user has been told of the end of his certificate
         credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
         options = list(OPTIONS)
         if _is_loopback(node.address):
@@ -83,9 +88,26 @@ class Connection:
         """
         with output.waiting(f"{what} (node '{self.node.name}', {self.node.address})"):
             try:
-                return method(request, timeout=timeout)
+                response, done = method.with_call(request, timeout=timeout)
             except grpc.RpcError as error:
+                self._note_end(error)
                 raise self.explained(error) from error
+        self._note_end(done)
+        return response
+
+    def _note_end(self, call: Any) -> None:
+        """Tell once, on stderr, that the certificate ends soon, if the node says so."""
+        told = dict(call.trailing_metadata() or ()).get(EXPIRES_KEY, "")
+        end = output.parsed_time(str(told))
+        if end is None or self.end_noted:
+            return
+        self.end_noted = True
+        days = (end - datetime.datetime.now(datetime.UTC)).days
+        left = f"in {days} days" if days > 1 else "in 1 day" if days == 1 else "within a day"
+        output.note(
+            f"the certificate of node '{self.node.name}' ends {left}, on {output.local_time(str(told))};"
+            " 'jobletd cert renew' on the node makes another."
+        )
 
     def explained(self, error: grpc.RpcError) -> RnxError:
         """The failure of a call as the user gets to see it."""

@@ -77,7 +77,7 @@ def _refused(node: Node, why: str) -> RnxError:
     start = f"{_subject(node)} refuses the client certificate"
     fault = _own_certificate_fault(node)
     if fault == EXPIRED:
-        message = f"{start}: it has expired. 'jobletd cert issue' on the node makes a new one."
+        message = f"{start}: it has expired. 'jobletd cert renew' on the node makes a new one."
     elif fault == NOT_YET_VALID:
         message = f"{start}: it is not valid yet; is the clock right, here and on the node?"
     elif fault:

@@ -39,6 +39,7 @@ ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characte
         "update": "joblife:update",
         "delete": "joblife:delete",
         "delete-all": "joblife:delete_all",
+        "download": "download:download",
     },
     hidden={"logs": "job:log"},
 )

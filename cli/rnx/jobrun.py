@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from . import output, uploads, values
+from . import download, output, uploads, values
 from . import schedule as schedules
 from .command import Command, Settings, pass_settings
 from .errors import FAILURE, INTERRUPTED, TIMED_OUT, RnxError
@@ -120,10 +120,20 @@ class Order:
     metavar="DIR",
     help="Put what is in a directory into the job's /work; /work/DIR reaches it as well.",
 )
+@click.option(
+    "--output",
+    "outputs",
+    multiple=True,
+    type=download.output_option,
+    metavar="PATH:LOCAL",
+    help="With --wait: bring PATH of the job's /work back as LOCAL when the job has ended; can be given several times.",
+)
 @click.option("-w", "--wait", is_flag=True, help="Print the job's output as it comes and exit with its exit code.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @pass_settings
-def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: Any) -> None:
+def run(
+    settings: Settings, /, command: tuple[str, ...], wait: bool, outputs: tuple[download.Output, ...], **options: Any
+) -> None:
     """Run a job on a node.
 
     Options end at the first word that is none, so that those of COMMAND stay its own. rnx returns at
@@ -134,6 +144,7 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
             raise click.UsageError(f"{word!r} is not UTF-8, and the words of a command must be")
     if not command[0]:
         raise click.UsageError("the command is empty")
+    download.check_outputs(outputs, wait)
     order = Order(**options)
     if wait and order.schedule:
         schedules.refuse_waiting(order.schedule)
@@ -142,17 +153,18 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
     entries = uploads.collect(order.files, order.directories)
 
     from .connection import connect
+    from .transfer import submit
 
     connection = connect(settings)
-    request = _request(command, order, entries)
+    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
+    request = _request(command, order)
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
     try:
-        # No time limit: uploads take as long as the line to the node makes them.
-        reply = connection.call(connection.jobs.RunJob, request, "the job to be accepted", timeout=None)
+        reply = submit(connection, request, entries)
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
-    _report(request, reply, settings.json, sys.stderr if wait else sys.stdout)
+    _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
     if wait:
         hint = f"'rnx job log {reply.job_uuid}' follows it, 'rnx job stop {reply.job_uuid}' ends it."
         try:
@@ -161,11 +173,11 @@ def run(settings: Settings, /, command: tuple[str, ...], wait: bool, **options: 
             raise RnxError(f"interrupted; the job goes on: {hint}", INTERRUPTED) from None
         except RnxError as error:
             raise RnxError(f"{error} The job itself may well go on: {hint}", error.exit_code) from error
-        click.get_current_context().exit(code)
+        click.get_current_context().exit(download.bring_back(connection, reply.job_uuid, outputs, code))
 
 
-def _request(command: tuple[str, ...], order: Order, entries: list[uploads.Entry]) -> RunJobRequest:
-    from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest
+def _request(command: tuple[str, ...], order: Order) -> RunJobRequest:
+    from joblet_wire.joblet_pb2 import RunJobRequest
 
     return RunJobRequest(
         command=command[0],
@@ -183,16 +195,12 @@ def _request(command: tuple[str, ...], order: Order, entries: list[uploads.Entry
         retries=order.retries,
         retry_delay_ms=order.retry_delay_ms,
         environment=dict(order.environment),
-        uploads=[
-            FileUpload(
-                path=entry.path, content=uploads.content(entry), mode=entry.mode, is_directory=entry.is_directory
-            )
-            for entry in entries
-        ],
     )
 
 
-def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream: TextIO) -> None:
+def _report(
+    request: RunJobRequest, entries: list[uploads.Entry], reply: RunJobResponse, as_json: bool, stream: TextIO
+) -> None:
     """Tell what became of the request; with --wait on stderr, as stdout is the job's."""
     if as_json:
         answer = {
@@ -213,7 +221,7 @@ def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream
             "priority": request.priority,
             "retries": request.retries,
             "retry_delay_ms": request.retry_delay_ms,
-            "uploads": [upload.path for upload in request.uploads],
+            "uploads": [entry.path for entry in entries],
             "notices": list(reply.notices),
         }
         output.print_json(answer, stream)
@@ -225,9 +233,8 @@ def _report(request: RunJobRequest, reply: RunJobResponse, as_json: bool, stream
     lines += schedule_lines(request, reply.scheduledTime)
     lines += limit_lines(request)
     lines += attempt_lines(request)
-    if request.uploads:
-        sent = sum(len(upload.content) for upload in request.uploads)
-        lines.append(f"Uploads: {len(request.uploads)} files and directories, {output.size(sent)}")
+    if entries:
+        lines.append(f"Uploads: {uploads.summary(entries)}")
     for line in lines:
         print(output.printable(line), file=stream)
     stream.flush()

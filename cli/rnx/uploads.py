@@ -15,7 +15,7 @@ from . import output
 from .errors import USAGE, RnxError
 from .values import is_text
 
-# A request takes 128 MiB at the node; its other fields and the framing need little of the rest.
+# A request takes 128 MiB at older nodes; its other fields and the framing need little of the rest.
 INLINE_LIMIT = 120 << 20  # bytes
 ENTRY_OVERHEAD = 32  # bytes, more than protobuf needs beside path and content
 
@@ -67,16 +67,6 @@ class Collection:
         if known is not entry and not (known.is_directory and entry.is_directory):
             raise UploadError(f"{known.source} and {entry.source} would both be uploaded to /work/{entry.path}.")
 
-    def check_size(self) -> None:
-        """Refuse more than fits into one request, before any of it is read."""
-        total = sum(entry.size + len(entry.path) + ENTRY_OVERHEAD for entry in self.entries.values())
-        if total > INLINE_LIMIT:
-            largest = max(self.entries.values(), key=lambda entry: entry.size)
-            raise UploadError(
-                f"the uploads come to {output.size(total)}, more than the {output.size(INLINE_LIMIT)} that one job"
-                f" takes; the largest file is {largest.source} with {output.size(largest.size)}."
-            )
-
 
 def collect(files: Sequence[str], directories: Sequence[str]) -> list[Entry]:
     """All that ``--upload`` and ``--upload-dir`` name, nothing of it read yet. Raises UploadError."""
@@ -86,22 +76,51 @@ def collect(files: Sequence[str], directories: Sequence[str]) -> list[Entry]:
     for path in directories:
         for entry in _directory(path):
             collection.add(entry)
-    collection.check_size()
     return list(collection.entries.values())
 
 
-def content(entry: Entry) -> bytes:
-    """What an entry holds: a file's bytes, a symlink's target, nothing for a directory."""
+def pieces(entry: Entry, size: int) -> Iterator[bytes]:
+    """What an entry holds, in pieces, at least one: a file's bytes, a symlink's target, nothing for a directory.
+
+    Raises UploadError when a file cannot be read or has become another size.
+    """
     if not stat.S_ISREG(entry.mode):
-        return entry.target
+        yield entry.target
+        return
     try:
-        with open(entry.source, "rb") as file:
-            data = file.read(entry.size + 1)
+        with open(entry.source, "rb", buffering=0) as file:
+            read = 0
+            while True:
+                data = file.read(size)
+                read += len(data)
+                if read > entry.size:
+                    raise UploadError(f"{entry.source} is growing while it is uploaded; copy it first.")
+                if read < entry.size and not data:
+                    raise UploadError(f"{entry.source} became shorter while it was uploaded; copy it first.")
+                if data or not entry.size:
+                    yield data
+                if not data:
+                    return
     except OSError as error:
         raise UploadError(f"cannot read {entry.source}: {error.strerror}.") from None
-    if len(data) > entry.size:
-        raise UploadError(f"{entry.source} is growing while it is uploaded; copy it first.")
-    return data
+
+
+def check_inline(entries: Sequence[Entry]) -> None:
+    """Refuse more than fits into one request, which is all that older nodes take, before any of it is read."""
+    total = sum(entry.size + len(entry.path) + ENTRY_OVERHEAD for entry in entries)
+    if total > INLINE_LIMIT:
+        largest = max(entries, key=lambda entry: entry.size)
+        raise UploadError(
+            f"the uploads come to {output.size(total)}, more than the {output.size(INLINE_LIMIT)} that one job"
+            f" takes on this node, whose version is older; the largest file is {largest.source} with"
+            f" {output.size(largest.size)}."
+        )
+
+
+def summary(entries: Sequence[Entry]) -> str:
+    """What the uploads are, in words."""
+    sent = sum(entry.size + len(entry.target) for entry in entries)
+    return f"{len(entries)} files and directories, {output.size(sent)}"
 
 
 def _file(path: str) -> Entry:

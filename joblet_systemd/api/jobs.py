@@ -8,13 +8,15 @@ from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
 
-from ..files import uploads
+from ..files.staging import Staging
+from ..jobs.kept import KeptFiles
 from ..jobs.lifecycle import Jobs
 from ..logs import Logs
-from ..model import State
+from ..model import JobSpec, State
 from ..systemd.entries import Output
 from . import messages
 from .server import Caller
+from .upload import Stream, Uploads
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
@@ -23,15 +25,18 @@ CHUNK_BYTES = 64 << 10
 class JobService:
     """The methods of JobService that this version has; ``node_id`` names this host in answers."""
 
-    def __init__(self, jobs: Jobs, logs: Logs, node_id: str) -> None:
+    def __init__(self, jobs: Jobs, logs: Logs, uploads: Uploads, kept: KeptFiles, node_id: str) -> None:
         self._jobs = jobs
         self._logs = logs
+        self._uploads = uploads
+        self._kept = kept
         self._node_id = node_id
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
         return {
             "JobService/RunJob": self.run,
+            "JobService/SubmitJob": self.submit,
             "JobService/GetJobStatus": self.status,
             "JobService/ListJobs": self.list_jobs,
             "JobService/StopJob": self.stop,
@@ -45,15 +50,30 @@ class JobService:
     async def run(self, request: wire.RunJobRequest, caller: Caller) -> wire.RunJobResponse:
         """RunJob: check everything, then store and queue."""
         spec = messages.spec_of(request)
-        files = [uploads.parse(file.path, file.content, file.mode, file.is_directory) for file in request.uploads]
-        job, notices = await self._jobs.submit(spec, caller.actor, caller.account, files)
+        if request.uploads:
+            await self._jobs.check(spec, caller.actor)
+        async with self._uploads.inline(request.uploads, spec.limits, caller) as staged:
+            return await self._accept(spec, staged, caller)
+
+    async def submit(self, requests: AsyncIterator[wire.SubmitJobRequest], caller: Caller) -> wire.RunJobResponse:
+        """SubmitJob: the same with uploads that come in a stream."""
+        stream = Stream(requests)
+        spec = messages.spec_of(await stream.job())
+        await self._jobs.check(spec, caller.actor)
+        async with self._uploads.streamed(stream, spec.limits, caller) as staged:
+            return await self._accept(spec, staged, caller)
+
+    async def _accept(self, spec: JobSpec, staged: Staging | None, caller: Caller) -> wire.RunJobResponse:
+        job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged)
         return messages.submitted(job, notices)
 
     async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
         """GetJobStatus."""
         job = self._jobs.book.get(request.uuid, caller.actor)
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
-        return messages.status(job, self._node_id, position, await self._jobs.next_runs(job))
+        answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job))
+        answer.files_kept_until = messages.rfc3339(self._kept.until(job))
+        return answer
 
     async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> wire.Jobs:
         """ListJobs, the oldest first."""

@@ -17,6 +17,7 @@ MAX_ARGUMENTS_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
 VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIB = 1 << 20
+INT32_MAX = 2**31 - 1
 MAX_PRIORITY = 100
 MAX_RETRIES = 100
 MAX_RUNTIME_MS = 3653 * 86_400_000
@@ -34,6 +35,8 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
         if "\0" in value:
             raise InvalidValue(f"environment {name}", value, "a value without NUL bytes")
     _refuse_what_is_not_there(request)
+    for field in ("max_cpu", "max_memory", "max_io_bps", "max_disk"):
+        check_range(field, getattr(request, field), 0, INT32_MAX)
     check_range("priority", request.priority, -MAX_PRIORITY, MAX_PRIORITY)
     check_range("retries", request.retries, 0, MAX_RETRIES)
     check_range("retry_delay", request.retry_delay_ms, 0, MAX_RETRY_DELAY_MS, " milliseconds")
@@ -96,6 +99,8 @@ def _refuse_what_is_not_there(request: wire.RunJobRequest) -> None:
 
 def changes_of(request: wire.UpdateJobRequest) -> tuple[dict[str, Any], int | None]:
     """The fields of Limits that an update changes, and the new priority, if any. Raises InvalidValue."""
+    for field in ("max_cpu", "max_memory", "max_io_bps"):
+        check_range(field, getattr(request, field), 0, INT32_MAX)
     # 0 and nothing take a limit away.
     fields: dict[str, tuple[str, Callable[[Any], Any]]] = {
         "max_cpu": ("cpu_percent", lambda value: value or None),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import datetime
 import functools
 import logging
 import os
@@ -21,13 +23,15 @@ from google.protobuf.message import Message
 
 from joblet_wire import joblet_pb2
 
+from .. import audit
 from ..errors import Denied, JobletError, Unimplemented
 from ..model import Actor
-from ..pki import Identity, Role, identity_of
+from ..pki import Identity, Leaf, Role
 from .access import LEAST_ROLE
+from .admission import Admission, leaf_in
+from .tls import Keys
 
 log = logging.getLogger(__name__)
-audit = logging.getLogger("joblet.audit")
 
 MAX_REQUEST_BYTES = 128 << 20
 MAX_STREAMS_PER_CONNECTION = 1000
@@ -37,6 +41,10 @@ OPTIONS = (
     # rnx asks every minute whether a quiet log stream is alive; gRPC's default would take that for abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
+
+# rnx, which cannot read certificates, tells its user of the end of his when it is nearer than this.
+NEAR_END = datetime.timedelta(days=30)
+EXPIRES_KEY = "joblet-certificate-expires"
 
 # An ``async def`` from request (where the client streams, an async iterator of requests) and caller to the
 # response, or to an async iterator of responses.
@@ -78,34 +86,36 @@ class Server:
     answer UNIMPLEMENTED.
     """
 
-    def __init__(
-        self, methods: Mapping[str, Implementation], socket_path: Path, key: bytes, certificate: bytes, ca: bytes
-    ):
+    def __init__(self, methods: Mapping[str, Implementation], socket_path: Path, keys: Keys, admission: Admission):
         self._server = grpc.aio.server(options=OPTIONS)
-        credentials = grpc.ssl_server_credentials([(key, certificate)], root_certificates=ca, require_client_auth=True)
+        self._admission = admission
+        self._watch: asyncio.Task[None] | None = None
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                handlers[method.name] = _handler(method, name, methods.get(name))
+                handlers[method.name] = _handler(admission, method, name, methods.get(name))
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
-        self._server.add_secure_port(f"unix:{socket_path}", credentials)
+        self._server.add_secure_port(f"unix:{socket_path}", keys.credentials())
 
     async def start(self) -> None:
         """Begin to answer."""
         await self._server.start()
+        self._watch = asyncio.create_task(self._admission.watch())
 
     async def stop(self) -> None:
         """End all calls: clients connect again to whoever listens next."""
+        if self._watch is not None:
+            self._watch.cancel()
         await self._server.stop(grace=0.5)
 
 
-def _handler(method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
+def _handler(admission: Admission, method: MethodDescriptor, name: str, implementation: Implementation | None) -> Any:
     codec = {
         "request_deserializer": getattr(joblet_pb2, method.input_type.name).FromString,
         "response_serializer": getattr(joblet_pb2, method.output_type.name).SerializeToString,
     }
-    answer = functools.partial(_stream if method.server_streaming else _unary, name, implementation)
+    answer = functools.partial(_stream if method.server_streaming else _unary, admission, name, implementation)
     make = {
         (False, False): grpc.unary_unary_rpc_method_handler,
         (False, True): grpc.unary_stream_rpc_method_handler,
@@ -115,79 +125,78 @@ def _handler(method: MethodDescriptor, name: str, implementation: Implementation
     return make[method.client_streaming, method.server_streaming](answer, **codec)
 
 
-async def _unary(name: str, implementation: Implementation | None, request: Any, context: Any) -> Message:
-    async with _edge(name, request, context) as caller:
+async def _unary(
+    admission: Admission, name: str, implementation: Implementation | None, request: Any, context: Any
+) -> Message:
+    async with _edge(admission, name, request, context) as caller:
         response: Message = await _found(name, implementation)(request, caller)
+        # The whole id of a job, of which the request may have had the beginning only.
         caller.job = caller.job or getattr(response, "job_uuid", "") or getattr(response, "uuid", "")
         return response
     raise AssertionError("the edge aborts the call, which raises")
 
 
 async def _stream(
-    name: str, implementation: Implementation | None, request: Any, context: Any
+    admission: Admission, name: str, implementation: Implementation | None, request: Any, context: Any
 ) -> AsyncIterator[Message]:
-    async with _edge(name, request, context) as caller:
+    async with _edge(admission, name, request, context) as caller:
         async for message in _found(name, implementation)(request, caller):
             yield message
 
 
 @contextlib.asynccontextmanager
-async def _edge(name: str, request: Any, context: Any) -> AsyncIterator[Caller]:
+async def _edge(admission: Admission, name: str, request: Any, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    who, job, changes = "unknown", getattr(request, "uuid", ""), LEAST_ROLE[name] > Role.READER
+    line = _Line(name, getattr(request, "uuid", ""))
     try:
-        caller = Caller(_identity_in(context))
-        who = caller.name
-        _admit(name, caller)
-        try:
+        line.leaf = leaf = leaf_in(context)
+        _tell_of_its_end(leaf, context)
+        admission.admit(name, leaf)
+        async with admission.while_good(leaf):
+            line.caller = caller = Caller(leaf.identity)
             yield caller
-        finally:
-            job = caller.job or job
-        if changes:
-            _audit(name, who, job, "done")
+        line.write("done")
     except JobletError as error:
-        if changes or isinstance(error, Denied):
-            _audit(name, who, job, f"{error.grpc_status}: {error}")
+        line.write(f"{error.grpc_status}: {error}", denied=isinstance(error, Denied))
         await context.abort(grpc.StatusCode[error.grpc_status], str(error))
     except grpc.aio.AbortError:
         raise
-    except Exception:
+    except (asyncio.CancelledError, GeneratorExit):
+        # The client went away, or this daemon does. What had begun may be done all the same.
+        line.write("broken off")
+        raise
+    except Exception as error:
         log.exception("%s failed", name)
+        line.write(f"INTERNAL: {type(error).__name__}")
         await context.abort(
             grpc.StatusCode.INTERNAL, "The daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
         )
 
 
-def _identity_in(context: Any) -> Identity:
-    pem = context.auth_context().get("x509_pem_cert", [b""])[0]
-    return _identity(bytes(pem))
+@dataclass
+class _Line:
+    """What the audit is told of a call: all that change something, and all denials."""
+
+    name: str
+    job: str
+    leaf: Leaf | None = None
+    caller: Caller | None = None
+
+    def write(self, outcome: str, *, denied: bool = False) -> None:
+        if not denied and LEAST_ROLE[self.name] <= Role.READER:
+            return
+        who, serial = (self.leaf.identity.name, self.leaf.serial) if self.leaf else ("unknown", "")
+        job = (self.caller.job if self.caller else "") or self.job
+        audit.record(who, self.name, job, outcome, serial=serial, notice=denied)
 
 
-@functools.lru_cache(maxsize=256)
-def _identity(pem: bytes) -> Identity:
-    return identity_of(pem)
-
-
-def _admit(name: str, caller: Caller) -> None:
-    least = LEAST_ROLE[name]
-    if caller.role < least:
-        raise Denied(
-            f"{name.partition('/')[2]} needs the role {least.name.lower()}; "
-            f"the certificate of {caller.name!r} has the role {caller.role.name.lower()}.",
-            hint="Use the node of another role in rnx-config.yml (--node).",
-        )
+def _tell_of_its_end(leaf: Leaf, context: Any) -> None:
+    if leaf.end - datetime.datetime.now(datetime.UTC) < NEAR_END:
+        end = leaf.end.isoformat(timespec="seconds").replace("+00:00", "Z")
+        context.set_trailing_metadata(((EXPIRES_KEY, end),))
 
 
 def _found(name: str, implementation: Implementation | None) -> Implementation:
     if implementation is None:
         raise Unimplemented(f"This joblet does not have {name.partition('/')[2]} yet.")
     return implementation
-
-
-def _audit(name: str, who: str, job: str, outcome: str) -> None:
-    audit.info("who=%s what=%s job=%s outcome=%s", who, name, _one_line(job) or "-", _one_line(outcome))
-
-
-def _one_line(text: str) -> str:
-    """Text of a client's as one line of printable characters, bounded."""
-    return "".join(character if character.isprintable() else "?" for character in text[:500])

@@ -1,15 +1,15 @@
-"""Uploaded files as values, checked as a whole before anything is written. No I/O."""
+"""Uploaded files as values, each checked by itself. No I/O; whether they fit together shows when they are written."""
 
 from __future__ import annotations
 
 import enum
 import stat
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import InvalidValue
 
 MAX_UPLOADS = 100_000
+MAX_DEPTH = 256  # directories inside of each other
 MAX_PATH = 4095  # PATH_MAX less its NUL byte
 MAX_NAME = 255  # NAME_MAX
 # Go's os.FileMode (io/fs), which older clients send as it is: type bits above the nine of permission.
@@ -27,7 +27,8 @@ class Kind(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """One file, directory or link. ``path`` is relative to /work; a link's ``content`` is its target.
+    """One file, directory or link. ``path`` is relative to /work; a link's ``content`` is its target, a file's
+    the begin of what is in it, or all.
 
     ``permissions`` are the nine bits of chmod(2); set-ID and sticky bits mean nothing in a job.
     """
@@ -36,12 +37,6 @@ class Upload:
     content: bytes
     permissions: int
     kind: Kind
-
-    def parents(self) -> Iterator[str]:
-        """The directories above it, the outermost first."""
-        parts = self.path.split("/")
-        for depth in range(1, len(parts)):
-            yield "/".join(parts[:depth])
 
 
 def parse(path: str, content: bytes, mode: int, is_directory: bool) -> Upload:
@@ -60,26 +55,6 @@ def parse(path: str, content: bytes, mode: int, is_directory: bool) -> Upload:
     return Upload(path.rstrip("/"), content, permissions, kind)
 
 
-def check(uploads: Sequence[Upload]) -> None:
-    """Check that the uploads fit together. Raises InvalidValue naming the path."""
-    if len(uploads) > MAX_UPLOADS:
-        raise InvalidValue("uploads", len(uploads), f"at most {MAX_UPLOADS} files")
-    seen: dict[str, Kind] = {}
-    for upload in uploads:
-        if upload.path in seen:
-            raise InvalidValue("uploads", upload.path, "each path once")
-        seen[upload.path] = upload.kind
-    for upload in uploads:
-        for parent in upload.parents():
-            if seen.get(parent, Kind.DIRECTORY) is not Kind.DIRECTORY:
-                raise InvalidValue("uploads", upload.path, f"a path whose parent {parent!r} is a directory")
-
-
-def names(uploads: Iterable[Upload]) -> tuple[str, ...]:
-    """The first component of every path, each once: what ``job status`` lists."""
-    return tuple(dict.fromkeys(upload.path.partition("/")[0] for upload in uploads))
-
-
 def _check_path(path: str) -> None:
     accepted = "a path inside /work, relative and without '..'"
     parts = path.rstrip("/").split("/")
@@ -87,6 +62,8 @@ def _check_path(path: str) -> None:
         raise InvalidValue("uploads", path, accepted)
     if len(path.encode()) > MAX_PATH or any(len(part.encode()) > MAX_NAME for part in parts):
         raise InvalidValue("uploads", path, f"a path of at most {MAX_PATH} bytes, {MAX_NAME} for each name in it")
+    if len(parts) > MAX_DEPTH:
+        raise InvalidValue("uploads", path, f"a path of at most {MAX_DEPTH} names")
 
 
 def _kind(path: str, mode: int, is_directory: bool) -> Kind:

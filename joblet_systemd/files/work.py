@@ -1,108 +1,288 @@
-"""Work directories: made with the uploads before a job starts, removed after it ended."""
+"""Work directories: a file system of its own size for each job, mounted only while the job runs.
+
+``<directory>/<job id>/work.img`` is the file system, ``<directory>/<job id>/work`` where it is mounted. Jobs
+that wait have at most the image, with their uploads in it; 10 000 of them hold no mount. Where images
+cannot be mounted and the configuration allows it, ``work`` is a plain directory without bounds.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..errors import Exhausted, JobletError
+from ..config import JobsConfig, Unenforced
+from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
+from ..model import Limits
+from . import image
 from .root import lookup
-from .uploads import Kind, Upload
+
+log = logging.getLogger(__name__)
 
 # What a full disk or quota says.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+IMAGE = "work.img"
+NEW_IMAGE = "new.img"
+WORK = "work"
+MIB = 1 << 20
 
 
 class WorkDirs:
-    """The directories ``<directory>/<job id>/work``."""
+    """Makes, mounts, keeps and removes them. Methods block; they may be called from any thread."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, config: JobsConfig) -> None:
         self._directory = directory
+        self._config = config
+        self._template = directory / f".template-{config.work_size}"
+        self._locks = tuple(threading.Lock() for _ in range(64))
+        self.why_unbounded = ""
 
     def prepare(self) -> None:
-        """Make the directory that holds them all: nobody but root looks in."""
+        """Make the directory that holds them all, and find out whether sizes can be enforced: ``why_unbounded``."""
         self._directory.mkdir(mode=0o700, exist_ok=True)
+        for leftover in self._directory.glob(".*"):
+            self.remove(leftover.name)
+        self.why_unbounded = image.why_not(self._directory)
+        if not self.why_unbounded:
+            image.make(self._template, self._config.work_size)
+
+    def check(self, limits: Limits) -> list[str]:
+        """Check what a job asks for; returns notes for the user. Raises InvalidValue or Unsupported."""
+        asked = limits.disk_bytes
+        if asked is not None and asked > self._config.max_work_size:
+            raise InvalidValue(
+                "max_disk",
+                f"{asked // MIB} MB",
+                f"at most {self._config.max_work_size // MIB} MB",
+                hint="The host's administrator can raise jobs.max_work_size.",
+            )
+        if not self.why_unbounded:
+            return []
+        why = f"max_disk cannot be enforced: {self.why_unbounded}."
+        if self._config.unenforced_limits is Unenforced.REFUSE:
+            raise Unsupported(why, hint="Let the host's administrator see to that, or set 'unenforced_limits: warn'.")
+        return [why] if asked is not None else []
+
+    def size(self, limits: Limits) -> int:
+        """The bytes of /work under these limits."""
+        return limits.disk_bytes or self._config.work_size
 
     def path(self, job_id: str) -> Path:
         """The directory that the job sees as /work."""
-        return self._directory / job_id / "work"
+        return self._directory / job_id / WORK
 
     def ids(self) -> list[str]:
-        """The job ids for which there is a directory."""
-        return [entry.name for entry in os.scandir(self._directory)]
+        """The job ids for which there is a directory: of jobs that wait, run, or whose files are kept."""
+        return [entry.name for entry in os.scandir(self._directory) if not entry.name.startswith(".")]
 
-    def create(self, job_id: str, account: str, uploads: Sequence[Upload]) -> None:
-        """Make a job's directory with its checked uploads, all owned by its account; all of it or nothing.
+    def mounted(self, job_ids: Iterable[str]) -> list[str]:
+        """Those of the jobs whose /work is mounted."""
+        return [job_id for job_id in job_ids if os.path.ismount(self.path(job_id))]
 
-        Raises Unsupported when there is no such account, Exhausted when the disk is full, JobletError when
-        it fails otherwise.
+    def mount(self, job_id: str, account: str, limits: Limits) -> None:
+        """Have /work in place: what there is of it, or a new one, owned by the account.
+
+        Raises Unsupported without such an account, Exhausted when the disk is full or no loop device is free,
+        JobletError when it fails otherwise; then nothing is left mounted.
         """
         owner = lookup(account)
-        work = self.path(job_id)
-        try:
-            work.parent.mkdir(mode=0o700)
-            work.mkdir(mode=0o700)
-            os.chown(work, owner.pw_uid, owner.pw_gid)
-            _write(work, uploads, owner.pw_uid, owner.pw_gid)
-        except OSError as error:
-            self.remove(job_id)
-            if error.errno in FULL:
-                raise Exhausted(
-                    f"The uploads do not fit on the disk: {error.strerror}.", hint=f"Free space on {self._directory}."
-                ) from error
-            raise JobletError(f"The work directory cannot be made: {error}.") from error
+        with self._lock(job_id):
+            try:
+                self._mount(self._directory / job_id, owner.pw_uid, owner.pw_gid, self.size(limits))
+            except OSError as error:
+                self._unmount_all(job_id)
+                raise _explained(error, self._directory) from error
+
+    def _mount(self, directory: Path, uid: int, gid: int, size: int) -> None:
+        work, made = directory / WORK, directory / IMAGE
+        if is_plain(work) or (made.exists() and os.path.ismount(work)):
+            return
+        directory.mkdir(mode=0o700, exist_ok=True)
+        work.mkdir(mode=0o700, exist_ok=True)
+        if made.exists():
+            image.mount(made, work, image.SCRATCH_OPTIONS)
+        elif self.why_unbounded:
+            os.chown(work, uid, gid)
+        else:
+            self._make(directory, uid, gid, size)
+
+    def _make(self, directory: Path, uid: int, gid: int, size: int) -> None:
+        # The image has its name once it is complete, so that a daemon killed in between begins anew.
+        new, work = directory / NEW_IMAGE, directory / WORK
+        while os.path.ismount(work):
+            image.unmount(work)
+        new.unlink(missing_ok=True)
+        if size == self._config.work_size:
+            image.copy(self._template, new)
+        else:
+            image.make(new, size)
+        image.mount(new, work, image.SCRATCH_OPTIONS)
+        (work / "lost+found").rmdir()
+        os.chmod(work, 0o700)
+        os.chown(work, uid, gid)
+        new.rename(directory / IMAGE)
+
+    def unmount(self, job_id: str) -> None:
+        """Take /work out of use; what is in it stays. Raises JobletError."""
+        with self._lock(job_id):
+            self._unmount_all(job_id)
+
+    def finish(self, job_id: str, *, keep: bool) -> bool:
+        """The job has ended: unmount /work, and remove it if nothing is in it or nothing is to be kept.
+
+        Returns whether it is still there. Raises JobletError.
+        """
+        with self._lock(job_id):
+            directory = self._directory / job_id
+            if keep and _holds_something(directory):
+                if os.path.ismount(directory / WORK):
+                    self._unmount_all(job_id)
+                    self._sync(job_id)
+                return True
+            self._remove(job_id)
+            return False
 
     def copy(self, job_id: str, to: str) -> None:
-        """Give job ``to`` what job ``job_id`` has in its directory, owners and modes included.
+        """Give job ``to`` the /work that job ``job_id``, which waits, has at the moment: its uploads, if any.
 
-        Raises JobletError when it fails; then nothing is left of it.
+        Raises Exhausted or JobletError; then nothing is left of it.
         """
-        command = ["cp", "-a", "--reflink=auto", "--", str(self._directory / job_id), str(self._directory / to)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            self.remove(to)
-            raise JobletError(f"The files of job {job_id} cannot be copied: {done.stderr.strip()}.")
+        origin, new = self._directory / job_id, self._directory / f".copy-{to}"
+        if not origin.exists():
+            return
+        try:
+            if is_plain(origin / WORK):
+                subprocess.run(["cp", "-a", "--reflink=auto", "--", origin, new], capture_output=True, check=True)
+            else:
+                new.mkdir(mode=0o700)
+                (new / WORK).mkdir(mode=0o700)
+                image.copy(origin / IMAGE, new / IMAGE)
+                image.sync(new / IMAGE)
+            new.rename(self._directory / to)
+        except OSError as error:
+            self.remove(new.name)
+            raise _explained(error, self._directory) from error
+        except subprocess.CalledProcessError as error:
+            self.remove(new.name)
+            raise JobletError(f"The files of job {job_id} cannot be copied: {error.stderr.decode().strip()}.") from None
 
     def remove(self, job_id: str) -> None:
-        """Remove a job's directory and all a hostile job may have made in it. Gone already is fine."""
-        directory = self._directory / job_id
-        with contextlib.suppress(FileNotFoundError):
+        """Unmount and remove /work with all that a hostile job may have made in it. Gone already is fine.
+
+        Raises JobletError.
+        """
+        with self._lock(job_id):
+            self._remove(job_id)
+
+    @contextlib.contextmanager
+    def opened(self, job_id: str) -> Iterator[int]:
+        """A descriptor of /work to read from, of a job that runs or whose files are kept.
+
+        Raises NotFound when there are none, JobletError when they cannot be read.
+        """
+        with self._lock(job_id):
+            work, made = self.path(job_id), self._directory / job_id / IMAGE
             try:
-                shutil.rmtree(directory)
-            except (RecursionError, OSError) as error:
-                if isinstance(error, FileNotFoundError):
-                    raise
-                # rmtree recurses and holds a descriptor per level; rm(1) does neither.
-                subprocess.run(["rm", "-rf", "--one-file-system", "--", str(directory)], check=False)
-        if directory.exists():
-            raise JobletError(f"{directory} cannot be removed.", hint="The daemon tries again at its next start.")
+                if is_plain(work) or os.path.ismount(work):
+                    fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                elif made.exists():
+                    fd = image.open_read_only(made, work)
+                else:
+                    raise NotFound(f"There are no files of job {job_id}.", hint="It left none, or they were removed.")
+            except OSError as error:
+                raise JobletError(f"The files of job {job_id} cannot be read: {error}.") from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def stage(self, job_id: str) -> str:
+        """The name under which /work is made while uploads are written to it. No job has it, nor does ``ids``."""
+        return f".upload-{job_id}"
+
+    def take_in(self, job_id: str) -> None:
+        """Make what is staged, complete and unmounted, the job's /work. Raises JobletError."""
+        try:
+            (self._directory / self.stage(job_id)).rename(self._directory / job_id)
+        except OSError as error:
+            raise _explained(error, self._directory) from error
+
+    def complete(self, job_id: str) -> None:
+        """Unmount what is staged, all of it on the disk. Raises JobletError."""
+        with self._lock(self.stage(job_id)):
+            self._unmount_all(self.stage(job_id))
+            self._sync(self.stage(job_id))
+
+    def free_bytes(self) -> int:
+        """What is free on the host's disk."""
+        space = os.statvfs(self._directory)
+        return space.f_bavail * space.f_frsize
+
+    def _unmount_all(self, job_id: str) -> None:
+        work = self.path(job_id)
+        while os.path.ismount(work):
+            try:
+                image.unmount(work)
+            except OSError as error:
+                # It is unmounted all the same. A process that cannot be killed still writes, or the disk is full.
+                log.error("job %s: not all of its files could be written to the disk: %s", job_id, error)
+
+    def _sync(self, job_id: str) -> None:
+        made = self._directory / job_id / IMAGE
+        try:
+            if made.exists():
+                image.sync(made)
+        except OSError as error:
+            raise _explained(error, self._directory) from error
+
+    def _remove(self, job_id: str) -> None:
+        self._unmount_all(job_id)
+        _remove(self._directory / job_id)
+
+    def _lock(self, job_id: str) -> threading.Lock:
+        return self._locks[hash(job_id) % len(self._locks)]
 
 
-def _write(work: Path, uploads: Sequence[Upload], uid: int, gid: int) -> None:
-    # Links come last, so no path that is written to can lead through one. A directory gets its own mode
-    # when all is in it: it may forbid writing.
-    directories = [upload for upload in uploads if upload.kind is Kind.DIRECTORY]
-    parents = {parent for upload in uploads for parent in upload.parents()}
-    for path in sorted(parents | {upload.path for upload in directories}):
-        target = work / path
-        target.mkdir(mode=0o755)
-        os.chown(target, uid, gid)
-    for upload in uploads:
-        target = work / upload.path
-        if upload.kind is Kind.FILE:
-            fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(fd, "wb") as file:
-                file.write(upload.content)
-                os.fchown(fd, uid, gid)
-                os.fchmod(fd, upload.permissions)
-    for upload in uploads:
-        if upload.kind is Kind.SYMLINK:
-            os.symlink(os.fsdecode(upload.content), work / upload.path)
-            os.chown(work / upload.path, uid, gid, follow_symlinks=False)
-    for upload in sorted(directories, key=lambda upload: upload.path, reverse=True):
-        os.chmod(work / upload.path, upload.permissions)
+def is_plain(work: Path) -> bool:
+    """Whether a work directory is one without an image: its account owns it. A mount point is root's."""
+    try:
+        return work.lstat().st_uid != 0 and not os.path.ismount(work)
+    except FileNotFoundError:
+        return False
+
+
+def _holds_something(directory: Path) -> bool:
+    work = directory / WORK
+    if is_plain(work) or os.path.ismount(work):
+        with os.scandir(work) as entries:
+            return next(entries, None) is not None
+    return (directory / IMAGE).exists()  # not mounted since the host was started: not worth a look
+
+
+def _remove(path: Path) -> None:
+    """Remove a file, or a directory of a job and all a hostile job may have made in it."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except (RecursionError, OSError) as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            # rmtree recurses and holds a descriptor per level; rm(1) does neither.
+            subprocess.run(["rm", "-rf", "--one-file-system", "--", str(path)], check=False)
+    if path.exists():
+        raise JobletError(f"{path} cannot be removed.", hint="The daemon tries again at its next start.")
+
+
+def _explained(error: OSError, directory: Path) -> JobletError:
+    if error.errno in FULL:
+        return Exhausted(f"The disk is full: {error.strerror}.", hint=f"Free space on {directory}.")
+    return JobletError(f"The work directory cannot be made: {error}.")

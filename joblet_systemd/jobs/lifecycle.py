@@ -11,20 +11,20 @@ import dataclasses
 import logging
 import uuid
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from .. import unit
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, InvalidValue, JobletError, WrongState
-from ..files import uploads
-from ..files.uploads import Upload
+from ..files.root import lookup
+from ..files.staging import Staging
 from ..files.work import WorkDirs
 from ..model import Actor, Job, JobSpec, Limits, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager
 from . import admission, timetable
 from .alarm import now_usec
 from .book import Book
+from .kept import KeptFiles
 from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
 from .retention import Retention
 from .runner import Runner
@@ -54,6 +54,7 @@ class Jobs:
         runner: Runner,
         book: Book,
         work: WorkDirs,
+        kept: KeptFiles,
         boot_id: str,
     ) -> None:
         manager.watch(self._on_unit_end, self._on_reconnect)
@@ -63,6 +64,7 @@ class Jobs:
         self._host = host
         self.book = book
         self._work = work
+        self._kept = kept
         self._boot_id = boot_id
         self._tasks = Tasks()
         self._waiting = Waiting(config, book, work, self._tasks, self._start, self._finish_with)
@@ -73,45 +75,30 @@ class Jobs:
 
     # --- what callers ask for
 
-    async def submit(
-        self, spec: JobSpec, caller: Actor, account: str, files: Sequence[Upload]
-    ) -> tuple[Job, list[str]]:
-        """Check, store and queue or schedule a job; returns it with notes for the user.
+    async def submit(self, spec: JobSpec, caller: Actor, account: str, staged: Staging | None) -> tuple[Job, list[str]]:
+        """Check, store and queue or schedule a job; returns it with notes for the user. ``staged``: its uploads.
 
         Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
         """
-        # A client that goes away in the middle leaves a whole job behind or none, not half of one.
-        return await asyncio.shield(self._submit(spec, caller, account, files))
-
-    async def _submit(
-        self, spec: JobSpec, caller: Actor, account: str, files: Sequence[Upload]
-    ) -> tuple[Job, list[str]]:
-        notes = self._check(spec.limits)
-        uploads.check(files)
-        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
-        if waiting >= self._config.max_pending:
-            raise Exhausted(
-                f"{waiting} jobs of {caller.name!r} wait already.",
-                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
-            )
+        notes = self._admit(spec, caller)
+        lookup(account)
         now, due = now_usec(), None
         if spec.schedule:
             spec, due = await timetable.first(spec, now)
+        # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
         job = Job(
-            id=str(uuid.uuid4()),
+            id=staged.job_id if staged else str(uuid.uuid4()),
             spec=spec,
             owner=caller.name,
             account=account,
             state=State.PENDING if due is None else State.SCHEDULED,
             submitted_usec=now,
-            uploads=uploads.names(files),
+            uploads=staged.names if staged else (),
             boot_id=self._boot_id,
             due_usec=due,
         )
-        if files:
-            await asyncio.to_thread(self._work.create, job.id, account, files)
-        else:
-            self._work.create(job.id, account, files)
+        if staged:
+            staged.take_in()
         try:
             self.book.store.add(job)
         except JobletError:
@@ -120,6 +107,22 @@ class Jobs:
         self.book.adopt(job)
         self._waiting.put(job)
         return job, notes
+
+    async def check(self, spec: JobSpec, caller: Actor) -> None:
+        """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
+        self._admit(spec, caller)
+        if spec.schedule:
+            await timetable.first(spec, now_usec())
+
+    def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
+        notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
+        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
+        if waiting >= self._config.max_pending:
+            raise Exhausted(
+                f"{waiting} jobs of {caller.name!r} wait already.",
+                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
+            )
+        return notes
 
     def _check(self, limits: Limits) -> list[str]:
         return admission.check(limits, self._host, self._config.unenforced_limits)
@@ -256,6 +259,9 @@ class Jobs:
             # Whether PID 1 has made the unit is seen when the connection is back.
             log.warning("job %s: %s", job_id, error)
             self._lost_starts[job_id] += 1
+        except Exhausted as error:
+            # The disk is full or no loop device is free, which may pass.
+            self._put_off(job_id, error)
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
@@ -264,6 +270,20 @@ class Jobs:
                 await self._started(job_id, result)
             except JobletError as error:
                 self._look_later(job_id, error)
+
+    def _put_off(self, job_id: str, error: JobletError) -> None:
+        job = self.book[job_id]
+        if job.stop_requested:
+            self._waiting.queue.vacate(job_id)
+            self._finish_with(job_id, NEVER_STARTED)
+            return
+        try:
+            self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+        except JobletError as full:
+            self._look_later(job_id, full)
+        else:
+            self._waiting.queue.vacate(job_id)
+            self._waiting.later(job_id, error)
 
     async def _started(self, job_id: str, result: str) -> None:
         job = self.book.live(job_id)
@@ -325,8 +345,13 @@ class Jobs:
         finally:
             self._finishing.discard(job_id)
         if loaded:
-            # If that fails it is done when the connection is back, or before the next attempt.
-            await self._manager.release(loaded)
+            try:
+                await self._manager.release(loaded)
+            except JobletError as error:
+                # It is done when the connection is back, or by the next attempt.
+                log.warning("%s: %s", loaded, error)
+        if job_id in self.book:
+            await self._clear_for_next(job_id)
 
     async def _record_end(self, job_id: str) -> str:
         """Returns the unit if PID 1 has it still."""
@@ -344,11 +369,22 @@ class Jobs:
                 reason=f"attempt {job.attempt} of {job.spec.retries + 1}: {end.reason}",
                 usage=used,
             )
-            self._waiting.queue.vacate(job_id)
-            self._waiting.put(job)
         else:
             self._end(job, end, used, ended_usec)
         return job.unit if result is not None else ""
+
+    async def _clear_for_next(self, job_id: str) -> None:
+        """Take out of use what the last attempt used, and let the job wait for the next one."""
+        try:
+            await asyncio.to_thread(self._work.unmount, job_id)
+        except JobletError as error:
+            log.error("job %s: %s", job_id, error)  # mounted is how the next attempt wants it
+        self._waiting.queue.vacate(job_id)
+        job = self.book.live(job_id)
+        if job is not None and job.stop_requested:
+            self._finish_with(job_id, NEVER_STARTED)
+        elif job is not None:
+            self._waiting.put(job)
 
     def _tries_again(self, job: Job, end: Outcome) -> bool:
         failed = end.state in (State.FAILED, State.TIMEOUT)
@@ -367,7 +403,7 @@ class Jobs:
         self.book.end(job)
         del self._lost_starts[job.id]
         self._waiting.queue.vacate(job.id)
-        self._tasks.spawn(self._clean_up(job.id))
+        self._tasks.spawn(self._kept.job_ended(job))
         self._retention.on_end()
 
     async def _clean_up(self, job_id: str) -> None:
@@ -398,9 +434,7 @@ class Jobs:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
-        for job_id in set(self._work.ids()) - wanted:
-            log.info("removing the left-over directory of job %s", job_id)
-            await self._clean_up(job_id)
+        await self._kept.recover(wanted)
         self._retention.look()
 
     def _on_reconnect(self) -> None:

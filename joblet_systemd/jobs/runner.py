@@ -19,6 +19,7 @@ from ..systemd.manager import Manager, UnitResult
 from .outcome import CLD_EXITED
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
+MOUNTS_AT_ONCE = 4
 
 # joblet-init leaves when journald has taken its last entry, so the record is there within milliseconds.
 T = TypeVar("T")
@@ -37,15 +38,20 @@ class Runner:
         self._roots = roots
         self._work = work
         self._stop_grace = stop_grace
+        # A thread for each start in flight: a start does not wait until a file system is unmounted.
+        self._mounts = ThreadPoolExecutor(MOUNTS_AT_ONCE, thread_name_prefix="mounts")
         # sd-journal objects are not thread-safe: one thread does all look-ups of records.
         self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._journal: Journal | None = None
 
     async def start(self, job: Job) -> str:
-        """Start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
+        """Mount its /work and start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
 
-        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses.
+        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses, Exhausted or
+        JobletError when /work cannot be made.
         """
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._mounts, self._work.mount, job.id, job.account, job.spec.limits)
         with journal.connect(unit.LOG_NAMESPACE) as log_socket:
             place = unit.Place(
                 root=str(self._roots.skeleton),
@@ -110,7 +116,8 @@ class Runner:
         return await asyncio.get_running_loop().run_in_executor(self._records, run)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the threads."""
+        self._mounts.shutdown(wait=False)
         self._records.shutdown(wait=False)
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from clients import node
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 from hosts import Host, boot, down
 
 SUITES = ("bookworm", "trixie", "forky")
@@ -44,3 +48,10 @@ def own_host(request: pytest.FixtureRequest) -> Iterator[Host]:
         yield boot(name, request.param)
     finally:
         down(name)
+
+
+@pytest.fixture(scope="session")
+def ca(host: Host) -> tuple[Any, x509.Name]:
+    """The host's own CA, as a thief of its key would have it: key and name."""
+    key = serialization.load_pem_private_key(host.exec("cat", "/etc/joblet/pki/ca.key").stdout.encode(), None)
+    return key, x509.load_pem_x509_certificate(node(host)["ca"].encode()).subject

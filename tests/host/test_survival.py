@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
+from collections.abc import Iterator
 
+import pytest
 from hosts import PROJECT, Host, until
 
 SECONDS = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 5"
@@ -103,22 +106,111 @@ def test_a_lost_store_costs_running_jobs_nothing(host: Host) -> None:
     assert host.status(job)["status"] == "STOPPED"
 
 
-def test_a_damaged_store_is_explained_and_jobs_go_on(host: Host) -> None:
-    job = host.run("sleep", "300")
-    host.running(job)
+STORE = "/var/lib/joblet/joblet.db"
+
+
+@contextlib.contextmanager
+def daemon_stopped(host: Host) -> Iterator[None]:
+    """The daemon is down at first, and the store at the end what it was at the beginning."""
     host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
-    host.exec("sh", "-c", "mkdir /root/store && mv /var/lib/joblet/joblet.db* /root/store")
-    host.exec("sh", "-c", "head -c 20000 /dev/urandom >/var/lib/joblet/joblet.db")
+    host.exec("sh", "-c", f"mkdir /root/store && cp -a {STORE}* /root/store")
     try:
-        assert host.exec("systemctl", "start", "joblet.service", check=False).returncode != 0
-        log = host.exec("journalctl", "--output=cat", "-u", "joblet.service", "-n", "30").stdout
-        assert "The job store /var/lib/joblet/joblet.db cannot be opened" in log
-        assert "move /var/lib/joblet/joblet.db" in log
-        assert "Traceback" not in log
-        assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+        yield
     finally:
         host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
-        host.exec("sh", "-c", "rm /var/lib/joblet/joblet.db*; mv /root/store/* /var/lib/joblet; rmdir /root/store")
-        host.exec("systemctl", "reset-failed", "joblet.service", check=False)
+        host.exec(
+            "sh", "-c", f"umount /var/lib/joblet 2>/dev/null; rm -rf {STORE}* && mv /root/store/* /var/lib/joblet"
+        )
+        host.exec("rmdir", "/root/store")
+        host.exec("systemctl", "reset-failed", "joblet.socket", "joblet.service", check=False)
         host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+
+
+def refusal(host: Host) -> str:
+    """What the daemon says in its log when it does not start."""
+    since = host.exec("date", "+%s").stdout.strip()
+    assert host.exec("systemctl", "start", "joblet.service", check=False).returncode != 0
+    log = host.exec("journalctl", "--output=cat", "-u", "joblet.service", f"--since=@{since}").stdout
+    assert "Traceback" not in log
+    assert "This is a bug" not in log
+    return log
+
+
+DAMAGES = {
+    "rubbish": (f"rm {STORE}*; head -c 20000 /dev/urandom >{STORE}", "is damaged: file is not a database"),
+    "half of it": (
+        f"truncate -s $(($(stat -c %s {STORE}) / 2)) {STORE}",
+        "is damaged: database disk image is malformed",
+    ),
+    "no table": (
+        f"python3 -c \"import sqlite3; sqlite3.connect('{STORE}').execute('DROP TABLE jobs')\"",
+        "is damaged: no such table: jobs",
+    ),
+    "a log of rubbish": (f"head -c 20000 /dev/urandom >{STORE}-wal", f"{STORE}-wal is damaged"),
+    "of a newer version": (
+        f"python3 -c \"import sqlite3; sqlite3.connect('{STORE}').execute('PRAGMA user_version = 99')\"",
+        "has version 99",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_store_is_explained_and_the_way_out_works(damage: str, said: str, host: Host) -> None:
+    job = host.run("sh", "-c", "echo kept >file; while sleep 0.2; do cat file; done")
+    host.running(job)
+    with daemon_stopped(host):
+        host.exec("sh", "-c", damage)
+        log = refusal(host)
+        assert f"The job store {STORE}" in log
+        assert said in log
+        assert "Running jobs go on." in log
+        assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+        # As docs/operations.md has it.
+        host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+        moved = f"{STORE}-*" if "wal" in said else f"{STORE}* /var/lib/joblet/jobs"
+        host.exec("sh", "-c", f"mkdir /var/lib/joblet/damaged && mv {moved} /var/lib/joblet/damaged/")
+        try:
+            host.exec("systemctl", "reset-failed", "joblet.socket", "joblet.service", check=False)
+            host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+            jobs = json.loads(host.rnx("--json", "job", "list").stdout)
+            assert [entry["id"] for entry in jobs if entry["id"] == job] == ([job] if "wal" in said else [])
+            assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+            host.rnx("job", "run", "--wait", "true").check_returncode()
+        finally:
+            host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
+            if "wal" not in said:
+                host.exec("sh", "-c", "rm -r /var/lib/joblet/jobs; mv /var/lib/joblet/damaged/jobs /var/lib/joblet/")
+            host.exec("rm", "-r", "/var/lib/joblet/damaged")
+    # With the store back the job is one like any other.
+    assert host.rnx("job", "stop", job).returncode == 0
+    assert host.status(job)["status"] == "STOPPED"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [("ro", "cannot be opened for writing"), ("full", "Is the disk full")],
+    ids=["read-only", "full"],
+)
+def test_a_disk_that_takes_nothing_at_the_start(options: str, said: str, host: Host) -> None:
+    """On a small file system of its own, so that no other disk fills."""
+    job = host.run("sleep", "300")
+    host.running(job)
+    with daemon_stopped(host):
+        host.exec("mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs", "/var/lib/joblet")
+        host.exec("sh", "-c", "mkdir -m 700 /var/lib/joblet/jobs && cp -a /root/store/* /var/lib/joblet")
+        if options == "ro":
+            host.exec("mount", "-o", "remount,ro", "/var/lib/joblet")
+        else:
+            host.exec("sh", "-c", "! dd if=/dev/zero of=/var/lib/joblet/filler bs=4k count=150 2>/dev/null")
+        log = refusal(host)
+        assert said in log
+        assert STORE in log
+        assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
+        # It starts by itself when there is room again.
+        if options == "ro":
+            host.exec("mount", "-o", "remount,rw", "/var/lib/joblet")
+        else:
+            host.exec("rm", "/var/lib/joblet/filler")
+        until(lambda: host.exec("systemctl", "is-active", "joblet.service", check=False).stdout.strip() == "active")
+        assert host.status(job)["status"] == "RUNNING"
     assert host.rnx("job", "stop", job).returncode == 0

@@ -37,6 +37,24 @@ def test_values(file: Path) -> None:
     assert isinstance(load(file).jobs.stop_grace, float)
 
 
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("512", 512 << 20), ("512MB", 512 << 20), ("1.5 GiB", 3 << 29), ("2g", 2 << 30), ("'1024'", 1 << 30)],
+)
+def test_sizes(file: Path, text: str, size: int) -> None:
+    file.write_text(f"jobs: {{work_size: {text}}}")
+    assert load(file).jobs.work_size == size
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("0", 0), ("90", 90), ("1.5", 1.5), ("2h30m", 9000), ("1 day", 86400), ("2days", 172800), ("1w 1s", 604801)],
+)
+def test_durations(file: Path, text: str, seconds: float) -> None:
+    file.write_text(f"jobs: {{keep_files: {text}}}")
+    assert load(file).jobs.keep_files == seconds
+
+
 def test_drop_ins_win_key_by_key_in_the_order_of_their_names(file: Path) -> None:
     file.write_text("jobs:\n  stop_grace: 1\n  max_pending: 1\n  starts_in_flight: 1\n")
     drop_in(file, "20.yml", "jobs:\n  stop_grace: 3\n")
@@ -68,6 +86,14 @@ def test_drop_ins_win_key_by_key_in_the_order_of_their_names(file: Path) -> None
         ("jobs: {keep_days: -1}", "jobs.keep_days", "-1.0", "0 to 3650"),
         ("jobs: {keep_jobs: 1.5}", "jobs.keep_jobs", "1.5", "100000"),
         ("jobs: {max_pending: -1}", "jobs.max_pending", "-1", "1 to 1000000"),
+        ("jobs: {work_size: 1XB}", "jobs.work_size", "'1XB'", "512MB, 2GB"),
+        ("jobs: {work_size: true}", "jobs.work_size", "True", "512MB, 2GB"),
+        ("jobs: {work_size: 0.5}", "jobs.work_size", "'524288 bytes'", "1MB to jobs.max_work_size"),
+        ("jobs: {work_size: 2GB, max_work_size: 1GB}", "jobs.work_size", "'2147483648 bytes'", "jobs.max_work_size"),
+        ("jobs: {max_work_size: 17TB}", "jobs.max_work_size", "'18691697672192 bytes'", "16TB"),
+        ("jobs: {keep_files: soon}", "jobs.keep_files", "'soon'", "2h30m"),
+        ("jobs: {keep_files: -1}", "jobs.keep_files", "-1", "2h30m"),
+        ("jobs: {keep_files: 1 day ago}", "jobs.keep_files", "'1 day ago'", "2h30m"),
         ("jobs: {unenforced_limits: ignore}", "jobs.unenforced_limits", "'ignore'", "refuse or warn"),
         ("jobs: {unenforced_limits: [warn]}", "jobs.unenforced_limits", "['warn']", "refuse or warn"),
     ],

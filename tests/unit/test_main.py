@@ -14,7 +14,8 @@ from typing import Any, NoReturn
 import pytest
 import yaml
 
-from joblet_systemd import __version__, accounts, config, setup
+from joblet_systemd import __version__, accounts, audit, certificates, config, setup
+from joblet_systemd.cert import cert
 from joblet_systemd.errors import JobletError
 from joblet_systemd.main import main
 
@@ -23,11 +24,24 @@ from joblet_systemd.main import main
 def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stands for /etc/joblet, and the caller for root; no accounts are made."""
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    for function in (setup.setup, setup.issue):
+    stand_in = {"etc": tmp_path / "joblet", "ensure_account": lambda identity: True}
+    for function in (setup.setup, setup.issue, certificates.renew, certificates.renew_local, certificates.revoke):
         assert function.__kwdefaults__ is not None
-        changed = {"etc": tmp_path / "joblet", "ensure_account": lambda identity: True}
+        changed = {name: value for name, value in stand_in.items() if name in function.__kwdefaults__}
         monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
+    monkeypatch.setattr(certificates.rows, "__defaults__", (tmp_path / "joblet",))
     return tmp_path / "joblet"
+
+
+@pytest.fixture(autouse=True)
+def journal(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """What is sent to the journal."""
+    sent: list[dict[str, str]] = []
+    module = SimpleNamespace(send=lambda message, **fields: sent.append({"MESSAGE": message, **fields}))
+    monkeypatch.setitem(sys.modules, "systemd", SimpleNamespace(journal=module))
+    for name, value in (("handlers", []), ("propagate", True), ("level", 0)):
+        monkeypatch.setattr(audit.log, name, value)
+    return sent
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,7 +49,9 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"jobletd, version {__version__}\n"
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["setup"], ["cert"], ["cert", "issue"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [[], ["serve"], ["setup"], ["cert"], *(["cert", name] for name in cert.commands), ["doctor"]]
+)
 def test_help_needs_no_root(
     command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -44,7 +60,18 @@ def test_help_needs_no_root(
     assert capsys.readouterr().out.startswith("Usage: jobletd")
 
 
-@pytest.mark.parametrize("command", [["serve"], ["setup"], ["doctor"], ["cert", "issue", "a", "--role", "admin"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["serve"],
+        ["setup"],
+        ["doctor"],
+        ["cert", "issue", "a", "--role", "admin"],
+        ["cert", "list"],
+        ["cert", "revoke", "a"],
+        ["cert", "renew", "a"],
+    ],
+)
 def test_root_only(command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert main(command) == 4
@@ -105,7 +132,7 @@ def test_issue_json(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str
     command = ["cert", "issue", "alice", "--role", "viewer", "--json"]
     assert main(command) == 0
     report = json.loads(capsys.readouterr().out)
-    assert set(report) == {"name", "role", "expires", "config"}
+    assert set(report) == {"name", "role", "serial", "expires", "config"}
     assert (report["name"], report["role"]) == ("alice", "reader")
     assert main([*command, "-o", str(tmp_path / "file")]) == 0
     assert json.loads(capsys.readouterr().out)["file"] == str(tmp_path / "file")
@@ -190,3 +217,100 @@ def test_help_is_quick() -> None:
 def test_accounts_are_ours() -> None:
     """What the tests above replace is what the commands use."""
     assert setup.setup.__kwdefaults__ == {"etc": Path("/etc/joblet"), "ensure_account": accounts.ensure}
+
+
+# --- jobletd cert list, revoke, renew
+
+
+@pytest.fixture
+def alice(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The serial number of a certificate that was issued to her."""
+    assert main(["setup"]) == 0
+    capsys.readouterr()
+    assert main(["cert", "issue", "alice", "--role", "reader", "--json", "-o", str(tmp_path / "alice.yml")]) == 0
+    return str(json.loads(capsys.readouterr().out)["serial"])
+
+
+def test_list(alice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cert", "list"]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert head.split() == ["NAME", "ROLE", "SERIAL", "ISSUED", "EXPIRES", "STATUS", "REASON"]
+    assert [line.split()[0] for line in lines] == ["admin", "alice", "developer", "maintainer", "reader"]
+    assert lines[1].split()[:3] == ["alice", "reader", alice[:12]]
+    assert "\x1b" not in "".join(lines), "colours are for terminals"
+    assert main(["cert", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert set(rows[1]) == {
+        *("name", "role", "serial", "fingerprint", "issued", "expires", "status", "local"),
+        *("revoked", "reason", "revoked_by"),
+    }
+    assert rows[1]["serial"] == alice
+    for wanted in ("--expired", "--revoked"):
+        assert main(["cert", "list", "--json", wanted]) == 0
+        assert json.loads(capsys.readouterr().out) == []
+
+
+def test_revoke(alice: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], journal: list[dict[str, str]]) -> None:
+    assert main(["cert", "revoke", alice[:8], "--reason", "lost"]) == 0
+    assert capsys.readouterr().out.startswith(f"revoked {alice}: alice, reader, valid to ")
+    assert main(["cert", "revoke", alice]) == 1
+    assert "is revoked already" in capsys.readouterr().err
+    assert main(["cert", "list", "--revoked"]) == 0
+    assert "lost" in capsys.readouterr().out
+    assert main(["cert", "revoke", "bob"]) == 3
+    assert main(["cert", "revoke", "reader", "--json"]) == 0
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert (report["name"], report["all"], len(report["serials"])) == ("reader", True, 1)
+    assert "jobletd cert renew --local" in err
+    first, *told = [(entry["JOBLET_AUDIT_WHAT"], entry["JOBLET_AUDIT_OUTCOME"]) for entry in journal]
+    assert first[0] == "setup"
+    assert f"made {tmp_path}/joblet/pki/ca.key" in first[1]
+    assert told[0] == ("cert/issue", f"done: alice reader {alice}")
+    assert told[1] == ("cert/revoke", f"done: {alice} (1 on record): lost")
+    assert told[2][1].startswith("failed: What is on record")
+    assert told[3][1].startswith("failed: No certificate of 'bob' is on record.")
+    assert told[4] == ("cert/revoke", "done: all reader (1 on record)")
+    assert all(entry["JOBLET_AUDIT_WHO"].startswith("unix:") for entry in journal)
+
+
+def test_renew(alice: str, etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "new.yml"
+    assert main(["cert", "renew", "alice", "--revoke-old", "-o", str(file)]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{file}: alice, reader, valid to ")
+    assert err.startswith(f"revoked {alice}, ")
+    assert file.stat().st_mode & 0o7777 == 0o600
+    issued = sorted((etc / "pki" / "issued").iterdir())
+    assert main(["cert", "renew", "alice", "-o", str(file)]) == 1
+    assert "not overwritten" in capsys.readouterr().err
+    assert sorted((etc / "pki" / "issued").iterdir()) == issued, "nothing was issued"
+    before = (etc / "rnx-config.yml").read_text()
+    assert main(["cert", "renew", "--local", "--json"]) == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [
+        *("admin", "maintainer", "developer", "reader")
+    ]
+    assert (etc / "rnx-config.yml").read_text() != before
+
+
+@pytest.mark.parametrize(
+    "words", [[], ["alice", "--local"], ["--local", "--role", "admin"], ["alice", "--role", "root"]]
+)
+def test_renew_usage(words: list[str], alice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["cert", "renew", *words]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_behind_the_issue_is_on_record(
+    alice: str, monkeypatch: pytest.MonkeyPatch, journal: list[dict[str, str]]
+) -> None:
+    """The certificate exists, wherever its file has gone."""
+
+    def fail(*_: object) -> NoReturn:
+        raise JobletError("The disk is full.")
+
+    monkeypatch.setattr(setup, "write_new", fail)
+    assert main(["cert", "issue", "bob", "--role", "reader", "-o", "bob.yml"]) == 1
+    outcome = journal[-1]["JOBLET_AUDIT_OUTCOME"]
+    assert outcome.startswith("bob reader ")
+    assert outcome.endswith("failed: The disk is full.")

@@ -1,5 +1,6 @@
 """How a job ended, from every combination of what PID 1 and joblet-init can say."""
 
+import dataclasses
 import errno
 
 import pytest
@@ -13,8 +14,8 @@ JOB = Job("id", JobSpec("prog"), "alice", "joblet-alice", State.RUNNING, 0, boot
 STOPPED_JOB = Job("id", JobSpec("prog"), "alice", "joblet-alice", State.STOPPING, 0, boot_id="b", stop_requested=True)
 
 
-def unit(result: str, code: int = CLD_EXITED, status: int = 0) -> UnitResult:
-    return UnitResult(result, code, status, 5_000_000, 4096, None, None)
+def unit(result: str, code: int = CLD_EXITED, status: int = 0, active_usec: int = 2_000_000) -> UnitResult:
+    return UnitResult(result, code, status, 5_000_000, 4096, None, None, active_usec)
 
 
 def record(status: int = 0, exec_errno: int = 0, error: str = "", stopped: bool = False) -> Exit:
@@ -97,21 +98,46 @@ def test_usage_prefers_the_units_accounting() -> None:
     assert usage(None, None) == Usage()
 
 
+LIMITED = dataclasses.replace(
+    JOB, spec=JobSpec("prog", limits=Limits(runtime_usec=2_000_000)), started_usec=1_000_000, boot_id="b"
+)
+TIMEOUT = Outcome(State.TIMEOUT, 124, "timeout")
+
+
+def at(seconds: float, status: int = 15, *, stopped: bool = True) -> Exit:
+    return dataclasses.replace(record(status, stopped=stopped), realtime_usec=round(seconds * 1_000_000))
+
+
 @pytest.mark.parametrize(
-    ("result", "active_usec", "end", "timed_out"),
+    ("job", "result", "end", "expected"),
     [
-        ("timeout", 2_000_000, record(15, stopped=True), True),
-        ("timeout", 2_000_000, None, True),
-        # A stop through systemd that took a SIGKILL.
-        ("timeout", 1_900_000, record(9, stopped=True), False),
-        ("exit-code", 2_000_000, record(3 << 8), False),
+        (LIMITED, unit("timeout", status=143), at(3.01), TIMEOUT),
+        # The clock of the wall was set back meanwhile: PID 1 goes by another.
+        (LIMITED, unit("timeout", status=143), at(0.1), TIMEOUT),
+        # It ended in its own way, and within the grace period: still a time-out.
+        (LIMITED, unit("timeout", status=0), at(3.5, 0), TIMEOUT),
+        # joblet-init was killed before it could say anything.
+        (LIMITED, unit("timeout", CLD_KILLED, 9), None, TIMEOUT),
+        # The unit is gone: the record alone tells.
+        (LIMITED, None, at(3.2), TIMEOUT),
+        (LIMITED, None, at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        (LIMITED, unit("success"), at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        # A stop that took a SIGKILL is "timeout" to systemd, too.
+        (
+            LIMITED,
+            unit("timeout", CLD_EXITED, 137, 1_500_000),
+            at(1.5, 9),
+            Outcome(State.STOPPED, 137, "stopped through systemd"),
+        ),
+        (LIMITED, unit("exit-code", status=3), at(1.5, 3 << 8, stopped=False), Outcome(State.FAILED, 3, "exit-code 3")),
+        (LIMITED, None, at(9, 0, stopped=False), Outcome(State.COMPLETED, 0, "")),
+        (
+            dataclasses.replace(LIMITED, stop_requested=True),
+            unit("timeout", status=143),
+            at(3.01),
+            Outcome(State.STOPPED, 143, "stopped"),
+        ),
     ],
 )
-def test_a_time_limit_goes_by_a_clock_that_nobody_sets(
-    result: str, active_usec: int, end: Exit | None, timed_out: bool
-) -> None:
-    # By the wall clock the job ended long before it started.
-    spec = JobSpec("prog", limits=Limits(runtime_usec=2_000_000))
-    job = Job("id", spec, "alice", "joblet-alice", State.RUNNING, 0, started_usec=7_200_000_000, boot_id="b")
-    ended = UnitResult(result, CLD_EXITED, 143, None, None, None, None, active_usec)
-    assert (outcome(job, ended, end, "b") == Outcome(State.TIMEOUT, 124, "timeout")) is timed_out
+def test_time_limit(job: Job, result: UnitResult | None, end: Exit | None, expected: Outcome) -> None:
+    assert outcome(job, result, end, "b") == expected

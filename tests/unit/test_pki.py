@@ -136,13 +136,14 @@ def test_keys_that_are_none_of_ours(kind: str) -> None:
     ],
 )
 def test_identity_of(unit: str, role: Role) -> None:
-    assert pki.identity_of(with_subject((OU, unit), (CN, "alice"))) == Identity("alice", role)
+    assert pki.leaf_of(with_subject((OU, unit), (CN, "alice"))).identity == Identity("alice", role)
 
 
 def test_identity_of_what_we_issue(ca: Credential) -> None:
     for role in Role:
         identity = Identity("a-1", role)
-        assert pki.identity_of(pki.certificate_pem(pki.client_credential(ca, identity).certificate)) == identity
+        pem = pki.certificate_pem(pki.client_credential(ca, identity).certificate)
+        assert pki.leaf_of(pem).identity == identity
 
 
 @pytest.mark.parametrize(
@@ -162,13 +163,13 @@ def test_identity_of_what_we_issue(ca: Credential) -> None:
 )
 def test_nobody(subject: list[tuple[x509.ObjectIdentifier, str]], said: str) -> None:
     with pytest.raises(Denied) as caught:
-        pki.identity_of(with_subject(*subject))
+        pki.leaf_of(with_subject(*subject))
     assert said in caught.value.message
 
 
 def test_nobody_without_a_certificate() -> None:
     with pytest.raises(Denied):
-        pki.identity_of(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
+        pki.leaf_of(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
 
 
 @pytest.mark.parametrize("name", ["a", "alice", "ci-runner-2", "a" * 23])

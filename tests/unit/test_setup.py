@@ -58,7 +58,16 @@ def run(etc: Path, users: Accounts, address: str | None = None) -> list[Step]:
 
 
 def contents(etc: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(etc)): path.read_bytes() for path in sorted(etc.rglob("*")) if path.is_file()}
+    """The files, but for the record of certificates."""
+    files = {str(path.relative_to(etc)): path.read_bytes() for path in sorted(etc.rglob("*")) if path.is_file()}
+    return {name: content for name, content in files.items() if not name.startswith("pki/issued/")}
+
+
+def recorded(etc: Path) -> dict[str, Identity]:
+    """Whose certificates are on record, by file."""
+    return {
+        file.name: pki.leaf_of(file.read_bytes()).identity for file in sorted((etc / "pki" / "issued").glob("*.crt"))
+    }
 
 
 def outcomes(steps: list[Step]) -> dict[str, Outcome]:
@@ -87,6 +96,8 @@ def test_all_is_made_with_the_right_modes(etc: Path, users: Accounts, umask: int
     assert {name: (etc / name).stat().st_mode & 0o7777 for name in contents(etc)} == FILES
     assert etc.stat().st_mode & 0o7777 == 0o755
     assert (etc / "pki").stat().st_mode & 0o7777 == 0o700
+    assert (etc / "pki" / "issued").stat().st_mode & 0o7777 == 0o700
+    assert {identity.name for identity in recorded(etc).values()} == {"admin", "maintainer", "developer", "reader"}
     assert users.made == ["joblet-admin", "joblet-maintainer", "joblet-developer"]
 
 
@@ -106,7 +117,7 @@ def test_the_client_configuration(etc: Path, users: Accounts, tmp_path: Path) ->
     for name, node in found.items():
         assert node["address"] == "127.0.0.1:50051"
         assert node["ca"] == (etc / "pki" / "ca.crt").read_text()
-        identity = pki.identity_of(node["cert"].encode())
+        identity = pki.leaf_of(node["cert"].encode()).identity
         assert str(identity.role) == identity.name == ("admin" if name == "default" else name)
         (tmp_path / "client.pem").write_text(node["cert"])
         verify(etc, str(tmp_path / "client.pem"), "-purpose", "sslclient")
@@ -174,7 +185,7 @@ def cut_off_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     monkeypatch.setattr(keystore, "write", write)
 
 
-@pytest.mark.parametrize("count", range(len(FILES)))
+@pytest.mark.parametrize("count", range(len(FILES) + len(setup.NODES)))
 def test_cut_off_and_run_again(etc: Path, users: Accounts, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     with monkeypatch.context() as patch:
         cut_off_at(patch, count)
@@ -182,9 +193,11 @@ def test_cut_off_and_run_again(etc: Path, users: Accounts, monkeypatch: pytest.M
             run(etc, users)
     assert "joblet-config.yml" not in contents(etc), "its presence says that all is done"
     kept = {name: content for name, content in contents(etc).items() if name in FILES}
-    assert len(kept) == count
+    assert len(kept) + len(recorded(etc)) == count
     run(etc, users)
     assert set(contents(etc)) == set(FILES)
+    given_out = [pki.leaf_of(node["cert"].encode()).serial + ".crt" for node in nodes(etc).values()]
+    assert set(given_out) <= set(recorded(etc))
     assert {name: contents(etc)[name] for name in kept} == kept
     assert {name: (etc / name).stat().st_mode & 0o7777 for name in FILES} == FILES
     verify(etc, str(etc / "pki" / "server.crt"))
@@ -283,7 +296,7 @@ def test_issue(etc: Path, users: Accounts, tmp_path: Path) -> None:
     run(etc, users)
     issued = issue(etc, users, Identity("alice", Role.DEVELOPER))
     (node,) = yaml.safe_load(issued.config)["nodes"].values()
-    assert pki.identity_of(node["cert"].encode()) == Identity("alice", Role.DEVELOPER)
+    assert pki.leaf_of(node["cert"].encode()).identity == Identity("alice", Role.DEVELOPER)
     assert node["address"] == "127.0.0.1:50051"
     (tmp_path / "client.pem").write_text(node["cert"])
     verify(etc, str(tmp_path / "client.pem"), "-purpose", "sslclient")

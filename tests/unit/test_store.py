@@ -1,18 +1,36 @@
 """The store: what is put in comes out, prefixes resolve, a bad file says what to do."""
 
+import contextlib
 import dataclasses
+import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from joblet_systemd.errors import Ambiguous, JobletError, NotFound
+from joblet_systemd.errors import Ambiguous, Exhausted, JobletError, NotFound
 from joblet_systemd.model import Job, JobSpec, Limits, State, Usage
-from joblet_systemd.store import Store
+from joblet_systemd.store import MIGRATIONS, Store
 
 FULL = Job(
     id="01234567-89ab-cdef-0123-456789abcdef",
-    spec=JobSpec("sh", ("-c", "ünï\n"), "name", {"A": "b"}, Limits(50, "0-1", 1 << 30, 5)),
+    spec=JobSpec(
+        "sh",
+        ("-c", "ünï\n"),
+        "name",
+        {"A": "b"},
+        Limits(50, "0-1", 1 << 30, 5, 6 << 20, 7000),
+        secrets=("SECRET",),
+        priority=3,
+        retries=2,
+        retry_delay_usec=1,
+        schedule="daily",
+        time_zone="UTC",
+        calendar=("*-*-* 00:00:00",),
+        interactive=True,
+    ),
     owner="alice",
     account="joblet-alice",
     state=State.RUNNING,
@@ -25,6 +43,11 @@ FULL = Job(
     boot_id="b",
     uploads=("x", "y"),
     usage=Usage(1, 2, 3, 4),
+    parent="p",
+    attempt=2,
+    seq_base=9,
+    due_usec=5,
+    files_kept=False,
 )
 
 
@@ -68,14 +91,218 @@ def test_the_file_is_roots_alone(store: Store, tmp_path: Path) -> None:
     assert (tmp_path / "joblet.db").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_damaged_file_is_explained(tmp_path: Path) -> None:
-    (tmp_path / "joblet.db").write_bytes(b"not a database, by any means" * 100)
-    with pytest.raises(JobletError, match=r"move .* away and restart"):
-        Store(tmp_path / "joblet.db")
+# --- a file that is damaged: nothing is repaired or lost behind the administrator's back
+
+
+def filled(path: Path, count: int = 200) -> None:
+    """A store with that many jobs, closed."""
+    store = Store(path)
+    for number in range(count):
+        store.add(dataclasses.replace(FULL, id=f"{number:08}-89ab-cdef-0123-456789abcdef"))
+    store.close()
+
+
+def edited(path: Path, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    for statement in statements:
+        db.execute(statement)
+    db.commit()
+    db.close()
+
+
+def halved(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def scribbled(path: Path) -> None:
+    """The pages are whole, but one in the middle is rubbish."""
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2 // 4096 * 4096
+    content[middle : middle + 4096] = b"\xa5" * 4096
+    path.write_bytes(content)
+
+
+def overwritten(path: Path) -> None:
+    path.write_bytes(b"not a database, by any means" * 100)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "no database": overwritten,
+    "half of it": halved,
+    "a page of rubbish": scribbled,
+    "no table": lambda path: edited(path, "DROP TABLE jobs"),
+    "no column": lambda path: edited(path, "ALTER TABLE jobs DROP COLUMN parent"),
+    "another table": lambda path: edited(path, "DROP TABLE jobs", "CREATE TABLE jobs (id TEXT)"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_explained(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "joblet.db"
+    filled(path)
+    damage(path)
+    before = path.read_bytes()
+    with pytest.raises(JobletError) as caught:
+        Store(path)
+    assert f"The job store {path} is damaged: " in caught.value.message
+    for part in ("Running jobs go on", "backup", f"move {path}", "joblet.db-wal", "the directory jobs", "restart"):
+        assert part in caught.value.hint
+    assert path.read_bytes() == before
+    # The way out.
+    for file in tmp_path.iterdir():
+        file.rename(file.with_name(f"{file.name}.old"))
+    assert Store(path).all() == []
+
+
+def test_a_damaged_log_is_explained(tmp_path: Path) -> None:
+    path = tmp_path / "joblet.db"
+    filled(path)
+    log = tmp_path / "joblet.db-wal"
+    log.write_bytes(b"\xa5" * 10_000)
+    with pytest.raises(JobletError) as caught:
+        Store(path)
+    assert f"{log} is damaged" in caught.value.message
+    assert f"move {log}" in caught.value.hint
+    assert log.stat().st_size == 10_000, "kept"
+    log.rename(tmp_path / "moved")
+    assert len(Store(path).all()) == 200
+
+
+@pytest.mark.parametrize("head", [b"", b"\0" * 4096])
+def test_a_log_that_was_just_begun_at_a_power_cut(head: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "joblet.db"
+    filled(path)
+    (tmp_path / "joblet.db-wal").write_bytes(head)
+    assert len(Store(path).all()) == 200
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "joblet.db") as db:
-        db.execute("PRAGMA user_version = 99")
-    with pytest.raises(JobletError, match="newer joblet"):
+    path = tmp_path / "joblet.db"
+    filled(path)
+    edited(path, "PRAGMA user_version = 99")
+    with pytest.raises(JobletError, match=r"has version 99, and this joblet knows \d") as caught:
+        Store(path)
+    assert str(path) in caught.value.message
+    assert "newer joblet: install that one again" in caught.value.hint
+
+
+def test_a_record_that_is_no_jobs(tmp_path: Path) -> None:
+    path = tmp_path / "joblet.db"
+    filled(path, 2)
+    edited(path, "UPDATE jobs SET spec = '[]' WHERE number = 2")
+    store = Store(path)
+    with pytest.raises(JobletError, match=r"the record of job 00000001-.* is no job's"):
+        store.all()
+    assert store.find("00000000").id.startswith("00000000")
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    store = Store(tmp_path / "joblet.db")
+    store.add(FULL)
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count = {pages}")  # SQLite says the same then as on a full disk
+    with pytest.raises(Exhausted, match=r"Is the disk full") as caught:
+        store.add(dataclasses.replace(FULL, id="ffffffff-89ab-cdef-0123-456789abcdef", uploads=("x" * 100_000,)))
+    assert str(tmp_path / "joblet.db") in caught.value.message
+    assert store.all() == [FULL]
+
+
+def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "joblet.db").mkdir()
+    with pytest.raises(JobletError, match="cannot be opened for writing") as caught:
         Store(tmp_path / "joblet.db")
+    assert "findmnt" in caught.value.hint
+
+
+def test_a_store_in_use(tmp_path: Path) -> None:
+    store = Store(tmp_path / "joblet.db")
+    other = sqlite3.connect(tmp_path / "joblet.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    store._db.execute("PRAGMA busy_timeout = 10")
+    with pytest.raises(JobletError, match="is in use"):
+        store.add(FULL)
+    other.close()
+
+
+def test_what_is_left_when_nothing_fits(tmp_path: Path) -> None:
+    store = Store(tmp_path / "joblet.db")
+    store.close()
+    with pytest.raises(JobletError, match="cannot be used: Cannot operate on a closed database"):
+        store.all()
+
+
+def job(number: int, **changes: Any) -> Job:
+    return dataclasses.replace(FULL, id=f"{number:08}-0000-0000-0000-000000000000", **changes)
+
+
+def named(number: int, name: str, **changes: Any) -> Job:
+    return job(number, spec=dataclasses.replace(FULL.spec, name=name), **changes)
+
+
+def test_names(store: Store) -> None:
+    done, running, others = (
+        named(1, "web", state=State.FAILED),
+        named(2, "web"),
+        named(3, "web", owner="mallory"),
+    )
+    store.add(done)
+    assert store.find("web") == done
+    store.add(running)
+    # Of several the one that has not ended, one's own before that of others.
+    assert store.find("web", "alice") == running
+    store.add(others)
+    assert store.find("web", "alice") == running
+    assert store.find("web", "mallory") == others
+    with pytest.raises(Ambiguous, match=r"Several jobs are called 'web': .*00000003-.*00000002-"):
+        store.find("web", "somebody")
+    # What could be the beginning of an id may be a name.
+    store.add(named(4, "deadbeef"))
+    assert store.find("deadbeef").id.startswith("00000004")
+    with pytest.raises(NotFound):
+        store.find("WEB")
+
+
+def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) -> None:
+    parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
+    store.add(parent)
+    store.add_run(run, dataclasses.replace(parent, due_usec=77))
+    assert [found.due_usec for found in store.all()] == [77, 5]
+    with pytest.raises(JobletError):
+        store.add_run(run, dataclasses.replace(parent, due_usec=88))  # such a job is there already
+    assert store.find(parent.id).due_usec == 77
+    store.add_run(None, dataclasses.replace(parent, due_usec=99))
+    assert store.find(parent.id).due_usec == 99
+
+
+def test_what_is_surplus(store: Store) -> None:
+    for number in range(5):
+        store.add(job(number, state=State.COMPLETED, ended_usec=number * 10))
+    running = job(9, state=State.RUNNING, ended_usec=None)
+    store.add(running)
+    assert store.oldest_end() == 0
+    assert sorted(store.surplus(5, 0)) == []
+    assert sorted(store.surplus(3, 0)) == [job(0).id, job(1).id]
+    assert sorted(store.surplus(100, 25)) == [job(0).id, job(1).id, job(2).id]
+    assert len(store.surplus(0, 0)) == 5
+    store.delete(store.surplus(0, 0))
+    assert store.all() == [running]
+    assert store.oldest_end() is None
+
+
+def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    spec = json.dumps(
+        {"command": "c", "args": ["a"], "name": "n", "environment": {}, "limits": {"cpu_percent": 50}},
+    )
+    with contextlib.closing(sqlite3.connect(tmp_path / "joblet.db")) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]}; PRAGMA user_version = 1; COMMIT;")
+        for number, state in ((1, "RUNNING"), (2, "COMPLETED")):
+            db.execute(
+                "INSERT INTO jobs VALUES (?, ?, ?, 'o', 'a', ?, '[]', 1, 2, NULL, NULL, '', 0, 'b', '{}')",
+                (number, job(number).id, state, spec),
+            )
+        db.commit()
+    running, done = Store(tmp_path / "joblet.db").all()
+    assert running.spec == JobSpec("c", ("a",), "n", limits=Limits(50))
+    assert (running.attempt, running.files_kept) == (1, True)
+    assert not done.files_kept
+    assert Store(tmp_path / "joblet.db").find("n") == running

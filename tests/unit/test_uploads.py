@@ -1,7 +1,8 @@
-"""Uploads are checked as a whole before anything is written, and land exactly as sent."""
+"""Uploads are checked one by one and against what is there, and land exactly as sent."""
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joblet_systemd.errors import InvalidValue
-from joblet_systemd.files import uploads, work
 from joblet_systemd.files.uploads import Kind, Upload, parse
+from joblet_systemd.files.writer import Writer
 
 LINK = stat.S_IFLNK | 0o777
 GO_DIR, GO_SYMLINK, GO_DEVICE = 1 << 31, 1 << 27, 1 << 26
@@ -30,6 +31,7 @@ GO_DIR, GO_SYMLINK, GO_DEVICE = 1 << 31, 1 << 27, 1 << 26
         ("a\0b", 0o644, False),
         ("x" * 256, 0o644, False),
         ("x/" * 2048 + "x", 0o644, False),
+        ("x/" * 256 + "x", 0o644, False),
         ("dev", stat.S_IFBLK | 0o600, False),
         ("dev", stat.S_IFCHR | 0o600, False),
         ("pipe", stat.S_IFIFO | 0o600, False),
@@ -97,73 +99,84 @@ def test_modes_of_older_clients() -> None:
     assert parse("d/", b"", 0, True) == Upload("d", b"", 0o755, Kind.DIRECTORY)
 
 
-def test_uploads_must_fit_together() -> None:
-    file = parse("a", b"", 0o644, False)
-    with pytest.raises(InvalidValue, match="each path once"):
-        uploads.check([file, file])
-    for mode in (0o644, LINK):
-        with pytest.raises(InvalidValue, match="parent 'a'"):
-            uploads.check([parse("a", b"x", mode, False), parse("a/b", b"", 0o644, False)])
-
-
-def test_names_are_the_first_components() -> None:
-    assert uploads.names([parse(path, b"", 0o644, False) for path in ("d/x", "d/y", "f")]) == ("d", "f")
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    (tmp_path / "top").mkdir()
+    return tmp_path / "top"
 
 
 @pytest.fixture
-def dirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> work.WorkDirs:
-    here = type("Entry", (), {"pw_uid": os.getuid(), "pw_gid": os.getgid()})()
-    monkeypatch.setattr(work, "lookup", lambda account: here)
-    made = work.WorkDirs(tmp_path / "jobs")
-    made.prepare()
-    return made
+def writer(top: Path) -> Iterator[Writer]:
+    fd = os.open(top, os.O_RDONLY)
+    made = Writer(fd, os.getuid(), os.getgid())
+    yield made
+    made.close()
+    os.close(fd)
 
 
-def test_files_land_as_sent(dirs: work.WorkDirs) -> None:
-    files = [
+def test_uploads_must_fit_together(writer: Writer, top: Path) -> None:
+    writer.add(parse("a", b"first", 0o644, False))
+    for mode in (0o644, LINK):
+        with pytest.raises(InvalidValue, match="each path once"):
+            writer.add(parse("a", b"x", mode, False))
+    with pytest.raises(InvalidValue, match=r"'a/b'.*parents are directories"):
+        writer.add(parse("a/b", b"", 0o644, False))
+    with pytest.raises(InvalidValue, match="parents are directories"):
+        writer.add(parse("a", b"", 0o755, True))
+    assert (top / "a").read_bytes() == b"first"
+
+
+def test_nothing_is_written_through_a_link(writer: Writer, top: Path) -> None:
+    (top / "real").mkdir()
+    writer.add(parse("link", b"real", LINK, False))
+    for mode, is_directory in ((0o644, False), (LINK, False), (0o755, True)):
+        with pytest.raises(InvalidValue, match="parents are directories"):
+            writer.add(parse("link/x", b"real", mode, is_directory))
+    with pytest.raises(InvalidValue, match="each path once"):
+        writer.add(parse("link", b"x", 0o644, False))
+    assert list((top / "real").iterdir()) == []
+
+
+def test_data_belongs_to_the_file_before_it(writer: Writer, top: Path) -> None:
+    with pytest.raises(InvalidValue, match="behind a file only"):
+        writer.append(b"x")
+    writer.add(parse("f", b"1", 0o600, False))
+    writer.append(b"2")
+    writer.append(b"3")
+    writer.add(parse("d", b"", 0o755, True))
+    with pytest.raises(InvalidValue, match="behind a file only"):
+        writer.append(b"x")
+    assert (top / "f").read_bytes() == b"123"
+
+
+def test_too_many(writer: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("joblet_systemd.files.writer.MAX_UPLOADS", 2)
+    writer.add(parse("a", b"", 0o644, False))
+    writer.add(parse("b", b"", 0o644, False))
+    with pytest.raises(InvalidValue, match="at most 2 files"):
+        writer.add(parse("c", b"", 0o644, False))
+
+
+def test_names_are_the_first_components(writer: Writer) -> None:
+    for path in ("d/x", "d/y", "f"):
+        writer.add(parse(path, b"", 0o644, False))
+    assert list(writer.names) == ["d", "f"]
+
+
+def test_files_land_as_sent(writer: Writer, top: Path) -> None:
+    for upload in (
         parse("run.sh", b"#!/bin/sh\n", stat.S_IFREG | 0o750, False),
         parse("deep/er/data", b"\0\xff", 0o600, False),
-        parse("closed", b"", stat.S_IFDIR | 0o555, True),
         parse("closed/inside", b"in", 0o444, False),
+        parse("closed", b"", stat.S_IFDIR | 0o555, True),
         parse("empty", b"", 0o700, True),
         parse("link", b"deep/er", LINK, False),
-    ]
-    dirs.create("j", "joblet-x", files)
-    root = dirs.path("j")
-    assert (root / "run.sh").read_bytes() == b"#!/bin/sh\n"
-    assert stat.S_IMODE((root / "run.sh").stat().st_mode) == 0o750
-    assert (root / "link" / "data").read_bytes() == b"\0\xff"
-    assert stat.S_IMODE((root / "closed").stat().st_mode) == 0o555
-    assert (root / "closed" / "inside").read_bytes() == b"in"
-    assert list((root / "empty").iterdir()) == []
-    assert stat.S_IMODE(root.parent.stat().st_mode) == stat.S_IMODE(root.stat().st_mode) == 0o700
-
-
-def test_a_failure_leaves_nothing(dirs: work.WorkDirs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fchmod", full)
-    with pytest.raises(work.Exhausted, match="No space left"):
-        dirs.create("j", "joblet-x", [parse("f", b"x", 0o644, False)])
-    assert dirs.ids() == []
-
-
-def test_removal_of_what_a_hostile_job_left(dirs: work.WorkDirs, tmp_path: Path) -> None:
-    treasure = tmp_path / "treasure"
-    treasure.mkdir()
-    (treasure / "kept").touch()
-    dirs.create("j", "joblet-x", [])
-    root = dirs.path("j")
-    (root / "out").symlink_to(treasure)
-    here = os.open(root, os.O_RDONLY)
-    for _ in range(3000):  # deeper than Python recurses and than PATH_MAX reaches
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = below
-    os.close(here)
-    dirs.remove("j")
-    assert dirs.ids() == []
-    assert (treasure / "kept").exists()
-    dirs.remove("j")  # again: nothing there, no error
+    ):
+        writer.add(upload)
+    assert (top / "run.sh").read_bytes() == b"#!/bin/sh\n"
+    assert stat.S_IMODE((top / "run.sh").stat().st_mode) == 0o750
+    assert (top / "link" / "data").read_bytes() == b"\0\xff"
+    assert stat.S_IMODE((top / "deep").stat().st_mode) == 0o755
+    assert stat.S_IMODE((top / "closed").stat().st_mode) == 0o555
+    assert (top / "closed" / "inside").read_bytes() == b"in"
+    assert list((top / "empty").iterdir()) == []

@@ -23,8 +23,11 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
     deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
-    is what every call but RunJob then ends with. ``before_chunk`` is called with the context and the
-    number of the chunk to come.
+    is what every call then ends with. ``expires`` is when the caller's certificate ends, as a node says
+    when that is near. ``streams`` is whether the node takes uploads in a stream, which
+    are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
+    that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
+    ``before_chunk`` is called with the context and the number of the chunk to come.
     """
 
     def __init__(self) -> None:
@@ -37,6 +40,12 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.log: list[tuple[int, bytes]] = []
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
+        self.expires = ""
+        self.streams = True
+        self.refuse_file = ""
+        self.largest_message = 0
+        self.files: list[joblet_pb2.DownloadFilesResponse] = []
+        self.breaks = 0
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
@@ -47,6 +56,35 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
             scheduledTime=self.scheduled_time,
             notices=self.notices,
         )
+
+    def SubmitJob(
+        self, requests: Iterator[joblet_pb2.SubmitJobRequest], context: grpc.ServicerContext
+    ) -> joblet_pb2.RunJobResponse:
+        if not self.streams:
+            context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not implemented!")
+        whole = next(requests).job
+        last = ""
+        for request in requests:
+            last = str(request.WhichOneof("part"))
+            self.largest_message = max(self.largest_message, request.ByteSize())
+            if last == "file" and request.file.path == self.refuse_file:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"uploads: {request.file.path!r} is not accepted.")
+            elif last == "file":
+                whole.uploads.append(request.file)
+            else:
+                whole.uploads[-1].content += request.data
+        if last != "end":
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "part: None is not accepted; expected end.")
+        return self.RunJob(whole, context)
+
+    def DownloadFiles(
+        self, request: joblet_pb2.DownloadFilesRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.DownloadFilesResponse]:
+        self._enter(request, context)
+        if self.breaks:
+            self.breaks -= 1
+            context.abort(grpc.StatusCode.UNAVAILABLE, "The daemon goes away.")
+        yield from self.files
 
     def ListJobs(self, request: joblet_pb2.EmptyRequest, context: grpc.ServicerContext) -> joblet_pb2.Jobs:
         self._enter(request, context)
@@ -109,6 +147,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     def _enter(self, request: Any, context: grpc.ServicerContext) -> None:
         self.requests.append(request)
+        if self.expires:
+            context.set_trailing_metadata((("joblet-certificate-expires", self.expires),))
         if self.failure:
             context.abort(*self.failure)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import json
 import socket
 import threading
 import time
@@ -36,7 +38,7 @@ def told(result: Result, code: int, *parts: str) -> bool:
 
 def test_client_certificate_expired(server: Server, list_jobs: Rnx) -> None:
     result = list_jobs(server.address, authority().client(days=(-5, -1)))
-    assert told(result, 4, "refuses the client certificate", "expired", "jobletd cert issue")
+    assert told(result, 4, "refuses the client certificate", "expired", "jobletd cert renew")
 
 
 def test_client_certificate_of_another_ca(server: Server, list_jobs: Rnx) -> None:
@@ -172,3 +174,41 @@ def test_silence_of_a_job_is_explained_on_a_terminal(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     jobs.before_chunk = lambda _context, _number: time.sleep(0.2)
     assert run_rnx("job", "log", JOB_ID) == Result(0, b"x", f"note: waiting for output of job {JOB_ID}\n".encode())
+
+
+def in_days(days: float) -> str:
+    end = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+    return end.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+@pytest.mark.parametrize(("days", "left"), [(12.5, "in 12 days"), (1.5, "in 1 day"), (0.5, "within a day")])
+def test_a_certificate_that_ends_soon(days: float, left: str, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    jobs.expires = in_days(days)
+    result = run_rnx("job", "list")
+    assert result.code == 0
+    assert result.err.startswith(f"note: the certificate of node 'default' ends {left}, on 2")
+    assert "jobletd cert renew" in result.err
+    as_json = run_rnx("--json", "job", "list")
+    assert json.loads(as_json.out) == []
+    assert as_json.err == result.err
+
+
+def test_it_is_told_once_and_when_a_call_fails_too(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    jobs.expires = in_days(3.5)
+    result = run_rnx("job", "stop", "00000000", "11111111")
+    assert result.code == 3
+    assert [line.partition(":")[0] for line in result.err.splitlines()] == ["note", "rnx", "rnx"]
+
+
+def test_it_is_not_told_in_the_middle_of_json(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    jobs.expires = in_days(3.5)
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="COMPLETED")]
+    result = run_rnx("--json", "job", "run", "--wait", "true")
+    assert result.code == 0
+    assert json.loads(result.err)["job_uuid"] == JOB_ID
+
+
+@pytest.mark.parametrize("told", ["", "soon", "\x1b[2J"[1:]])
+def test_nonsense_about_the_end_is_ignored(told: str, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    jobs.expires = told
+    assert run_rnx("job", "list").err == ""

@@ -96,6 +96,7 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
         "update",
         "delete",
         "delete-all",
+        "download",
     ]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from rnx import uploads
 from rnx.uploads import INLINE_LIMIT
 
 from .conftest import Rnx, unprivileged
@@ -25,9 +26,13 @@ def write(path: Path, data: bytes = b"", mode: int = 0o644) -> Path:
     return path
 
 
-@pytest.fixture
-def sent(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> Callable[..., list[tuple[str, int, bytes]]]:
+@pytest.fixture(params=["stream", "one message"])
+def sent(
+    request: pytest.FixtureRequest, server: Server, jobs: FakeJobs, run_rnx: Rnx
+) -> Callable[..., list[tuple[str, int, bytes]]]:
     """Runs a job with the given options and returns what was uploaded: path, mode and content."""
+
+    jobs.streams = request.param == "stream"
 
     def run(*options: str) -> list[tuple[str, int, bytes]]:
         result = run_rnx("job", "run", *options, "prog")
@@ -178,13 +183,15 @@ class TestRefused:
         write(tmp_path / "d/bad\udcff")
         assert "its name is not UTF-8" in refused("--upload-dir=d")
 
-    def test_more_than_a_request_takes(self, tmp_path: Path, refused: Callable[..., str]) -> None:
+    def test_more_than_an_older_node_takes(self, tmp_path: Path, refused: Callable[..., str], jobs: FakeJobs) -> None:
+        jobs.streams = False
         (tmp_path / "d").mkdir()
         for name, size in (("big", INLINE_LIMIT - 100), ("small", 90)):
             with open(tmp_path / "d" / name, "wb") as file:
                 file.truncate(size)
         message = refused("--upload-dir=d")
-        assert "more than the 120.0 MB that one job takes; the largest file is d/big" in message
+        assert "more than the 120.0 MB that one job takes on this node" in message
+        assert "the largest file is d/big" in message
 
     def test_unreadable(self, tmp_path: Path, refused: Callable[..., str]) -> None:
         write(tmp_path / "d/f", mode=0)
@@ -194,9 +201,35 @@ class TestRefused:
             assert "cannot read d/f: Permission denied" in refused("--upload=d/f")
             assert "cannot read e: Permission denied" in refused("--upload-dir=e")
 
-    def test_a_file_that_grows(
-        self, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("now", "message"), [(b"123", "f is growing while it is uploaded"), (b"1", "f became shorter while it was")]
+    )
+    def test_a_file_that_changes(
+        self, now: bytes, message: str, tmp_path: Path, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write(tmp_path / "f", b"12")
-        monkeypatch.setattr("rnx.uploads.Collection.check_size", lambda _self: write(tmp_path / "f", b"123"))
-        assert "f is growing while it is uploaded" in refused("--upload=f")
+        collect = uploads.collect
+
+        def collect_and_change(files: list[str], directories: list[str]) -> list[uploads.Entry]:
+            entries = collect(files, directories)
+            write(tmp_path / "f", now)
+            return entries
+
+        monkeypatch.setattr(uploads, "collect", collect_and_change)
+        assert message in refused("--upload=f")
+
+    def test_by_the_node_in_the_middle(self, tmp_path: Path, refused: Callable[..., str], jobs: FakeJobs) -> None:
+        jobs.refuse_file = "b"
+        for name in "abc":
+            write(tmp_path / "d" / name, b"x" * (1 << 20))
+        assert refused("--upload-dir=d") == "rnx: uploads: 'b' is not accepted.\n"
+
+
+def test_large_files_travel_in_pieces(server: Server, jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
+    data = os.urandom(5 << 20)
+    write(tmp_path / "big", data)
+    result = run_rnx("job", "run", "--upload=big", "prog")
+    assert (result.code, result.err) == (0, "")
+    assert "Uploads: 1 files and directories, 5.0 MB" in result.text
+    assert jobs.requests[-1].uploads[0].content == data
+    assert jobs.largest_message < 512 << 10

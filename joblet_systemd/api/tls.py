@@ -1,0 +1,79 @@
+"""The server's key and certificate, and the CA of its clients: read again when 'jobletd setup' has made others."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import grpc
+from cryptography import x509
+
+from .. import pki
+from ..errors import JobletError
+
+log = logging.getLogger("joblet")
+
+FILES = ("server.key", "server.crt", "ca.crt")
+
+
+class Keys:
+    """The files of ``directory`` as gRPC wants them. Raises JobletError when they are not there or do not match."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._seen = self._signature()
+        self._first = self._load()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """What a server needs to present and to demand certificates, the newest for every connection."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._first,
+            self._changed,  # type: ignore[arg-type] # None is as good, and saves making the same again
+            require_client_authentication=True,
+        )
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Called by gRPC, in a thread of its own, before every handshake; None keeps what there is."""
+        seen = self._signature()
+        if seen == self._seen:
+            return None
+        self._seen = seen
+        try:
+            loaded = self._load()
+        except JobletError as error:
+            # In the middle of a setup, say. New files will be seen; those that fit are served until then.
+            log.warning("the certificates have changed and cannot be used, so that the former ones are: %s", error)
+            return None
+        log.info("the server's certificate was read again")
+        return loaded
+
+    def _signature(self) -> tuple[object, ...]:
+        try:
+            found = [(self._directory / name).stat() for name in FILES]
+        except OSError as error:
+            return (error.errno,)
+        return tuple((status.st_ino, status.st_mtime_ns, status.st_ctime_ns) for status in found)
+
+    def _load(self) -> grpc.ServerCertificateConfiguration:
+        key, certificate, ca = (self._read(name) for name in FILES)
+        try:
+            parsed, authority = (x509.load_pem_x509_certificate(pem) for pem in (certificate, ca))
+            fits = pki.belongs(parsed, pki.parse_key(key)) and pki.issued_by(parsed, authority)
+        except ValueError as error:
+            raise self._unusable(str(error)) from error
+        if not fits:
+            raise self._unusable("key, certificate and CA do not belong together")
+        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
+
+    def _read(self, name: str) -> bytes:
+        path = self._directory / name
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise JobletError(f"{path} cannot be read: {error.strerror}.", hint="'jobletd setup' makes it.") from error
+
+    def _unusable(self, why: str) -> JobletError:
+        return JobletError(
+            f"{', '.join(FILES)} in {self._directory} cannot be used: {why}.",
+            hint="'jobletd setup' says what is amiss and makes what is missing.",
+        )

@@ -1,0 +1,74 @@
+"""The alarm clock on the kernel's own timers."""
+
+import asyncio
+import time
+
+from joblet_systemd.jobs.alarm import Alarm, now_usec
+
+
+def ringing(script: list[tuple[str, str, float]], last: str) -> list[str]:
+    """What rings up to ``last`` after setting ("set") or clearing ("clear") names; times are seconds from now."""
+
+    async def scenario() -> list[str]:
+        rung: list[str] = []
+        alarm = Alarm(rung.append, lambda: None)
+        now = now_usec()
+        for action, name, offset in script:
+            if action == "set":
+                alarm.set(name, now + round(offset * 1_000_000))
+            else:
+                alarm.clear(name)
+        deadline = time.monotonic() + 10
+        while last not in rung:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        alarm.close()
+        return rung
+
+    return asyncio.run(scenario())
+
+
+def test_in_the_order_of_their_times() -> None:
+    assert ringing([("set", "b", 0.1), ("set", "a", 0.05), ("set", "never", 60)], "b") == ["a", "b"]
+
+
+def test_what_has_passed_is_due_at_once() -> None:
+    assert ringing([("set", "late", -5), ("set", "epoch", -now_usec() / 1_000_000)], "late") == ["epoch", "late"]
+
+
+def test_a_time_that_was_changed_or_cleared_does_not_ring() -> None:
+    script = [("set", "a", 0.05), ("set", "b", 0.05), ("clear", "a", 0), ("set", "b", 60), ("set", "c", 0.1)]
+    assert ringing(script, "c") == ["c"]
+
+
+def test_the_same_name_can_be_set_again_when_it_rings() -> None:
+    async def scenario() -> int:
+        count = 0
+
+        def again(name: str) -> None:
+            nonlocal count
+            count += 1
+            if count < 3:
+                alarm.set(name, now_usec())
+
+        alarm = Alarm(again, lambda: None)
+        alarm.set("x", now_usec())
+        deadline = time.monotonic() + 10
+        while count < 3:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+        alarm.close()
+        return count
+
+    assert asyncio.run(scenario()) == 3
+
+
+def test_clear_tells_whether_there_was_a_time() -> None:
+    async def scenario() -> tuple[bool, bool]:
+        alarm = Alarm(lambda _: None, lambda: None)
+        alarm.set("x", now_usec() + 10**9)
+        answers = alarm.clear("x"), alarm.clear("x")
+        alarm.close()
+        return answers
+
+    assert asyncio.run(scenario()) == (True, False)

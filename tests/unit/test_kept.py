@@ -1,0 +1,147 @@
+"""Files of ended jobs: kept for the time that was configured, removed then, whatever happened to the daemon."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from joblet_systemd.config import JobsConfig, Unenforced
+from joblet_systemd.errors import JobletError
+from joblet_systemd.files import loop, work
+from joblet_systemd.files.work import WorkDirs
+from joblet_systemd.jobs import kept
+from joblet_systemd.jobs.kept import KeptFiles
+from joblet_systemd.model import Job, JobSpec, Limits, State
+from joblet_systemd.store import Store
+
+SEC = 1_000_000
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(tmp_path / "joblet.db")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def dirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> WorkDirs:
+    here = type("Entry", (), {"pw_uid": 12345, "pw_gid": 12345})()
+    monkeypatch.setattr(work, "lookup", lambda account: here)
+    monkeypatch.setattr(loop, "CONTROL", "/dev/no-such-device")
+    made = WorkDirs(tmp_path / "jobs", JobsConfig(Unenforced.WARN))
+    made.prepare()
+    return made
+
+
+@pytest.fixture
+def ended(store: Store, dirs: WorkDirs) -> Callable[..., Job]:
+    """Makes a job that ended so many seconds ago, with a file in its /work."""
+
+    def make(job_id: str, ago: float = 0, file: bool = True, **changes: object) -> Job:
+        now = time.time_ns() // 1000
+        job = Job(job_id, JobSpec("true"), "alice", "joblet-alice", State.COMPLETED, now, now, now - round(ago * SEC))
+        job = dataclasses.replace(job, **changes)  # type: ignore[arg-type]
+        store.add(job)
+        dirs.mount(job_id, "joblet-alice", Limits())
+        if file:
+            (dirs.path(job_id) / "f").touch()
+        return job
+
+    return make
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def test_kept_and_removed_in_time(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=1.0)
+        early, late = ended("early", ago=0.8), ended("late")
+        assert files.until(late) == (late.ended_usec or 0) + SEC
+        await files.job_ended(early)
+        await files.job_ended(late)
+        assert sorted(dirs.ids()) == ["early", "late"]
+        await until(lambda: dirs.ids() == ["late"])
+        assert files.until(store.find(early.id)) is None
+        assert store.find("late").files_kept
+        await until(lambda: dirs.ids() == [])
+        await until(lambda: not store.find("late").files_kept)
+        files.close()
+
+    asyncio.run(go())
+
+
+def test_removed_at_once(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
+    async def go(keep_sec: float) -> list[str]:
+        files = KeptFiles(store, dirs, keep_sec)
+        for job_id, changes in (("full", {}), ("empty", {"file": False}), ("never ran", {"started_usec": None})):
+            await files.job_ended(ended(f"{job_id} {keep_sec}", **changes))
+        files.close()
+        return dirs.ids()
+
+    assert asyncio.run(go(0)) == []
+    assert asyncio.run(go(100)) == ["full 100"]
+    assert store.kept() == {"full 100"}
+
+
+def test_jobs_that_have_not_ended_are_left_alone(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=0.01)
+        job = ended("waits for another attempt", ago=100, state=State.PENDING)
+        assert files.until(job) is None
+        files.watch()
+        await until(lambda: files._task is not None and files._task.done())
+        assert dirs.ids() == [job.id]
+        files.close()
+
+    asyncio.run(go())
+
+
+def test_after_a_restart(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
+    async def go() -> None:
+        ended("kept")
+        ended("overdue", ago=1000)
+        ended("running", state=State.RUNNING)
+        gone = ended("removed by hand")
+        dirs.remove(gone.id)
+        for unknown in ("unknown", "unknown but running"):
+            dirs.mount(unknown, "joblet-alice", Limits())
+        files = KeptFiles(store, dirs, keep_sec=100)
+        await files.recover({"running", "unknown but running"})
+        assert not store.find(gone.id).files_kept
+        await until(lambda: sorted(dirs.ids()) == ["kept", "running", "unknown but running"])
+        files.close()
+
+    asyncio.run(go())
+
+
+def test_a_removal_that_fails_is_tried_again(
+    store: Store, dirs: WorkDirs, ended: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "RETRY_USEC", 10_000)
+    remove, failures = dirs.remove, iter([JobletError("The disk fails."), JobletError("The disk fails.")])
+
+    def fail_twice(job_id: str) -> None:
+        for failure in failures:
+            raise failure
+        remove(job_id)
+
+    monkeypatch.setattr(dirs, "remove", fail_twice)
+
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=0.01)
+        ended("j", ago=10)
+        files.watch()
+        await until(lambda: dirs.ids() == [])
+        files.close()
+
+    asyncio.run(go())

@@ -1,0 +1,74 @@
+"""Requests become values or InvalidValue, whatever is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from joblet_systemd.api.messages import changes_of, spec_of, status
+from joblet_systemd.errors import InvalidValue
+from joblet_systemd.model import Job, JobSpec, Limits, State
+from joblet_wire import joblet_pb2 as wire
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"command": st.text(max_size=20)},
+        optional={
+            "args": st.lists(st.text(max_size=20), max_size=3),
+            "name": st.text(max_size=70),
+            "cpu_cores": st.text(max_size=12),
+            "environment": st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
+            "schedule": st.text(max_size=20),
+            "time_zone": st.text(max_size=20),
+            **dict.fromkeys(["max_cpu", "max_memory", "max_io_bps", "priority", "retries", "max_disk"], INT32),
+            **dict.fromkeys(["max_runtime_ms", "retry_delay_ms"], INT64),
+        },
+    )
+)
+def test_any_request_is_a_spec_or_refused_by_field(fields: dict[str, Any]) -> None:
+    request = wire.RunJobRequest(**fields)
+    named = None
+    try:
+        assert spec_of(request).argv == (request.command, *request.args)
+    except InvalidValue as error:
+        named = error.field.partition(" ")[0]
+    assert named in {None, *fields, "command", "args", "max_runtime", "retry_delay"}
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"priority": 101}, "priority: 101 is not accepted; expected -100 to 100"),
+        ({"retries": -1}, "retries: -1 is not accepted; expected 0 to 100"),
+        ({"max_runtime_ms": -5}, "max_runtime: -5 is not accepted"),
+        ({"retry_delay_ms": 90_000_000}, "retry_delay: 90000000 is not accepted; expected 0 to 86400000 milliseconds"),
+        ({"max_disk": -1}, "max_disk: -1 is not accepted; expected 0 to 2147483647"),
+    ],
+)
+def test_what_is_said(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(InvalidValue, match=said):
+        spec_of(wire.RunJobRequest(command="x", **fields))
+
+
+def test_changes() -> None:
+    request = wire.UpdateJobRequest(max_cpu=0, max_memory=5, cpu_cores="", max_runtime_ms=3, priority=-1)
+    changes = {"cpu_percent": None, "memory_bytes": 5 << 20, "cpu_cores": None, "runtime_usec": 3000}
+    assert changes_of(request) == (changes, -1)
+    with pytest.raises(InvalidValue, match="a limit or a priority to change"):
+        changes_of(wire.UpdateJobRequest(uuid="x"))
+    with pytest.raises(InvalidValue, match="priority: 200"):
+        changes_of(wire.UpdateJobRequest(priority=200))
+
+
+def test_secrets_are_masked() -> None:
+    job = Job("id", JobSpec("c", secrets=("KEY",), limits=Limits(runtime_usec=5000)), "o", "a", State.RUNNING, 0)
+    answer = status(job, "node", 0, ())
+    assert dict(answer.secret_environment) == {"KEY": "***"}
+    assert answer.max_runtime_ms == 5

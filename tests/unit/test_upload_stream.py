@@ -1,0 +1,140 @@
+"""The messages of SubmitJob: whatever a client sends in whatever order, and how long it takes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from joblet_systemd.api import upload
+from joblet_systemd.api.slots import Slots
+from joblet_systemd.api.threads import Threads
+from joblet_systemd.api.upload import Stream
+from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
+from joblet_systemd.files.uploads import Upload
+from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest, SubmitJobRequest
+
+JOB = SubmitJobRequest(job=RunJobRequest(command="true"))
+FILE = SubmitJobRequest(file=FileUpload(path="f", content=b"1"))
+DATA = SubmitJobRequest(data=b"23")
+END = SubmitJobRequest(end=True)
+
+
+async def read(*messages: SubmitJobRequest, pause: float = 0) -> tuple[RunJobRequest, list[Upload | bytes]]:
+    async def requests() -> AsyncIterator[SubmitJobRequest]:
+        for message in messages:
+            await asyncio.sleep(pause)
+            yield message
+
+    stream = Stream(requests())
+    job = await stream.job()
+    parts: list[Upload | bytes] = []
+    while batch := await stream.batch():
+        parts += batch
+    return job, parts
+
+
+def test_in_order() -> None:
+    job, parts = asyncio.run(read(JOB, FILE, DATA, DATA, FILE, END))
+    assert job.command == "true"
+    assert [part if isinstance(part, bytes) else part.path for part in parts] == ["f", b"23", b"23", "f"]
+    assert asyncio.run(read(JOB, END)) == (JOB.job, [])
+
+
+@pytest.mark.parametrize(
+    ("messages", "error"),
+    [
+        ((), "part: None is not accepted; expected job in the first message"),
+        ((FILE,), "part: 'file' is not accepted; expected job in the first message"),
+        ((SubmitJobRequest(),), "part: None is not accepted; expected job in the first message"),
+        ((JOB, JOB, END), "part: 'job' is not accepted; expected file, data or end"),
+        ((JOB, SubmitJobRequest(), END), "part: None is not accepted; expected file, data or end"),
+        ((JOB,), "part: None is not accepted; expected end in the last message"),
+        ((JOB, FILE, DATA), "part: None is not accepted; expected end in the last message"),
+        ((JOB, SubmitJobRequest(file=FileUpload(path="../x")), END), "uploads: '../x' is not accepted"),
+        ((SubmitJobRequest(job=RunJobRequest(uploads=[FileUpload()])),), "none in the job of SubmitJob"),
+    ],
+)
+def test_refused(messages: tuple[SubmitJobRequest, ...], error: str) -> None:
+    with pytest.raises(InvalidValue, match=error.replace("(", r"\(")):
+        asyncio.run(read(*messages))
+
+
+def test_batches_are_bounded() -> None:
+    async def sizes() -> list[int]:
+        async def requests() -> AsyncIterator[SubmitJobRequest]:
+            yield JOB
+            yield FILE
+            for _ in range(20):
+                yield SubmitJobRequest(data=b"x" * (256 << 10))
+            for _ in range(600):
+                yield FILE
+            yield END
+
+        stream = Stream(requests())
+        await stream.job()
+        found = []
+        while batch := await stream.batch():
+            found.append(len(batch))
+        return found
+
+    assert asyncio.run(sizes()) == [5, 4, 4, 4, 4, 256, 256, 88]
+
+
+def test_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(upload, "PROGRESS_SEC", 0.05)
+    monkeypatch.setattr(upload, "PROGRESS_BYTES", 10)
+    with pytest.raises(TooSlow, match="given up"):
+        asyncio.run(read(JOB, FILE, *[DATA] * 100, END, pause=0.02))
+    ten = SubmitJobRequest(data=b"x" * 10)
+    asyncio.run(read(JOB, FILE, *[ten] * 20, END, pause=0.02))
+
+
+def test_slots() -> None:
+    async def fill() -> None:
+        slots = Slots("uploads", total=3, each=2, patience=0.01)
+        async with slots.hold("alice"), slots.hold("alice"):
+            with pytest.raises(Exhausted, match="2 uploads at the moment, 2 of 'alice'"):
+                await slots.hold("alice").__aenter__()
+            async with slots.hold("bob"):
+                with pytest.raises(Exhausted, match="3 uploads at the moment, 0 of 'carol'"):
+                    await slots.hold("carol").__aenter__()
+            async with slots.hold("carol"):
+                pass
+        patient = Slots("uploads", total=1, each=1, patience=10)
+        order = []
+
+        async def turn(name: str) -> None:
+            async with patient.hold(name):
+                order.append(name)
+                await asyncio.sleep(0)
+
+        await asyncio.gather(*(turn(name) for name in "abc"))
+        assert order == ["a", "b", "c"]
+
+    asyncio.run(fill())
+
+
+def test_a_cancelled_call_waits_for_its_thread() -> None:
+    async def cancel() -> list[str]:
+        threads, done = Threads(1, "test"), []
+        started = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def work() -> None:
+            loop.call_soon_threadsafe(started.set)
+            asyncio.run(asyncio.sleep(0.05))
+            done.append("thread")
+            raise OSError("seen by nobody")
+
+        task = asyncio.create_task(threads.run(work))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        done.append("caller")
+        threads.close()
+        return done
+
+    assert asyncio.run(cancel()) == ["thread", "caller"]
