@@ -10,7 +10,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,8 @@ PAUSE_SEC = 0.3
 # Every so manieth job goes through the program rnx instead.
 RNX_EVERY = 10
 STDERR = 2
+PART_BYTES = 50_000
+PART_SEC = 0.02
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Track:
     job: str = ""
     followed: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
     stored: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
+    files: dict[str, bytes] = field(default_factory=dict)
     status: wire.GetJobStatusResponse | None = None
     acted: str = ""
     stage: str = "waits to be submitted"
@@ -94,12 +97,18 @@ class Clients:
             await asyncio.sleep(PAUSE_SEC)
         track.stage = "has ended"
         await self._read(track)
+        if plan.files:
+            track.files = await self._retried(track, lambda: self._download(track))
 
     async def list_jobs(self) -> list[wire.Job]:
         """All jobs."""
         stub = self._stubs[OWNERS[0]]
         answer: wire.Jobs = await stub.ListJobs(wire.EmptyRequest())
         return list(answer.jobs)
+
+    async def delete_all(self) -> None:
+        """Forget all jobs that have ended."""
+        await self._stubs[OWNERS[0]].DeleteAllJobs(wire.DeleteAllJobsRequest())
 
     async def _retried(self, track: Track, call: Callable[[], Awaitable[Any]]) -> Any:
         while True:
@@ -130,8 +139,10 @@ class Clients:
                 return found[0]
 
     async def _submit_once(self, track: Track) -> str:
+        stub = self._stubs[track.plan.owner]
         try:
-            answer: wire.RunJobResponse = await self._stubs[track.plan.owner].RunJob(track.plan.request)
+            call = stub.SubmitJob(_parts(track.plan)) if track.plan.streamed else stub.RunJob(track.plan.request)
+            answer: wire.RunJobResponse = await call
         except grpc.aio.AioRpcError as error:
             if error.code() not in PASSING:
                 raise
@@ -211,6 +222,18 @@ class Clients:
 
         track.stored = await self._retried(track, read)
 
+    async def _download(self, track: Track) -> dict[str, bytes]:
+        files: dict[str, bytearray] = {}
+        into = bytearray()
+        async for part in self._stubs[track.plan.owner].DownloadFiles(wire.DownloadFilesRequest(uuid=track.job)):
+            if part.WhichOneof("part") == "entry":
+                into = bytearray(part.entry.content)
+                if not part.entry.is_directory:
+                    files[part.entry.path] = into
+            else:
+                into += part.data
+        return {path: bytes(content) for path, content in files.items()}
+
     # --- what is done to a job
 
     async def _act(self, track: Track, submitted: float) -> None:
@@ -239,6 +262,20 @@ class Clients:
                 elif "try again" not in error.details():
                     raise
             await asyncio.sleep(PAUSE_SEC)
+
+
+async def _parts(plan: Plan) -> AsyncIterator[wire.SubmitJobRequest]:
+    job = wire.RunJobRequest()
+    job.CopyFrom(plan.request)
+    del job.uploads[:]
+    yield wire.SubmitJobRequest(job=job)
+    for upload in plan.request.uploads:
+        content = upload.content
+        yield wire.SubmitJobRequest(file=wire.FileUpload(path=upload.path, content=content[:1000], mode=upload.mode))
+        for start in range(1000, len(content), PART_BYTES):
+            yield wire.SubmitJobRequest(data=content[start : start + PART_BYTES])
+            await asyncio.sleep(PART_SEC)
+    yield wire.SubmitJobRequest(end=True)
 
 
 def say(text: str) -> None:

@@ -71,6 +71,8 @@ class Plan:
     act: str = ""
     act_sec: float = 0.0
     attempts: int = 1
+    streamed: bool = False
+    files: dict[str, bytes] = field(default_factory=dict)  # what is in /work at the end
 
     @property
     def name(self) -> str:
@@ -320,16 +322,27 @@ def updated_running(draw: random.Random, name: str) -> Draft:
 
 
 def uploads(draw: random.Random, name: str) -> Draft:
-    files = [(f"data/{number}", draw.randbytes(draw.randint(0, 100_000))) for number in range(draw.randint(1, 8))]
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in files)
+    files = {f"data/{number}": draw.randbytes(draw.randint(0, 100_000)) for number in range(draw.randint(1, 8))}
+    return _checks(files, draw.choice(["0", "1"]))
+
+
+def streamed_uploads(draw: random.Random, name: str) -> Draft:
+    """These take a while to come, in which the daemon may be killed."""
+    files = {f"data/{number}": draw.randbytes(draw.randint(0, 900_000)) for number in range(draw.randint(2, 8))}
+    return {**_checks(files, draw.choice(["0", "1"])), "streamed": True}
+
+
+def _checks(files: dict[str, bytes], pause: str) -> Draft:
+    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {path}\n" for path, content in files.items()).encode()
     return {
-        **_sh('sleep "$1"; sha256sum -c SUMS', draw.choice(["0", "1"])),
+        **_sh('sleep "$1"; sha256sum -c SUMS', pause),
         "uploads": [
-            *(wire.FileUpload(path=path, content=content, mode=0o644) for path, content in files),
-            wire.FileUpload(path="SUMS", content=sums.encode(), mode=0o600),
+            *(wire.FileUpload(path=path, content=content, mode=0o644) for path, content in files.items()),
+            wire.FileUpload(path="SUMS", content=sums, mode=0o600),
         ],
         "ends": COMPLETED,
-        "out": Output("".join(f"{path}: OK\n" for path, _ in files).encode()),
+        "out": Output("".join(f"{path}: OK\n" for path in files).encode()),
+        "files": {**files, "SUMS": sums},
     }
 
 
@@ -358,10 +371,11 @@ KINDS: dict[Callable[[random.Random, str], Draft], int] = {
     canceled: 4,
     updated: 3,
     updated_running: 2,
-    uploads: 5,
+    uploads: 4,
+    streamed_uploads: 4,
     leaves_children: 3,
 }
-OURS = ("ends", "out", "err", "act", "act_sec", "attempts")
+OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files")
 
 
 def plan(seed: int, count: int, seconds: float) -> list[Plan]:

@@ -17,6 +17,7 @@ from kinds import plan
 # A job may be in its last retry or its grace period when the storm is over, or wait behind all others.
 CALM_SEC = 240.0
 TELL_SEC = 10.0
+SETTLE_SEC = 15.0
 
 
 @dataclass(frozen=True)
@@ -77,17 +78,24 @@ class _Storm:
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
                 faults += verdicts.of_job(track)
-        # What follows a job's end, the removal of its directory for one, is done a moment later.
         jobs = await clients.list_jobs()
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
         if not faults and not self._size.clock:
             faults += await asyncio.to_thread(verdicts.of_schedules, self._host, repeating)
-        left = await asyncio.to_thread(verdicts.of_host, self._host, [])
-        if left:
-            await asyncio.sleep(10)
-            left = await asyncio.to_thread(verdicts.of_host, self._host, [])
-        return [*faults, *left]
+        faults += await self._left_over()
+        # What is kept of jobs that have ended goes with them.
+        await clients.delete_all()
+        return faults or await self._left_over()
+
+    async def _left_over(self) -> list[str]:
+        """What follows a job's end, taking its /work out of use for one, is done a moment later."""
+        deadline = time.monotonic() + SETTLE_SEC
+        while left := await asyncio.to_thread(verdicts.of_host, self._host):
+            if time.monotonic() > deadline:
+                break
+            await asyncio.sleep(1)
+        return left
 
     async def _tell(self) -> None:
         while True:

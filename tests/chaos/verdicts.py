@@ -36,6 +36,9 @@ def of_job(track: Track) -> list[str]:
         changed = status.priority if plan.act == "update" else status.max_cpu
         if changed != 77:
             faults.append(f"was updated to 77, has {changed}")
+    files = {path: content for path, content in track.files.items() if content or path in plan.files}
+    if plan.files and files != plan.files:
+        faults.append(f"its files are {sorted(files)}, or differ from those that were sent: {sorted(plan.files)}")
     for stream, wanted in ((1, plan.out), (STDERR, plan.err)):
         stored, followed = bytes(track.stored[stream]), bytes(track.followed[stream])
         if fault := wanted.fault(stored):
@@ -131,12 +134,21 @@ LEFTOVERS = {
 }
 
 
-def of_host(host: Host, kept: Sequence[str]) -> list[str]:
-    """What is left over. ``kept`` are the jobs whose files are kept for a while."""
+def of_host(host: Host) -> list[str]:
+    """What is left over, beyond the files of jobs that are kept as configured."""
     faults = []
     for what, command in LEFTOVERS.items():
         lines = host.exec("sh", "-c", command, check=False).stdout.splitlines()
         faults += [f"left over, {what}: {line}" for line in lines[:10]]
-    directories = host.exec("ls", "-A", "/var/lib/joblet/jobs").stdout.split()
-    faults += [f"left over, a directory: {name}" for name in directories if name not in kept]
+    there = set(host.exec("ls", "-A", "/var/lib/joblet/jobs").stdout.split())
+    query = (
+        "import sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"
+        "print(*[row[0] for row in d.execute('SELECT id FROM jobs WHERE files_kept')])"
+    )
+    kept = set(host.exec("python3", "-c", query).stdout.split())
+    faults += [f"left over, files: {name}" for name in sorted(there - kept) if not name.startswith(".template-")]
+    faults += [f"the files of {name} should have been kept" for name in sorted(kept - there)]
+    devices = host.exec("losetup", "--list", "--noheadings", "--output=BACK-FILE").stdout.split()
+    # Loop devices are the whole machine's: those of other hosts are not meant.
+    faults += [f"left over, a loop device: {path}" for path in devices if any(name in path for name in there)]
     return faults
