@@ -384,8 +384,8 @@ def plan(seed: int, count: int, seconds: float) -> list[Plan]:
     kinds = list(KINDS)[:count]
     kinds += draw.choices(list(KINDS), list(KINDS.values()), k=count - len(kinds))
     draw.shuffle(kinds)
-    # Half of them come at once, for a queue.
-    starts = sorted(max(0.0, draw.uniform(-seconds, seconds)) for _ in kinds)
+    # A third of them come at once, for a queue.
+    starts = sorted(max(0.0, draw.uniform(-seconds / 2, seconds)) for _ in kinds)
     return [_plan(seed, number, kind, start) for number, (kind, start) in enumerate(zip(kinds, starts, strict=True))]
 
 

@@ -8,7 +8,7 @@ from driver import say
 from hosts import Host
 from storm import Size
 
-SIZES = {"short": Size(40, 10, 50), "long": Size(200, 50, 420)}
+SIZES = {"short": Size(40, 10, 50), "long": Size(200, 50, 300)}
 VM_SIZES = {"short": Size(14, 3, 120, clock=True), "long": Size(60, 15, 900, clock=True)}
 
 
