@@ -75,11 +75,12 @@ static void drop_capabilities(void)
 static void protect_proc(void)
 {
     static const char *const read_only[] = {
-        "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/mtrr",
-        "/proc/scsi", "/proc/sys",    "/proc/sysrq-trigger",
+        "/proc/acpi",     "/proc/asound", "/proc/bus", "/proc/fs",            "/proc/irq", "/proc/mtrr",
+        "/proc/pressure", "/proc/scsi",   "/proc/sys", "/proc/sysrq-trigger",
     };
     static const char *const hidden[] = {
-        "/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/kmsg", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/kallsyms", "/proc/kcore",         "/proc/key-users",  "/proc/keys",
+        "/proc/kmsg",     "/proc/latency_stats", "/proc/timer_list",
     };
 
     for (size_t i = 0; i < sizeof read_only / sizeof *read_only; i++) {

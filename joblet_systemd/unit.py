@@ -28,6 +28,8 @@ START_TIMEOUT_USEC = 60_000_000
 KILL_MARGIN_USEC = 5_000_000
 MAX_TASKS = 4096
 INFINITY = 2**64 - 1
+# Between the host's services (0 and less) and what joblet-init gives the command (500), proc(5).
+OOM_SCORE = 250
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
@@ -137,13 +139,16 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
     yield Property("KillMode", "s", "control-group", "SIGTERM to every process, SIGKILL to those that stay")
     yield Property("TimeoutStartUSec", "t", START_TIMEOUT_USEC, "a start that hangs ends")
     yield Property("TimeoutStopUSec", "t", grace_usec + KILL_MARGIN_USEC, "a stop that hangs ends")
+    # Raised by PID 1 it is a floor: no process of the job can lower its own below. joblet-init raises the command's.
+    yield Property("OOMScoreAdjust", "i", OOM_SCORE, "when memory is short a job goes, not the host's services")
     # With "kill" the kernel would take joblet-init along and with it the last output.
     yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
 
 
 def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
     """The command line of joblet-init, the job's command last."""
-    namespaces = ",".join(f"{kind}:{inode}" for kind, inode in sorted(host.namespaces.items()))
+    promised = sorted(kind for kind in host.namespaces if kind != "user" or host.tier is Tier.INIT)
+    namespaces = ",".join(f"{kind}:{host.namespaces[kind]}" for kind in promised)
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
     if host.tier is Tier.INIT:
         options.append("--make-namespaces")
@@ -193,15 +198,26 @@ def environment(job: Job) -> list[str]:
     return [f"{name}={value}" for name, value in values.items()]
 
 
+# Linux uapi, linux/socket.h: plain numbers, since that is what D-Bus sends.
+AF_INET, AF_INET6 = 2, 10
+# Address family, address, length of the prefix.
+EVERY_ADDRESS = [[AF_INET, bytes(4), 0], [AF_INET6, bytes(16), 0]]
+LOOPBACK_ADDRESSES = [[AF_INET, bytes([127, 0, 0, 0]), 8], [AF_INET6, bytes(15) + b"\1", 128]]
+
+
+# No PrivateUsers=: PID 1 makes that namespace as root, and whatever the kernel counts per user is then counted for root
+# as well (namespaces(7), "/proc/sys/user"). A job that took 128 inotify instances left none to root: the daemon could
+# follow no journal any more. Signals queued by a job left no room for root's, either.
 def _namespaces(host: Host) -> Iterable[Property]:
     if host.tier is Tier.SYSTEMD:
         yield Property("PrivatePIDs", "s", "yes", "sees and signals only its own processes")
-    yield Property("PrivateUsers", "b", True, "capabilities gained in it mean nothing outside")
     yield Property("PrivateIPC", "b", True, "no System V or POSIX queues of others")
     yield Property("PrivateNetwork", "b", True, "loopback only")
+    yield Property("IPAddressDeny", "a(iayu)", EVERY_ADDRESS, "a second lock: should it ever see another interface")
+    yield Property("IPAddressAllow", "a(iayu)", LOOPBACK_ADDRESSES, "it talks to itself")
     yield Property("ProtectHostname", "b", True, "cannot rename the host")
     if "ProtectControlGroupsEx" in host.properties:
-        yield Property("ProtectControlGroupsEx", "s", "private", "sees its own control group, as the root")
+        yield Property("ProtectControlGroupsEx", "s", "strict", "sees its own control group alone, read-only")
     else:
         yield Property("ProtectControlGroups", "b", True, "control groups are read-only")
     yield Property("ProtectProc", "s", "invisible", "no processes of other users in /proc")
@@ -213,6 +229,10 @@ NAMESPACES_OF_INIT = CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWCGROU
 SYSCALLS_OF_INIT = ("mount", "umount2", "unshare")
 # In @system-service, but of use to attackers only: kernel code with a long record of escapes.
 SYSCALLS_DENIED = ("@keyring", "io_uring_enter", "io_uring_register", "io_uring_setup", "userfaultfd")
+
+# What the Protect...= below leave of /proc, proc(5); "-" if there, "+" in the job's root (systemd.exec(5)).
+PROC_HIDDEN = ["-+/proc/key-users", "-+/proc/keys"]
+PROC_READ_ONLY = ["-+/proc/pressure"]
 
 
 def _rights(job: Job, host: Host) -> Iterable[Property]:
@@ -241,6 +261,9 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property("ProtectKernelTunables", "b", True, "/proc/sys and /sys are read-only")
     yield Property("ProtectKernelModules", "b", True, "no module loading")
     yield Property("ProtectKernelLogs", "b", True, "no kernel log")
+    if not by_init:  # which covers them itself: it could not mount a new /proc over one that is covered in part
+        yield Property("InaccessiblePaths", "as", PROC_HIDDEN, "nobody's keys are listed")
+        yield Property("ReadOnlyPaths", "as", PROC_READ_ONLY, "anybody may write there, to set triggers")
     yield Property("ProtectClock", "b", True, "cannot set the clock")
     yield Property("LimitCORE", "t", 0, "a crash writes no core file of untrusted size")
 

@@ -69,6 +69,10 @@ class Host:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def log_so_far(self, job: str) -> bytes:
+        """What the job has written up to now to its standard output."""
+        return self.rnx_bytes("job", "log", "--no-follow", job).stdout
+
     def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the job's end; its status then."""
         return until(lambda: _if(self.status(job), lambda status: status["status"] in FINAL), seconds)
@@ -135,6 +139,14 @@ def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
 
 def _if(value: Any, condition: Callable[[Any], bool]) -> Any:
     return value if condition(value) else None
+
+
+def compiled(source: Path, directory: Path) -> Path:
+    """A C program for the host: static, since this machine's libraries are of another age."""
+    program = directory / source.stem
+    options = ["-D_GNU_SOURCE", "-O1", "-Wall", "-Werror", "-static", "-pthread"]
+    subprocess.run(["gcc", *options, "-o", str(program), str(source)], check=True, timeout=60)
+    return program
 
 
 def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:
