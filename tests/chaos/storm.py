@@ -81,7 +81,7 @@ class _Storm:
         jobs = await clients.list_jobs()
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
-        if not faults and not self._size.clock:
+        if not self._size.clock:
             faults += await asyncio.to_thread(verdicts.of_schedules, self._host, repeating)
         faults += await self._left_over()
         # What is kept of jobs that have ended goes with them.

@@ -18,6 +18,8 @@ from joblet_wire import joblet_pb2 as wire
 USEC = 1_000_000
 # A run comes within this time after its moment when the daemon is there.
 PROMPT_SEC = 1.5
+# What cannot be started, for the disk is full, is tried again so much later; what is missed meanwhile is not made up.
+LATER_SEC = 7.0
 
 
 def of_job(track: Track) -> list[str]:
@@ -74,10 +76,10 @@ def outages(host: Host) -> list[Outage]:
     found, since = [], 0.0
     for entry in map(json.loads, lines):
         message, when = str(entry["MESSAGE"]), int(entry["__REALTIME_TIMESTAMP"]) / USEC
-        if message.startswith("serving;"):
+        if "serving; systemd" in message:
             found.append(Outage(since, when))
             since = math.inf
-        elif re.match(r"stopping; |joblet.service: Main process exited|Stopping ", message):
+        elif re.search(r"stopping; jobs go on|joblet.service: Main process exited|^Stopping ", message):
             since = min(since, when)
     return found if since is math.inf else [*found, Outage(since, math.inf)]
 
@@ -94,11 +96,7 @@ def of_schedules(host: Host, parents: Sequence[Track]) -> list[str]:
     rows = json.loads(host.exec("python3", "-c", query).stdout)
     faults = []
     for track in parents:
-        runs = sorted(
-            (submitted / USEC, ended / USEC, state)
-            for parent, _, submitted, ended, state in rows
-            if parent == track.job
-        )
+        runs = [(row[2] / USEC, row[4]) for row in rows if row[0] == track.job]
         own = next(row for row in rows if row[1] == track.job)
         name = track.plan.name
         faults += [f"{name}: a run ended as {state}" for _, state in runs if state != "COMPLETED"]
@@ -107,7 +105,7 @@ def of_schedules(host: Host, parents: Sequence[Track]) -> list[str]:
         excuses = [when for when, message in said if track.job in message and re.search("skipped|cannot", message)]
         for moment in range(math.ceil(own[2] / USEC / REPEATS_SEC), math.floor(own[3] / USEC / REPEATS_SEC) - 1):
             at = moment * REPEATS_SEC
-            excused = any(at - 1 <= when <= at + REPEATS_SEC for when in excuses) or any(
+            excused = any(when - REPEATS_SEC <= at <= when + LATER_SEC for when in excuses) or any(
                 outage.since - 0.1 <= at + PROMPT_SEC and outage.until >= at for outage in down
             )
             if moment not in moments and not excused:
