@@ -404,7 +404,10 @@ class Jobs:
         del self._lost_starts[job.id]
         self._waiting.queue.vacate(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
-        self._retention.on_end()
+        try:
+            self._retention.on_end()
+        except JobletError as error:
+            log.error("finished jobs cannot be forgotten yet: %s", error)
 
     async def _clean_up(self, job_id: str) -> None:
         try:

@@ -67,14 +67,17 @@ def timeline(seed: int, kills: int, seconds: float, *, clock: bool) -> list[Dist
         start = number * span + draw.uniform(0.1, 0.5) * span
         found.append(Disturbance(start, "fill the disk", seconds=draw.uniform(0.15, 0.3) * span))
     if clock:
-        for number, amount in enumerate((300, -7, -4 * 3600, 3600)):
+        for number, amount in enumerate((300, -7, -4 * 3600, 600)):
             found.append(Disturbance((number + draw.uniform(0.3, 0.7)) * seconds / 4, "move the clock", amount=amount))
     return sorted(found, key=lambda disturbance: disturbance.at_sec)
 
 
-def prepare(host: Host) -> None:
+def prepare(host: Host, *, clock: bool) -> None:
     """Give the host what the disturbances need."""
     host.exec("sh", "-ec", PREPARE)
+    if clock:
+        # Its certificates are valid from its first boot on: there must be room to set the clock back.
+        _move_clock(host, Disturbance(0, "move the clock", amount=6 * 3600))
 
 
 def do(host: Host, disturbance: Disturbance) -> None:

@@ -92,6 +92,14 @@ def numbered(count: int, text: str = "line") -> bytes:
 Draft = dict[str, object]
 
 
+class Draw(random.Random):
+    """What a job is drawn from, in a storm of so many seconds."""
+
+    def __init__(self, seed: str, storm_sec: float) -> None:
+        super().__init__(seed)
+        self.storm_sec = storm_sec
+
+
 def _sh(script: str, *arguments: str) -> dict[str, object]:
     return {"command": "sh", "args": ["-c", script, "sh", *arguments]}
 
@@ -100,11 +108,11 @@ def _py(script: str, *arguments: str) -> dict[str, object]:
     return {"command": "python3", "args": ["-I", "-c", script, *arguments]}
 
 
-def quick(draw: random.Random, name: str) -> Draft:
+def quick(draw: Draw, name: str) -> Draft:
     return {**_sh('echo "$1"', name), "ends": COMPLETED, "out": Output(name.encode() + b"\n")}
 
 
-def exit_code(draw: random.Random, name: str) -> Draft:
+def exit_code(draw: Draw, name: str) -> Draft:
     code = draw.randint(1, 255)
     script = f"echo out; echo err >&2; exit {code}"
     return {
@@ -115,7 +123,7 @@ def exit_code(draw: random.Random, name: str) -> Draft:
     }
 
 
-def own_signal(draw: random.Random, name: str) -> Draft:
+def own_signal(draw: Draw, name: str) -> Draft:
     chosen = draw.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV, signal.SIGHUP, signal.SIGUSR1])
     script = f"echo before; kill -{chosen.name.removeprefix('SIG')} $$; sleep 5; echo after"
     return {
@@ -125,7 +133,7 @@ def own_signal(draw: random.Random, name: str) -> Draft:
     }
 
 
-def missing(draw: random.Random, name: str) -> Draft:
+def missing(draw: Draw, name: str) -> Draft:
     command = f"/no/such/{name}"
     reason = f"exec-failed: {command}: no such file or directory"
     return {"command": command, "args": [], "ends": (End("FAILED", 127, reason),), "out": Output()}
@@ -139,7 +147,7 @@ for number in range(count):
 """
 
 
-def flood(draw: random.Random, name: str) -> Draft:
+def flood(draw: Draw, name: str) -> Draft:
     count, width = draw.randint(5_000, 40_000), draw.randint(2, 150)
     whole = "".join(f"{number} {'x' * (number % width)}\n" for number in range(count)).encode()
     return {**_py(FLOOD, str(count), str(width)), "ends": COMPLETED, "out": Output(whole)}
@@ -153,15 +161,16 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def any_bytes(draw: random.Random, name: str) -> Draft:
+def any_bytes(draw: Draw, name: str) -> Draft:
     seed, writes = draw.randrange(2**31), draw.randint(1, 300)
     inner = random.Random(seed)
     whole = b"".join(inner.randbytes(inner.randint(1, 3000)) for _ in range(writes))
     return {**_py(BYTES, str(seed), str(writes)), "ends": COMPLETED, "out": Output(whole)}
 
 
-def trickle(draw: random.Random, name: str) -> Draft:
-    count, pause, code = draw.randint(20, 120), draw.choice(["0.05", "0.1", "0.2"]), draw.choice([0, 0, 9])
+def trickle(draw: Draw, name: str) -> Draft:
+    pause, code = draw.choice([0.05, 0.1, 0.2]), draw.choice([0, 0, 9])
+    count = int(draw.uniform(2, draw.storm_sec / 2) / pause)
     script = f"for i in $(seq 1 {count}); do echo line $i; sleep {pause}; done; exit {code}"
     ends = COMPLETED if code == 0 else (End("FAILED", code, f"exit-code {code}"),)
     return {**_sh(script), "ends": ends, "out": Output(numbered(count))}
@@ -176,23 +185,24 @@ for number in range(1, int(sys.argv[1]) + 1):
 """
 
 
-def both_streams(draw: random.Random, name: str) -> Draft:
-    count, pause = draw.randint(50, 400), draw.choice(["0.01", "0.02"])
+def both_streams(draw: Draw, name: str) -> Draft:
+    pause = draw.choice([0.01, 0.02, 0.1])
+    count = int(draw.uniform(1, draw.storm_sec / 3) / pause)
     return {
-        **_py(BOTH, str(count), pause),
+        **_py(BOTH, str(count), str(pause)),
         "ends": COMPLETED,
         "out": Output(numbered(count)),
         "err": Output(numbered(count, "error")),
     }
 
 
-def timeout(draw: random.Random, name: str) -> Draft:
+def timeout(draw: Draw, name: str) -> Draft:
     script = "i=0; while sleep 0.1; do i=$((i + 1)); echo line $i; done"
     return {
         **_sh(script),
-        "max_runtime_ms": draw.randint(1500, 6000),
+        "max_runtime_ms": round(draw.uniform(1500, draw.storm_sec * 200)),
         "ends": (End("TIMEOUT", 124, "timeout"),),
-        "out": Output(numbered(2000), partial=True),
+        "out": Output(numbered(5000), partial=True),
     }
 
 
@@ -201,7 +211,7 @@ ATTEMPT = "n=$(($(cat attempts) + 1)); echo $n 1<>attempts; echo attempt $n; "
 ATTEMPTS = [wire.FileUpload(path="attempts", content=b"0\n", mode=0o600)]
 
 
-def third_time(draw: random.Random, name: str) -> Draft:
+def third_time(draw: Draw, name: str) -> Draft:
     return {
         **_sh(ATTEMPT + 'sleep "$1"; test $n -ge 3', draw.choice(["0", "0.5", "2"])),
         "uploads": ATTEMPTS,
@@ -213,7 +223,7 @@ def third_time(draw: random.Random, name: str) -> Draft:
     }
 
 
-def hopeless(draw: random.Random, name: str) -> Draft:
+def hopeless(draw: Draw, name: str) -> Draft:
     retries, code = draw.randint(1, 2), draw.randint(1, 200)
     return {
         **_sh(ATTEMPT + f"exit {code}"),
@@ -226,16 +236,16 @@ def hopeless(draw: random.Random, name: str) -> Draft:
     }
 
 
-def scheduled(draw: random.Random, name: str) -> Draft:
+def scheduled(draw: Draw, name: str) -> Draft:
     return {
         **_sh("echo ran"),
-        "schedule": f"{draw.randint(1, 20)}s",
+        "schedule": f"{draw.randint(1, round(draw.storm_sec / 2))}s",
         "ends": COMPLETED,
         "out": Output(b"ran\n"),
     }
 
 
-def repeating(draw: random.Random, name: str) -> Draft:
+def repeating(draw: Draw, name: str) -> Draft:
     """Its runs are looked at by verdicts.py."""
     return {
         **_sh("echo ran"),
@@ -265,18 +275,18 @@ while True:
 """
 
 
-def stopped(draw: random.Random, name: str) -> Draft:
+def stopped(draw: Draw, name: str) -> Draft:
     """What it says when it is told is the last of its log; a stop before it can say that much ends it by signal."""
     return {
         **_py(TOLD),
         "ends": (End("STOPPED", 3, "stopped"), End("STOPPED", 143, "stopped"), STOPPED_EARLY),
         "out": Output(numbered(20_000), partial=True, last=b"told after %d\n"),
         "act": "stop",
-        "act_sec": draw.uniform(0, 8),
+        "act_sec": draw.uniform(0, draw.storm_sec / 4),
     }
 
 
-def stubborn(draw: random.Random, name: str) -> Draft:
+def stubborn(draw: Draw, name: str) -> Draft:
     """It takes the whole grace period, in which the daemon may be killed."""
     return {
         **_sh("trap '' TERM; echo deaf; while :; do sleep 1; done"),
@@ -287,7 +297,7 @@ def stubborn(draw: random.Random, name: str) -> Draft:
     }
 
 
-def canceled(draw: random.Random, name: str) -> Draft:
+def canceled(draw: Draw, name: str) -> Draft:
     return {
         **_sh("echo never"),
         "schedule": draw.choice(["1h", "2days", "Mon..Sun 03:33"]),
@@ -298,7 +308,7 @@ def canceled(draw: random.Random, name: str) -> Draft:
     }
 
 
-def updated(draw: random.Random, name: str) -> Draft:
+def updated(draw: Draw, name: str) -> Draft:
     """Its priority is changed while it waits for its time."""
     return {
         **_sh("echo ran"),
@@ -310,7 +320,7 @@ def updated(draw: random.Random, name: str) -> Draft:
     }
 
 
-def updated_running(draw: random.Random, name: str) -> Draft:
+def updated_running(draw: Draw, name: str) -> Draft:
     """The limit of its CPU time is changed while it runs."""
     return {
         **_sh("for i in $(seq 1 60); do echo line $i; sleep 0.1; done"),
@@ -321,12 +331,12 @@ def updated_running(draw: random.Random, name: str) -> Draft:
     }
 
 
-def uploads(draw: random.Random, name: str) -> Draft:
+def uploads(draw: Draw, name: str) -> Draft:
     files = {f"data/{number}": draw.randbytes(draw.randint(0, 100_000)) for number in range(draw.randint(1, 8))}
     return _checks(files, draw.choice(["0", "1"]))
 
 
-def streamed_uploads(draw: random.Random, name: str) -> Draft:
+def streamed_uploads(draw: Draw, name: str) -> Draft:
     """These take a while to come, in which the daemon may be killed."""
     files = {f"data/{number}": draw.randbytes(draw.randint(0, 900_000)) for number in range(draw.randint(2, 8))}
     return {**_checks(files, draw.choice(["0", "1"])), "streamed": True}
@@ -346,13 +356,13 @@ def _checks(files: dict[str, bytes], pause: str) -> Draft:
     }
 
 
-def leaves_children(draw: random.Random, name: str) -> Draft:
+def leaves_children(draw: Draw, name: str) -> Draft:
     script = "setsid sleep 4000 & for i in 1 2 3; do (sleep 5000 & ); done; echo left"
     return {**_sh(script), "ends": COMPLETED, "out": Output(b"left\n")}
 
 
 # How often each comes in a hundred.
-KINDS: dict[Callable[[random.Random, str], Draft], int] = {
+KINDS: dict[Callable[[Draw, str], Draft], int] = {
     quick: 12,
     exit_code: 8,
     own_signal: 7,
@@ -379,18 +389,21 @@ OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files")
 
 
 def plan(seed: int, count: int, seconds: float) -> list[Plan]:
-    """``count`` jobs, submitted within ``seconds``: one of each kind, and the rest as KINDS says; in order."""
+    """``count`` jobs for a storm of so long: one of each kind, and the rest as KINDS says; in order."""
     draw = random.Random(f"{seed}/jobs")
     kinds = list(KINDS)[:count]
     kinds += draw.choices(list(KINDS), list(KINDS.values()), k=count - len(kinds))
     draw.shuffle(kinds)
     # A third of them come at once, for a queue.
-    starts = sorted(max(0.0, draw.uniform(-seconds / 2, seconds)) for _ in kinds)
-    return [_plan(seed, number, kind, start) for number, (kind, start) in enumerate(zip(kinds, starts, strict=True))]
+    starts = sorted(max(0.0, draw.uniform(-0.4, 0.9)) * seconds for _ in kinds)
+    return [
+        _plan(seed, number, kind, start, seconds)
+        for number, (kind, start) in enumerate(zip(kinds, starts, strict=True))
+    ]
 
 
-def _plan(seed: int, number: int, kind: Callable[[random.Random, str], Draft], start: float) -> Plan:
-    draw = random.Random(f"{seed}/job {number}")
+def _plan(seed: int, number: int, kind: Callable[[Draw, str], Draft], start: float, seconds: float) -> Plan:
+    draw = Draw(f"{seed}/job {number}", seconds)
     name = f"{kind.__name__}-{number}"
     draft = kind(draw, name)
     ours = {key: draft.pop(key) for key in OURS if key in draft}

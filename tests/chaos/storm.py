@@ -32,7 +32,7 @@ class Size:
 
 def run(host: Host, seed: int, size: Size) -> list[str]:
     """Raise a storm; what was wrong after it."""
-    disturbances.prepare(host)
+    disturbances.prepare(host, clock=size.clock)
     until(lambda: host.rnx("job", "list").returncode == 0, 120)
     return asyncio.run(_Storm(host, seed, size).run())
 
@@ -41,7 +41,7 @@ class _Storm:
     def __init__(self, host: Host, seed: int, size: Size) -> None:
         self._host = host
         self._size = size
-        self._tracks = [Track(plan) for plan in plan(seed, size.jobs, size.seconds * 0.9)]
+        self._tracks = [Track(plan) for plan in plan(seed, size.jobs, size.seconds)]
         self._timeline = disturbances.timeline(seed, size.kills, size.seconds, clock=size.clock)
         self._began = 0.0
         self._log: list[str] = []
