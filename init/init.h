@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 #include <time.h>
 
 #define MSEC UINT64_C(1000000) /* in nanoseconds, the unit of all times here */
@@ -29,6 +30,27 @@ static inline struct timespec to_timespec(uint64_t ns)
     return (struct timespec){.tv_sec = (time_t)(ns / SEC), .tv_nsec = (long)(ns % SEC)};
 }
 
+/* options.c: the command line. */
+#define MAX_NAMESPACES 8
+struct host_namespace {
+    const char *name;
+    uint64_t inode;
+};
+struct options {
+    const char *job;
+    const char *ident;
+    uint64_t grace;
+    uint64_t first_seq;
+    bool interactive;
+    bool make_namespaces;
+    struct host_namespace host[MAX_NAMESPACES];
+    size_t n_host;
+    char **command;
+};
+extern struct options option;
+void parse_options(char **argv);
+const char *value_of(const char *text, const char *name);
+
 /* main.c: writes the exit record, if there is a socket already, and leaves with EXIT_INTERNAL. */
 _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -36,7 +58,7 @@ _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)
 void poll_until(struct pollfd *fds, nfds_t n, uint64_t wake);
 
 /* journal.c: entries for journald. */
-bool journal_attach(int fd);
+bool journal_attach(int fd, uint64_t first_seq);
 bool journal_send(const char *fields, size_t fields_len, const void *message, size_t message_len);
 void journal_record(const char *fields, size_t fields_len, const void *message, size_t message_len);
 uint64_t journal_sent(void);
@@ -56,12 +78,25 @@ void relay_run(const struct pollfd fds[RELAY_FDS], uint64_t now);
 void relay_finish(void);
 
 /* namespaces.c: isolation made here (systemd 252 to 256), and the proof of isolation made by whomever. */
-struct host_namespace {
-    const char *name;
-    uint64_t inode;
-};
 void make_namespaces(void);
 void check_namespaces(const struct host_namespace *host, size_t n);
+
+/* environment.c: what the command's consists of. */
+void make_environment(void);
+bool is_assignment(const char *text);
+
+/* child.c: what a child does before it becomes another program. */
+int prepare_child(const int stdio[3], bool terminal, int keep);
+int exit_code_of(int exec_errno);
+
+/* control.c: the daemon's way into a job that runs. */
+enum { CONTROL_CONNECTIONS = 32, CONTROL_FDS = 1 + CONTROL_CONNECTIONS };
+bool control_attach(int fd);
+void control_detach(void);
+int control_open_input(void);
+size_t control_prepare(struct pollfd fds[CONTROL_FDS], uint64_t now, uint64_t *wake);
+void control_run(const struct pollfd *fds, size_t n_fds, uint64_t now, bool running);
+void control_reaped(pid_t pid, int status);
 
 /* seccomp.c: from here on no new namespaces and no mounts. */
 int close_the_door(void);

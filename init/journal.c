@@ -25,7 +25,7 @@ static bool gone;           /* nobody will ever read what we send */
 static bool no_memory;      /* the last refusal was not about the queue, so that POLLOUT says nothing */
 static uint64_t sequence;   /* JOBLET_SEQ of the last entry sent or dropped */
 
-bool journal_attach(int fd)
+bool journal_attach(int fd, uint64_t first_seq)
 {
     int value = 0;
     socklen_t size = sizeof value;
@@ -39,6 +39,7 @@ bool journal_attach(int fd)
     size = sizeof peer;
     if (getpeername(fd, (struct sockaddr *)&peer, &size) < 0)
         return false;
+    sequence = first_seq - 1;
     sock = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     return sock >= 0;
 }

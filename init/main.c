@@ -1,8 +1,8 @@
 /*
  * joblet-init: the first process of every job.
  *
- *   joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--make-namespaces]
- *               [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
+ *   joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--first-seq=NUMBER] [--stdin]
+ *               [--make-namespaces] [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
  *
  * Starts the command, reaps what is orphaned, passes signals on, and turns the command's output into journal entries
  * on the datagram socket it finds as fd 1. Its first and last entries are records:
@@ -12,14 +12,19 @@
  *                       itself failed), JOBLET_STOPPED=1 (told to stop from outside of the job), JOBLET_CPU_USEC and
  *                       JOBLET_MAXRSS_KIB (of all processes of the job)
  *
- * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... and those with output JOBLET_STREAM and
+ * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... (a later attempt of the same job begins with
+ * --first-seq), and those with output JOBLET_STREAM and
  * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes of the unit,
  * starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127
  * or 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage.
  *
+ * A listening socket as fd 0 is the daemon's way in, see control.c: there the command's standard input is written to
+ * (with --stdin, otherwise it is the null device), and other commands are executed beside it. Secret variables come as
+ * a credential, see environment.c.
+ *
  * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
- * the namespace's pid 1 (no kill), opens nothing once the command runs (prlimit(2) on it is possible), and trusts
- * nothing that comes from there.
+ * the namespace's pid 1 (no kill), opens nothing that it needs once the command runs (prlimit(2) on it is possible),
+ * and trusts nothing that comes from there.
  */
 #include "init.h"
 
@@ -39,23 +44,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define OOM_SCORE_ADJ "500" /* the job is a better victim than its init or the host's services, proc(5) */
 /*
  * The default of 64 KiB makes an unbuffered writer wait for us, 1 MiB is no faster than this. And it counts: beyond
  * fs.pipe-user-pages-soft (64 MiB for all pipes of a uid) every new pipe of the same uid has only 8 KiB, pipe(7).
  */
 #define PIPE_SIZE (256 * 1024)
-#define MAX_NAMESPACES 8
-
-static struct {
-    const char *job;
-    const char *ident;
-    uint64_t grace;
-    bool make_namespaces;
-    struct host_namespace host[MAX_NAMESPACES];
-    size_t n_host;
-    char **command;
-} option = {.grace = 10 * SEC};
 
 static char fields[192]; /* of every entry: SYSLOG_IDENTIFIER, JOBLET_JOB */
 static bool started;     /* the start record was written */
@@ -157,114 +150,7 @@ void fail(const char *format, ...)
     _exit(EXIT_INTERNAL);
 }
 
-/* --- what we are told --- */
-
-static _Noreturn void usage(const char *what, const char *value)
-{
-    dprintf(STDERR_FILENO,
-            "joblet-init: %s%s\n"
-            "Usage: joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--make-namespaces]\n"
-            "                   [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]\n"
-            "Started by systemd as the first process of a job, with a journal socket as standard output.\n",
-            what, value);
-    _exit(EXIT_USAGE);
-}
-
-static bool is_uuid(const char *text)
-{
-    return strlen(text) == 36 && strspn(text, "0123456789abcdefABCDEF-") == 36;
-}
-
-static bool parse_number(const char **text, uint64_t limit, uint64_t *value)
-{
-    if (**text < '0' || **text > '9')
-        return false;
-    for (*value = 0; **text >= '0' && **text <= '9'; (*text)++) {
-        *value = *value * 10 + (uint64_t)(**text - '0');
-        if (*value > limit)
-            return false;
-    }
-    return true;
-}
-
-/* Seconds, with a fraction if need be. */
-static bool parse_grace(const char *text, uint64_t *ns)
-{
-    uint64_t seconds, unit = SEC;
-
-    if (!parse_number(&text, 1000000, &seconds))
-        return false;
-    *ns = seconds * SEC;
-    if (*text == '.')
-        for (text++; *text >= '0' && *text <= '9'; text++) {
-            unit /= 10;
-            *ns += (uint64_t)(*text - '0') * unit;
-        }
-    return *text == '\0';
-}
-
-static bool parse_host_ns(const char *text)
-{
-    static const char *const known[] = {"cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"};
-
-    for (option.n_host = 0;; text++) {
-        struct host_namespace *ns = &option.host[option.n_host];
-        size_t length = strcspn(text, ":"), i;
-
-        for (i = 0; i < sizeof known / sizeof *known; i++)
-            if (strlen(known[i]) == length && strncmp(known[i], text, length) == 0)
-                break;
-        if (i == sizeof known / sizeof *known || text[length] != ':' || option.n_host == MAX_NAMESPACES)
-            return false;
-        text += length + 1;
-        ns->name = known[i];
-        if (!parse_number(&text, UINT32_MAX, &ns->inode)) /* nsfs numbers are 32 bits wide */
-            return false;
-        option.n_host++;
-        if (*text != ',')
-            return *text == '\0';
-    }
-}
-
-static const char *value_of(const char *argument, const char *name)
-{
-    size_t n = strlen(name);
-    return strncmp(argument, name, n) == 0 ? argument + n : NULL;
-}
-
-static void parse(char **argv)
-{
-    const char *value;
-
-    for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
-        if ((value = value_of(*argv, "--job="))) {
-            if (!is_uuid(value))
-                usage("not a UUID: ", *argv);
-            option.job = value;
-        } else if ((value = value_of(*argv, "--ident="))) {
-            option.ident = value;
-        } else if ((value = value_of(*argv, "--grace="))) {
-            if (!parse_grace(value, &option.grace))
-                usage("not a number of seconds from 0 to 1000000: ", *argv);
-        } else if ((value = value_of(*argv, "--host-ns="))) {
-            if (!parse_host_ns(value))
-                usage("not a list like pid:4026531836,user:4026531837: ", *argv);
-        } else if (strcmp(*argv, "--make-namespaces") == 0) {
-            option.make_namespaces = true;
-        } else {
-            usage("unknown option: ", *argv);
-        }
-    }
-    if (!option.job)
-        usage("--job=UUID is missing", "");
-    if (!*argv || !argv[1])
-        usage("-- COMMAND is missing", "");
-    option.command = argv + 1;
-    if (!option.ident) {
-        const char *slash = strrchr(*option.command, '/');
-        option.ident = slash ? slash + 1 : *option.command;
-    }
-}
+/* --- before the command runs --- */
 
 static void make_fields(void)
 {
@@ -282,7 +168,10 @@ static void make_fields(void)
 
 /* --- before the command runs --- */
 
-/* Standard descriptors that are missing would be taken by what we open; and fd 0 goes to the command as it is. */
+/*
+ * Standard descriptors that are missing would be taken by what we open; and fd 0 goes to the command as it is, unless
+ * that gets a pipe. The control socket moves out of its way.
+ */
 static void check_descriptors(void)
 {
     struct stat st;
@@ -290,7 +179,7 @@ static void check_descriptors(void)
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             _exit(EXIT_INTERNAL);
-    if (fstat(0, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
+    if (control_attach(STDIN_FILENO) || fstat(0, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
         int null = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (null < 0 || dup2(null, 0) < 0)
             _exit(EXIT_INTERNAL);
@@ -311,60 +200,21 @@ static bool take_signals(void)
     return sigprocmask(SIG_SETMASK, &all, NULL) == 0;
 }
 
-/* What systemd says to its service (systemd.exec(5), sd_listen_fds(3), sd_notify(3)) is not for the command. */
-static void clean_environment(void)
-{
-    static const char *const ours[] = {
-        "JOURNAL_STREAM=", "LISTEN_FDNAMES=",        "LISTEN_FDS=",           "LISTEN_PID=",
-        "LISTEN_PIDFDID=", "MEMORY_PRESSURE_WATCH=", "MEMORY_PRESSURE_WRITE=", "NOTIFY_SOCKET=",
-        "SYSTEMD_EXEC_PID=", "WATCHDOG_PID=",        "WATCHDOG_USEC=",
-    };
-    char **to = environ;
-
-    for (char **from = environ; *from; from++) {
-        size_t i;
-        for (i = 0; i < sizeof ours / sizeof *ours && !value_of(*from, ours[i]); i++)
-            ;
-        if (i == sizeof ours / sizeof *ours)
-            *to++ = *from;
-    }
-    *to = NULL;
-}
-
 static _Noreturn void give_up(int fd, int exec_errno, int setup_errno)
 {
-    bool missing = exec_errno == ENOENT || exec_errno == ENOTDIR;
-
     report.exec_errno = exec_errno;
     report.setup_errno = setup_errno;
     if (write(fd, &report, sizeof report) != sizeof report || setup_errno)
         _exit(EXIT_INTERNAL);
-    _exit(missing ? EXIT_NOT_FOUND : EXIT_CANNOT_EXEC);
+    _exit(exit_code_of(exec_errno));
 }
 
-/* The descriptors are all above 2 and close-on-exec. */
-static _Noreturn void become_command(int out, int err, int to_init)
+static _Noreturn void become_command(const int stdio[3], int to_init)
 {
-    sigset_t none;
+    int error = prepare_child(stdio, false, to_init);
 
-    if (setsid() < 0 || dup2(out, 1) < 0 || dup2(err, 2) < 0 || close_range(3, (unsigned)to_init - 1, 0) < 0 ||
-        close_range((unsigned)to_init + 1, ~0U, 0) < 0)
-        give_up(to_init, 0, errno);
-    /*
-     * Best effort. The file belongs to root while we are not dumpable. There is nothing left to protect: the journal
-     * socket is closed, and no other process of the job exists yet.
-     */
-    if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0) {
-        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-        if (fd >= 0) {
-            if (write(fd, OOM_SCORE_ADJ, strlen(OOM_SCORE_ADJ)) < 0)
-                errno = 0; /* the kernel refuses only to lower it */
-            close(fd);
-        }
-    }
-    sigemptyset(&none);
-    if (sigprocmask(SIG_SETMASK, &none, NULL) < 0)
-        give_up(to_init, 0, errno);
+    if (error)
+        give_up(to_init, 0, error);
     execvp(*option.command, option.command);
     give_up(to_init, errno, 0);
 }
@@ -372,7 +222,7 @@ static _Noreturn void become_command(int out, int err, int to_init)
 /* Returns the descriptor on which a failure is reported. */
 static int start_command(void)
 {
-    int out[2], err[2], from_child[2];
+    int in = STDIN_FILENO, out[2], err[2], from_child[2];
     sigset_t pending;
 
     /* The write ends block: back-pressure is the point. */
@@ -382,12 +232,16 @@ static int start_command(void)
         fcntl(from_child[0], F_SETFL, O_NONBLOCK) < 0)
         fail("internal: fcntl: %s", strerrordesc_np(errno));
     (void)fcntl(out[1], F_SETPIPE_SZ, PIPE_SIZE);
+    if (option.interactive)
+        in = control_open_input();
     relay_start(out[0], err[0], fields);
     command = fork();
     if (command < 0)
         fail("internal: fork: %s", strerrordesc_np(errno));
     if (command == 0)
-        become_command(out[1], err[1], from_child[1]);
+        become_command((const int[]){in, out[1], err[1]}, from_child[1]);
+    if (in != STDIN_FILENO)
+        close(in);
     close(out[1]);
     close(err[1]);
     close(from_child[1]);
@@ -496,6 +350,8 @@ static void reap(void)
                 kill_at = now_ns() + TERM_SKEW; /* is it systemd's, and ours still to come? */
             else if (!stopping) /* who was left behind has no one to outlive the job for */
                 signal_all(SIGKILL);
+        } else {
+            control_reaped(pid, status);
         }
     }
     reap_more = true;
@@ -511,8 +367,8 @@ static void read_report(int *fd)
 
 static void run(int signals, int from_child)
 {
-    enum { SIGNALS = RELAY_FDS, REPORT, FDS };
-    struct pollfd fds[FDS];
+    enum { SIGNALS = RELAY_FDS, REPORT, CONTROL };
+    struct pollfd fds[CONTROL + CONTROL_FDS];
 
     while (!all_gone || (kill_at != NEVER && !stopping)) {
         uint64_t now = now_ns();
@@ -527,8 +383,10 @@ static void run(int signals, int from_child)
             wake = kill_at;
         fds[SIGNALS] = (struct pollfd){.fd = signals, .events = POLLIN};
         fds[REPORT] = (struct pollfd){.fd = from_child, .events = POLLIN};
-        poll_until(fds, FDS, reap_more ? now : wake);
+        size_t n_control = control_prepare(fds + CONTROL, now, &wake);
+        poll_until(fds, CONTROL + n_control, reap_more ? now : wake);
         now = now_ns();
+        control_run(fds + CONTROL, n_control, now, command > 0 && !stopping && kill_at == NEVER);
         if (fds[SIGNALS].revents)
             handle_signals(signals, now);
         if (reap_more)
@@ -550,10 +408,10 @@ int main(int argc, char **argv)
         return EXIT_INTERNAL;
     check_descriptors();
     if (argc < 1)
-        usage("no arguments", "");
-    parse(argv);
+        return EXIT_USAGE;
+    parse_options(argv);
     make_fields();
-    if (!journal_attach(STDOUT_FILENO)) {
+    if (!journal_attach(STDOUT_FILENO, option.first_seq)) {
         dprintf(STDERR_FILENO, "joblet-init: standard output is not a connected AF_UNIX datagram socket\n");
         return EXIT_INTERNAL;
     }
@@ -566,7 +424,7 @@ int main(int argc, char **argv)
     signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0)
         fail("internal: signalfd: %s", strerrordesc_np(errno));
-    clean_environment();
+    make_environment();
     start_record();
     run(signals, start_command());
     relay_finish();
@@ -579,5 +437,6 @@ int main(int argc, char **argv)
         exit_record(command_status, NULL);
     }
     journal_drain();
-    return WIFEXITED(command_status) ? WEXITSTATUS(command_status) : 128 + WTERMSIG(command_status);
+    /* Not by return: what libc and sanitizers do at the end may need what the job's limits for us do not allow. */
+    _exit(WIFEXITED(command_status) ? WEXITSTATUS(command_status) : 128 + WTERMSIG(command_status));
 }

@@ -130,6 +130,7 @@ static _Noreturn void stand_outside(pid_t inner)
     int status = EXIT_INTERNAL << 8;
 
     journal_detach();
+    control_detach();
     drop_capabilities();
     if (close_the_door() < 0)
         fail("isolation-failed: cannot load the closing filter: %s", strerrordesc_np(errno));

@@ -16,17 +16,17 @@ from . import config as configuration
 from . import host as this_host
 from .api.admission import Admission
 from .api.download import Downloads
+from .api.interact import InteractService
 from .api.jobs import JobService
 from .api.listener import Listener, bind
 from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
 from .config import Config
-from .files.root import Roots
-from .files.work import WorkDirs
 from .jobs.book import Book
 from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Jobs
+from .jobs.places import Places
 from .jobs.runner import Runner
 from .logs import Logs
 from .model import UNIT_PATTERN
@@ -60,17 +60,15 @@ async def _serve(config: Config, listen: str | None) -> None:
 
         store = Store(configuration.STATE_DIR / "joblet.db")
         parts.callback(store.close)
-        roots = Roots(configuration.RUNTIME_DIR)
-        roots.prepare()
-        work = WorkDirs(configuration.STATE_DIR / "jobs", config.jobs)
-        work.prepare()
+        places = Places.prepare(configuration.RUNTIME_DIR, configuration.STATE_DIR, config.jobs)
+        work = places.work
         if work.why_unbounded:
             log.warning("the size of /work cannot be enforced: %s", work.why_unbounded)
         manager = Manager(UNIT_PATTERN)
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
-        runner = Runner(manager, host, roots, work, config.jobs.stop_grace)
+        runner = Runner(manager, host, places, config.jobs.stop_grace)
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
@@ -89,7 +87,9 @@ async def _serve(config: Config, listen: str | None) -> None:
         inner.parent.mkdir(mode=0o700, exist_ok=True)
         inner.unlink(missing_ok=True)
         admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
-        server = Server({**service.methods(), **downloads.methods()}, inner, Keys(configuration.PKI_DIR), admission)
+        interact = InteractService(jobs, places.controls)
+        methods = {**service.methods(), **downloads.methods(), **interact.methods()}
+        server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
         await server.start()
         parts.push_async_callback(server.stop)
         listener = Listener(sockets, inner)

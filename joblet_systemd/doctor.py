@@ -18,9 +18,8 @@ from . import unit
 from .config import JobsConfig
 from .errors import JobletError
 from .files import image
-from .files.root import Roots
-from .files.work import WorkDirs
 from .jobs.outcome import outcome
+from .jobs.places import Places
 from .jobs.runner import Runner
 from .model import UNIT_PATTERN, Job, JobSpec, State
 from .pki import ACCOUNT_PREFIX
@@ -55,12 +54,9 @@ async def _examine() -> list[Finding]:
     await manager.connect()
     try:
         host = await this_host.examine(manager)
-        roots = Roots(configuration.RUNTIME_DIR)
-        roots.prepare()
         with tempfile.TemporaryDirectory(prefix="trial-", dir=configuration.RUNTIME_DIR) as directory:
-            work = WorkDirs(Path(directory), JobsConfig())
-            work.prepare()
-            trial = await _trial(manager, host, roots, work)
+            places = Places.prepare(configuration.RUNTIME_DIR, Path(directory), JobsConfig())
+            trial = await _trial(manager, host, places)
         findings = [*_isolation(host), *_limits(host), _work_size(), trial]
     finally:
         await manager.close()
@@ -102,7 +98,7 @@ def _work_size() -> Finding:
     return Finding("max_disk", not why_not, why_not or "an ext4 image of that size for each job")
 
 
-async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs) -> Finding:
+async def _trial(manager: Manager, host: unit.Host, places: Places) -> Finding:
     """Run ``true`` as a job with all properties, under the first job account there is."""
     what = "a trial job runs isolated"
     accounts = sorted(entry.pw_name for entry in pwd.getpwall() if entry.pw_name.startswith(ACCOUNT_PREFIX))
@@ -110,7 +106,7 @@ async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs
         return Finding(what, False, "there is no account for jobs; run 'jobletd setup'")
     trial = Job(str(uuid.uuid4()), JobSpec("true"), "doctor", accounts[0], State.PENDING, 0, boot_id="trial")
     ended = asyncio.Event()
-    runner = Runner(manager, host, roots, work, stop_grace=1.0)
+    runner = Runner(manager, host, places, stop_grace=1.0)
     manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
     try:
         how = await asyncio.wait_for(_run(manager, runner, trial, ended), TRIAL_SEC)
@@ -120,7 +116,7 @@ async def _trial(manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs
         return Finding(what, False, str(error))
     finally:
         runner.close()
-        work.remove(trial.id)
+        runner.remove(trial.id)
     return Finding(what, not how, how or "joblet-init found every promised namespace")
 
 

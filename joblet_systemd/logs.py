@@ -9,10 +9,11 @@ is full it goes back to the journal.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -84,9 +85,22 @@ class Logs:
         return await asyncio.get_running_loop().run_in_executor(self._pool, self._read, unit, after)
 
     def _read(self, unit: str, after: int) -> list[Entry]:
+        with self._reader() as reader:
+            return list(islice(reader.entries(unit, after), CHUNK_ENTRIES))
+
+    async def newest(self, unit: str) -> int:
+        """The number of a unit's newest entry, 0 when there is none."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, self._newest, unit)
+
+    def _newest(self, unit: str) -> int:
+        with self._reader() as reader:
+            return reader.newest(unit)
+
+    @contextlib.contextmanager
+    def _reader(self) -> Iterator[Journal]:
         reader = self._readers.pop() if self._readers else self._open_journal()
         try:
-            return list(islice(reader.entries(unit, after), CHUNK_ENTRIES))
+            yield reader
         finally:
             self._readers.append(reader)
 

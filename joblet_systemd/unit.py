@@ -19,6 +19,7 @@ SLICE = "joblet-jobs.slice"
 LOG_NAMESPACE = "joblet"
 INIT_IN_JOB = "/joblet-init"
 WORK_IN_JOB = "/work"
+SECRETS_CREDENTIAL = "environment"  # the name that joblet-init looks for
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 OLDEST_SYSTEMD = 252
@@ -74,7 +75,8 @@ class Place:
 
     ``root`` is the skeleton of its root, ``empty`` an empty directory, ``etc`` the job's own /etc,
     ``work`` its work directory and ``init`` the joblet-init binary. ``log_fd`` is the journal socket
-    that becomes its output.
+    that becomes its output, ``control_fd`` the listening one by which the daemon reaches joblet-init,
+    ``secrets`` the encrypted file of its secret variables.
     """
 
     root: str
@@ -83,6 +85,8 @@ class Place:
     work: str
     init: str
     log_fd: int
+    control_fd: int
+    secrets: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +156,10 @@ def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
     if host.tier is Tier.INIT:
         options.append("--make-namespaces")
+    if job.seq_base:
+        options.append(f"--first-seq={job.seq_base + 1}")
+    if job.spec.interactive:
+        options.append("--stdin")
     return (INIT_IN_JOB, *options, "--", *job.spec.argv)
 
 
@@ -178,6 +186,9 @@ def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
     yield Property("TemporaryFileSystem", "a(ss)", scratch, "private and bounded /tmp and shared memory")
     yield Property("WorkingDirectory", "s", WORK_IN_JOB, "where uploads land and relative paths point")
     yield Property("Environment", "as", environment(job), "PATH, HOME and the user's variables")
+    if job.spec.secrets:
+        credentials = [[SECRETS_CREDENTIAL, place.secrets]]
+        yield Property("LoadCredentialEncrypted", "a(ss)", credentials, "secret variables, for joblet-init to set")
     yield Property("ProtectSystem", "s", "strict", "all that is not bound writable is read-only")
     yield Property("ProtectHome", "s", "yes", "no home directories, whatever the runtime brings")
     yield Property("UMask", "u", 0o077, "files are the job's alone")
@@ -305,7 +316,7 @@ def changed_limits(old: Limits, new: Limits, work: str) -> Iterable[Property]:
 
 def _logs(job: Job, place: Place) -> Iterable[Property]:
     yield Property("LogNamespace", "s", LOG_NAMESPACE, "systemctl status finds the job's lines")
-    yield Property("StandardInput", "s", "null", "nobody types")
+    yield Property("StandardInputFileDescriptor", "h", place.control_fd, "joblet-init's ear for the daemon")
     yield Property("StandardOutputFileDescriptor", "h", place.log_fd, "joblet-init's way to the journal")
     yield Property("StandardError", "s", "null", "the command gets pipes of joblet-init's instead")
     yield Property("LogExtraFields", "aay", [f"JOBLET_OWNER={job.owner}".encode()], "for journalctl JOBLET_OWNER=…")

@@ -12,7 +12,7 @@ from joblet_wire.joblet_pb2 import DataChunk, GetJobLogsRequest, GetJobStatusReq
 
 from . import output
 from .connection import BROKEN, Connection
-from .errors import UNREACHABLE, RnxError
+from .errors import FAILURE, TIMED_OUT, UNREACHABLE, RnxError
 
 STDERR = 2  # DataChunk.stream
 
@@ -28,13 +28,14 @@ def status_of(connection: Connection, uuid: str) -> GetJobStatusResponse:
     return connection.call(connection.jobs.GetJobStatus, request, f"the status of job {uuid}")
 
 
-def copy_output(connection: Connection, uuid: str, no_follow: bool = False) -> None:
+def copy_output(connection: Connection, uuid: str, no_follow: bool = False, cursor: str = "") -> None:
     """Copy the output of a job byte for byte: its stdout to stdout, its stderr to stderr.
 
-    Goes on to the end of the job, or with ``no_follow`` to the end of what there is. After a broken
-    connection it resumes where it was. Raises RnxError when the node stays away or refuses.
+    Begins behind ``cursor``, if one is given. Goes on to the end of the job, or with ``no_follow`` to the
+    end of what there is. After a broken connection it resumes where it was. Raises RnxError when the node
+    stays away or refuses.
     """
-    cursor, copied, attempts = "", False, 0
+    copied, attempts = False, 0
     while True:
         request = GetJobLogsRequest(uuid=uuid, no_follow=no_follow, cursor=cursor)
         began = time.monotonic()
@@ -74,6 +75,18 @@ def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
             return status
         time.sleep(pause)
         pause = min(pause * 2, 1.0)
+
+
+def exit_code_at_end(connection: Connection, uuid: str) -> int:
+    """The exit code of a job whose output has ended, saying why it ended if that does not."""
+    ended = await_end(connection, uuid)
+    if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
+        output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+    if ended.status == "TIMEOUT":
+        return TIMED_OUT
+    if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
+        return ended.exit_code
+    return FAILURE
 
 
 def _receive(connection: Connection, request: GetJobLogsRequest) -> Iterator[DataChunk]:

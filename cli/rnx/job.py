@@ -1,4 +1,6 @@
-"""``rnx job list|status|log``. ``run`` is in jobrun, what changes or ends jobs in joblife."""
+"""``rnx job list|status|log``. ``run`` is in jobrun, what changes or ends jobs in joblife, the rest in modules of
+the commands' names.
+"""
 
 # ruff: noqa: PLC0415 - gRPC is imported by the commands that use it, not by --help and completion
 
@@ -34,6 +36,8 @@ ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characte
         "list": "job:list_",
         "status": "job:status",
         "log": "job:log",
+        "attach": "attach:attach",
+        "exec": "exec:exec_",
         "stop": "joblife:stop",
         "cancel": "joblife:cancel",
         "update": "joblife:update",

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from . import download, output, uploads, values
+from . import download, envfile, output, uploads, values
 from . import schedule as schedules
 from .command import Command, Settings, pass_settings
-from .errors import FAILURE, INTERRUPTED, TIMED_OUT, RnxError
+from .errors import INTERRUPTED, RnxError
 from .jobview import attempt_lines, limit_lines, schedule_lines
 
 if TYPE_CHECKING:
@@ -32,6 +32,10 @@ class Order:
     max_memory: int | None
     max_io_bps: int | None
     environment: tuple[tuple[str, str], ...]
+    env_files: tuple[str, ...]
+    secret_environment: tuple[tuple[str, str], ...]
+    secret_env_files: tuple[str, ...]
+    stdin: bool
     name: str | None
     files: tuple[str, ...]
     directories: tuple[str, ...]
@@ -111,6 +115,24 @@ class Order:
     metavar="KEY[=VALUE]",
     help="Set a variable for the job; without a value, to what it is here.",
 )
+@click.option(
+    "--env-file", "env_files", multiple=True, metavar="FILE", help="Set the variables of a file of KEY=VALUE lines."
+)
+@click.option(
+    "--secret-env",
+    "secret_environment",
+    multiple=True,
+    type=values.secret_variable,
+    metavar="KEY[=VALUE]",
+    help="Set a variable whose value is kept encrypted and never shown; without a value, to what it is here.",
+)
+@click.option(
+    "--secret-env-file",
+    "secret_env_files",
+    multiple=True,
+    metavar="FILE",
+    help="Set the variables of a file of KEY=VALUE lines, as --secret-env does.",
+)
 @click.option("--name", type=values.job_name, metavar="NAME", help="What to call the job.")
 @click.option("--upload", "files", multiple=True, metavar="FILE", help="Put a file into the job's /work.")
 @click.option(
@@ -129,6 +151,7 @@ class Order:
     help="With --wait: bring PATH of the job's /work back as LOCAL when the job has ended; can be given several times.",
 )
 @click.option("-w", "--wait", is_flag=True, help="Print the job's output as it comes and exit with its exit code.")
+@click.option("-i", "--stdin", is_flag=True, help="Send what rnx reads to the job's standard input; implies --wait.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @pass_settings
 def run(
@@ -144,12 +167,17 @@ def run(
             raise click.UsageError(f"{word!r} is not UTF-8, and the words of a command must be")
     if not command[0]:
         raise click.UsageError("the command is empty")
-    download.check_outputs(outputs, wait)
     order = Order(**options)
+    wait = wait or order.stdin
+    download.check_outputs(outputs, wait)
     if wait and order.schedule:
         schedules.refuse_waiting(order.schedule)
     if order.retry_delay_ms and not order.retries:
         raise click.UsageError("--retry-delay needs --retries, of 1 or more")
+    variables = envfile.collect(
+        envfile.Given(order.environment, order.env_files),
+        envfile.Given(order.secret_environment, order.secret_env_files),
+    )
     entries = uploads.collect(order.files, order.directories)
 
     from .connection import connect
@@ -157,7 +185,7 @@ def run(
 
     connection = connect(settings)
     connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
-    request = _request(command, order)
+    request = _request(command, order, *variables)
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
     try:
@@ -165,6 +193,10 @@ def run(
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
+    if order.stdin:
+        from .stdin import send_input
+
+        send_input(connection, reply.job_uuid)
     if wait:
         hint = f"'rnx job log {reply.job_uuid}' follows it, 'rnx job stop {reply.job_uuid}' ends it."
         try:
@@ -176,7 +208,9 @@ def run(
         click.get_current_context().exit(download.bring_back(connection, reply.job_uuid, outputs, code))
 
 
-def _request(command: tuple[str, ...], order: Order) -> RunJobRequest:
+def _request(
+    command: tuple[str, ...], order: Order, environment: dict[str, str], secrets: dict[str, str]
+) -> RunJobRequest:
     from joblet_wire.joblet_pb2 import RunJobRequest
 
     return RunJobRequest(
@@ -194,7 +228,9 @@ def _request(command: tuple[str, ...], order: Order) -> RunJobRequest:
         priority=order.priority,
         retries=order.retries,
         retry_delay_ms=order.retry_delay_ms,
-        environment=dict(order.environment),
+        environment=environment,
+        secret_environment=secrets,
+        interactive=order.stdin,
     )
 
 
@@ -244,14 +280,7 @@ def _report(
 
 def _wait(connection: Connection, uuid: str) -> int:
     """Copy the job's output to its end and return its exit code, saying why it ended if that does not."""
-    from .follow import await_end, copy_output
+    from .follow import copy_output, exit_code_at_end
 
     copy_output(connection, uuid)
-    ended = await_end(connection, uuid)
-    if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
-        output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
-    if ended.status == "TIMEOUT":
-        return TIMED_OUT
-    if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
-        return ended.exit_code
-    return FAILURE
+    return exit_code_at_end(connection, uuid)

@@ -13,6 +13,8 @@ from typing import TypeVar
 
 import click
 
+from joblet_wire.variables import NAME, RESERVED_ACCEPTED, is_reserved
+
 INT32_MAX = 2**31 - 1  # the wire's numbers
 MAX_CPUS = 8192  # what Linux can be built for (CONFIG_NR_CPUS)
 CORES_BELOW = 10  # a bare number below is cores, from here on percent
@@ -40,7 +42,6 @@ _DURATION = re.compile(rf"{_PART.pattern}|(?:[0-9]{{1,18}}(?:\.[0-9]{{1,18}})?\s
 _NUMBER = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z%]*)", re.ASCII)
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
 _UNIT = re.compile(r"([KMGT]?)(?:I?B)?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 
 
@@ -120,15 +121,27 @@ def cpu_list(text: str) -> str:
 
 def variable(text: str) -> tuple[str, str]:
     """``KEY=VALUE``, or ``KEY`` with the value it has in this process's environment."""
+    return _variable(text, text)
+
+
+def secret_variable(text: str) -> tuple[str, str]:
+    """The same, and no message has the value."""
+    key, equals, _ = text.partition("=")
+    return _variable(text, f"{key}=***" if equals else key)
+
+
+def _variable(text: str, shown: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
-    if not _VARIABLE.fullmatch(key):
-        raise refused(text, "KEY=VALUE or KEY, the key of letters, digits and _, not beginning with a digit")
+    if not NAME.fullmatch(key):
+        raise refused(shown, "KEY=VALUE or KEY, the key of letters, digits and _, not beginning with a digit")
+    if is_reserved(key):
+        raise refused(key, RESERVED_ACCEPTED)
     if not equals:
         if key not in os.environ:
-            raise refused(text, f"KEY=VALUE, or the name of a variable that is set here, which {key} is not")
+            raise refused(shown, f"KEY=VALUE, or the name of a variable that is set here, which {key} is not")
         value = os.environ[key]
     if not is_text(value):
-        raise refused(text, "a value in UTF-8")
+        raise refused(shown, "a value in UTF-8")
     return key, value
 
 

@@ -57,6 +57,12 @@ def run(start: Start) -> Run:
     return lambda *argv, **more: start(*argv, **more).result()
 
 
+@pytest.fixture
+def control(place: Path) -> Path:
+    """Where a job's control socket may be."""
+    return place / "control"
+
+
 @pytest.fixture(scope="session", autouse=True)
 def stuck(init: Path, place: Path) -> Iterator[Stuck]:
     """A job whose journald never reads. Takes 10 seconds: begun with the first test, looked at by one of the last."""

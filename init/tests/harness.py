@@ -25,6 +25,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from io import FileIO
 from pathlib import Path
 
 UID = GID = 4242  # any that no account of the host has
@@ -161,11 +162,11 @@ def output(entries: list[Entry], stream: str) -> bytes:
 class Result:
     """An ended job: every promise that holds for all of them has been checked."""
 
-    def __init__(self, entries: list[Entry], code: int, *, lost: bool = False) -> None:
+    def __init__(self, entries: list[Entry], code: int, *, lost: bool = False, first_seq: int = 1) -> None:
         self.entries, self.code = entries, code
         sequence = [int(entry["JOBLET_SEQ"]) for entry in entries]
         if not lost:
-            assert sequence == list(range(1, len(entries) + 1))
+            assert sequence == list(range(first_seq, first_seq + len(entries)))
             assert [entry.record for entry in entries][:1] == ["start"]
             assert [entry.record for entry in entries][-1:] == ["exit"]
         assert [entry.record for entry in entries[1:-1]] == [""] * len(entries[1:-1])
@@ -209,6 +210,106 @@ def descendants(pid: int) -> list[int]:
     return below
 
 
+def listening(path: Path) -> socket.socket:
+    """The control socket, as the daemon makes it."""
+    path.unlink(missing_ok=True)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(str(path))
+    listener.listen()
+    return listener
+
+
+class Connection:
+    """One connection to the control socket; the protocol is described in control.c."""
+
+    def __init__(self, path: Path) -> None:
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket.settimeout(PATIENCE)
+        self.socket.connect(str(path))
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, message: bytes, fds: Sequence[int] = ()) -> None:
+        socket.send_fds(self.socket, [message], fds)
+
+    def answer(self) -> tuple[str, int] | None:
+        """The next answer: its kind and number; None at the end."""
+        answer, fds = self.answer_with_fds()
+        assert fds == []
+        return answer
+
+    def answer_with_fds(self) -> tuple[tuple[str, int] | None, list[int]]:
+        try:
+            message, fds, _, _ = socket.recv_fds(self.socket, 100, 10)
+        except ConnectionResetError:  # closed before our request was read; there may be an answer all the same
+            message, fds, _, _ = socket.recv_fds(self.socket, 100, 10)
+        if not message:
+            return None, fds
+        kind, number = struct.unpack("<ci", message)
+        return (kind.decode(), number), fds
+
+    def ask(self, message: bytes, fds: Sequence[int] = ()) -> tuple[str, int] | None:
+        self.send(message, fds)
+        return self.answer()
+
+
+def execution(argv: Sequence[str], environment: Sequence[str] = (), terminal: bool = False) -> bytes:
+    """The request to execute a command."""
+    strings = b"".join(text.encode() + b"\0" for text in (*argv, *environment))
+    return struct.pack("<cBH", b"X", terminal, len(argv)) + strings
+
+
+class Executed:
+    """A command executed beside the job's, with pipes or a terminal."""
+
+    def __init__(
+        self, connection: Connection, argv: Sequence[str], environment: Sequence[str] = (), terminal: bool = False
+    ) -> None:
+        self.connection = connection
+        self.files: list[FileIO] = []
+        if terminal:
+            master, slave = os.openpty()
+            self.master = self._file(master, "r+b")
+            theirs = [slave]
+        else:
+            (stdin, to_stdin), (from_stdout, stdout), (from_stderr, stderr) = os.pipe(), os.pipe(), os.pipe()
+            self.stdin, self.stdout = self._file(to_stdin, "wb"), self._file(from_stdout, "rb")
+            self.stderr = self._file(from_stderr, "rb")
+            theirs = [stdin, stdout, stderr]
+        connection.send(execution(argv, environment, terminal), theirs)
+        for fd in theirs:
+            os.close(fd)
+
+    def _file(self, fd: int, mode: str) -> FileIO:
+        self.files.append(open(fd, mode, buffering=0))  # noqa: SIM115 - closed with the job
+        return self.files[-1]
+
+    def line(self) -> bytes:
+        """What it prints first."""
+        return self.stdout.read(1000)
+
+    def answers(self) -> list[tuple[str, int]]:
+        """The answers to the last one, without the one that says that it was begun."""
+        answers = list(iter(self.connection.answer, None))
+        if any(kind == "W" for kind, _ in answers):
+            answers.remove(("R", 0))
+        return [answer for answer in answers if answer != ("R", 0)]
+
+    def result(self) -> tuple[bytes, bytes, list[tuple[str, int]]]:
+        """Its output and errors, to their end, and the answers."""
+        self.stdin.close()
+        return self.stdout.readall(), self.stderr.readall(), self.answers()
+
+    def close(self) -> None:
+        self.connection.socket.close()
+        for file in self.files:
+            file.close()
+
+
 class Job:
     """A joblet-init that runs."""
 
@@ -221,8 +322,11 @@ class Job:
         options: list[str],
         env: dict[str, str] | None = None,
         wrapper: Sequence[str] = (),
+        control: Path | None = None,
+        stdin: int | socket.socket = subprocess.DEVNULL,
     ) -> None:
-        self.tier, self.journal = tier, journal
+        self.tier, self.journal, self.control = tier, journal, control
+        self._opened = contextlib.ExitStack()
         outer = list(wrapper)
         wrapper = ["setpriv", f"--reuid={UID}", f"--regid={GID}", "--clear-groups", "--no-new-privs"]
         wrapper += ["--bounding-set=-all", "--inh-caps=-all", "--"]
@@ -231,10 +335,10 @@ class Job:
         elif tier == "own":
             options = ["--make-namespaces", *options]
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the job is looked at
-        with journal.connect() as stdout:
+        with journal.connect() as stdout, contextlib.ExitStack() as stack:
             self.process = subprocess.Popen(
                 [*outer, *wrapper, str(init), f"--job={JOB}", *options, "--", *argv],
-                stdin=subprocess.DEVNULL,
+                stdin=stack.enter_context(listening(control)) if control else stdin,
                 stdout=stdout,
                 stderr=self._stderr,
                 cwd="/",
@@ -275,6 +379,19 @@ class Job:
         """Wait until the command has said so on stdout."""
         self.journal.wait_for(lambda entries: text in output(entries, "stdout"))
 
+    def connect(self) -> Connection:
+        """A connection to the control socket, as the daemon makes them."""
+        assert self.control
+        connection = Connection(self.control)
+        self._opened.callback(connection.socket.close)
+        return connection
+
+    def execute(self, *argv: str, **options) -> Executed:
+        """Execute a command beside the job's."""
+        executed = Executed(self.connect(), argv, **options)
+        self._opened.callback(executed.close)
+        return executed
+
     def stderr(self) -> bytes:
         self._stderr.seek(0)
         return self._stderr.read()
@@ -295,6 +412,7 @@ class Job:
         self.process.kill()
         self.process.wait(PATIENCE)
         self.journal.close()
+        self._opened.close()
         self._stderr.close()
 
 

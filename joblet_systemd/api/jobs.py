@@ -20,6 +20,7 @@ from .upload import Stream, Uploads
 
 STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
+CURSOR_END = "end"
 
 
 class JobService:
@@ -53,18 +54,21 @@ class JobService:
         if request.uploads:
             await self._jobs.check(spec, caller.actor)
         async with self._uploads.inline(request.uploads, spec.limits, caller) as staged:
-            return await self._accept(spec, staged, caller)
+            return await self._accept(spec, staged, request.secret_environment, caller)
 
     async def submit(self, requests: AsyncIterator[wire.SubmitJobRequest], caller: Caller) -> wire.RunJobResponse:
         """SubmitJob: the same with uploads that come in a stream."""
         stream = Stream(requests)
-        spec = messages.spec_of(await stream.job())
+        request = await stream.job()
+        spec = messages.spec_of(request)
         await self._jobs.check(spec, caller.actor)
         async with self._uploads.streamed(stream, spec.limits, caller) as staged:
-            return await self._accept(spec, staged, caller)
+            return await self._accept(spec, staged, request.secret_environment, caller)
 
-    async def _accept(self, spec: JobSpec, staged: Staging | None, caller: Caller) -> wire.RunJobResponse:
-        job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged)
+    async def _accept(
+        self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
+    ) -> wire.RunJobResponse:
+        job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged, secrets)
         return messages.submitted(job, notices)
 
     async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
@@ -113,10 +117,15 @@ class JobService:
     async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncIterator[wire.DataChunk]:
         """GetJobLogs: the output from the start or behind ``cursor``, in chunks of one stream each.
 
-        Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is.
+        Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is. The cursor
+        ``end`` is behind what there is now; an empty chunk comes first then and tells where that is.
         """
         job = self._jobs.book.get(request.uuid, caller.actor)
-        after = messages.cursor_of(request.cursor)
+        if request.cursor == CURSOR_END:
+            after = await self._logs.newest(job.unit)
+            yield wire.DataChunk(stream=STREAMS["stdout"], cursor=str(after))
+        else:
+            after = messages.cursor_of(request.cursor)
         if request.no_follow:
             source = self._stored(job.unit, after)
         else:

@@ -9,13 +9,13 @@ from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
 
+from .. import environment
 from ..errors import InvalidValue
 from ..model import Job, JobSpec, Limits
 
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
 MAX_ARGUMENTS_BYTES = 1 << 20
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 MIB = 1 << 20
 INT32_MAX = 2**31 - 1
 MAX_PRIORITY = 100
@@ -29,11 +29,7 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
     _check_command(request)
     if request.name and not NAME.fullmatch(request.name):
         raise InvalidValue("name", request.name, "letters, digits and _.-, 63 at most, a letter or digit first")
-    for name, value in request.environment.items():
-        if not VARIABLE.fullmatch(name):
-            raise InvalidValue("environment", name, "a name of letters, digits and _, no digit first")
-        if "\0" in value:
-            raise InvalidValue(f"environment {name}", value, "a value without NUL bytes")
+    environment.check(request.environment, request.secret_environment)
     _refuse_what_is_not_there(request)
     for field in ("max_cpu", "max_memory", "max_io_bps", "max_disk"):
         check_range(field, getattr(request, field), 0, INT32_MAX)
@@ -45,6 +41,8 @@ def spec_of(request: wire.RunJobRequest) -> JobSpec:
         args=tuple(request.args),
         name=request.name,
         environment=dict(request.environment),
+        secrets=tuple(sorted(request.secret_environment)),
+        interactive=request.interactive,
         limits=Limits(
             cpu_percent=request.max_cpu or None,
             cpu_cores=request.cpu_cores or None,
@@ -65,7 +63,7 @@ def _check_command(request: wire.RunJobRequest) -> None:
     if not request.command:
         raise InvalidValue("command", request.command, "the program to run")
     words = [request.command, *request.args]
-    sizes = [len(word.encode()) for word in words]
+    sizes = [environment.exec_size([word]) for word in words]
     if any("\0" in word for word in words):
         raise InvalidValue("command", request.command, "words without NUL bytes")
     if max(sizes) >= MAX_ARGUMENT_BYTES or sum(sizes) > MAX_ARGUMENTS_BYTES:
@@ -82,7 +80,6 @@ def _refuse_what_is_not_there(request: wire.RunJobRequest) -> None:
     missing = {
         "volumes": ", ".join(request.volumes),
         "runtime": request.runtime,
-        "secret_environment": ", ".join(request.secret_environment),
         "workflowUuid": request.workflowUuid,
         "requirements": ", ".join(requirement.jobUuid for requirement in request.requirements),
     }
@@ -150,7 +147,7 @@ def common(job: Job, node_id: str, position: int) -> dict[str, Any]:
         "scheduled_time": rfc3339(job.due_usec),
         "exit_code": job.exit_code or 0,
         "environment": spec.environment,
-        "secret_environment": dict.fromkeys(spec.secrets, MASKED),
+        "secret_environment": dict.fromkeys(spec.secrets, environment.MASK),
         "node_id": node_id,
         "reason": job.reason,
         "owner": job.owner,
@@ -158,9 +155,6 @@ def common(job: Job, node_id: str, position: int) -> dict[str, Any]:
         "queue_position": position,
         "parent": job.parent,
     }
-
-
-MASKED = "***"
 
 
 def entry(job: Job, node_id: str, position: int) -> wire.Job:
@@ -213,7 +207,7 @@ def cursor_of(text: str) -> int:
     if not text:
         return 0
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise InvalidValue("cursor", text, "the cursor of a chunk received before")
+        raise InvalidValue("cursor", text, "the cursor of a chunk received before, or 'end'")
     return int(text)
 
 

@@ -40,6 +40,10 @@ OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
     # rnx asks every minute whether a quiet log stream is alive; gRPC's default would take that for abuse.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
+    # And the other way round: a client that is cut off must not keep its streams, and what they hold, for ever.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.max_pings_without_data", 0),
 )
 
 # rnx, which cannot read certificates, tells its user of the end of his when it is nearer than this.

@@ -11,6 +11,7 @@ import dataclasses
 import logging
 import uuid
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from .. import unit
@@ -67,7 +68,7 @@ class Jobs:
         self._kept = kept
         self._boot_id = boot_id
         self._tasks = Tasks()
-        self._waiting = Waiting(config, book, work, self._tasks, self._start, self._finish_with)
+        self._waiting = Waiting(config, book, runner, self._tasks, self._start, self._finish_with)
         self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
@@ -75,19 +76,29 @@ class Jobs:
 
     # --- what callers ask for
 
-    async def submit(self, spec: JobSpec, caller: Actor, account: str, staged: Staging | None) -> tuple[Job, list[str]]:
-        """Check, store and queue or schedule a job; returns it with notes for the user. ``staged``: its uploads.
+    async def submit(
+        self,
+        spec: JobSpec,
+        caller: Actor,
+        account: str,
+        staged: Staging | None,
+        secrets: Mapping[str, str],
+    ) -> tuple[Job, list[str]]:
+        """Check, store and queue or schedule a job; returns it with notes for the user.
 
-        Raises InvalidValue, Unsupported or Exhausted; then nothing was made.
+        ``staged`` are its uploads, ``secrets`` its secret variables. Raises InvalidValue, Unsupported or
+        Exhausted; then nothing was made.
         """
         notes = self._admit(spec, caller)
         lookup(account)
         now, due = now_usec(), None
         if spec.schedule:
             spec, due = await timetable.first(spec, now)
+        job_id = staged.job_id if staged else str(uuid.uuid4())
+        await self._runner.seal(job_id, secrets)
         # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
         job = Job(
-            id=staged.job_id if staged else str(uuid.uuid4()),
+            id=job_id,
             spec=spec,
             owner=caller.name,
             account=account,
@@ -97,12 +108,12 @@ class Jobs:
             boot_id=self._boot_id,
             due_usec=due,
         )
-        if staged:
-            staged.take_in()
         try:
+            if staged:
+                staged.take_in()
             self.book.store.add(job)
         except JobletError:
-            self._work.remove(job.id)
+            self._runner.remove(job.id)
             raise
         self.book.adopt(job)
         self._waiting.put(job)
@@ -403,6 +414,7 @@ class Jobs:
         self.book.end(job)
         del self._lost_starts[job.id]
         self._waiting.queue.vacate(job.id)
+        self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
         try:
             self._retention.on_end()
@@ -411,7 +423,7 @@ class Jobs:
 
     async def _clean_up(self, job_id: str) -> None:
         try:
-            await asyncio.to_thread(self._work.remove, job_id)
+            await asyncio.to_thread(self._runner.remove, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)
 
@@ -437,6 +449,7 @@ class Jobs:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
+        self._runner.forget_others(wanted)
         await self._kept.recover(wanted)
         self._retention.look()
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .. import unit
-from ..errors import SystemdError
-from ..files.root import Roots
-from ..files.work import WorkDirs
+from ..errors import JobletError, SystemdError
 from ..model import Job
 from ..systemd import journal
 from ..systemd.entries import Entry, Exit
 from ..systemd.journal import Journal
 from ..systemd.manager import Manager, UnitResult
 from .outcome import CLD_EXITED
+from .places import Places
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
 MOUNTS_AT_ONCE = 4
@@ -32,11 +31,16 @@ UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 class Runner:
     """Turns jobs into units. ``stop_grace``: seconds between SIGTERM and SIGKILL."""
 
-    def __init__(self, manager: Manager, host: unit.Host, roots: Roots, work: WorkDirs, stop_grace: float) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        host: unit.Host,
+        places: Places,
+        stop_grace: float,
+    ) -> None:
         self._manager = manager
         self._host = host
-        self._roots = roots
-        self._work = work
+        self._places = places
         self._stop_grace = stop_grace
         # A thread for each start in flight: a start does not wait until a file system is unmounted.
         self._mounts = ThreadPoolExecutor(MOUNTS_AT_ONCE, thread_name_prefix="mounts")
@@ -51,15 +55,17 @@ class Runner:
         JobletError when /work cannot be made.
         """
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._mounts, self._work.mount, job.id, job.account, job.spec.limits)
-        with journal.connect(unit.LOG_NAMESPACE) as log_socket:
+        await loop.run_in_executor(self._mounts, self._places.work.mount, job.id, job.account, job.spec.limits)
+        with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._places.controls.listen(job.id) as control_socket:
             place = unit.Place(
-                root=str(self._roots.skeleton),
-                empty=str(self._roots.empty),
-                etc=str(self._roots.etc(job.account)),
-                work=str(self._work.path(job.id)),
+                root=str(self._places.roots.skeleton),
+                empty=str(self._places.roots.empty),
+                etc=str(self._places.roots.etc(job.account)),
+                work=str(self._places.work.path(job.id)),
                 init=INIT_BINARY,
                 log_fd=log_socket.fileno(),
+                control_fd=control_socket.fileno(),
+                secrets=str(self._places.credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
             values = [(p.name, p.signature, p.value) for p in properties]
@@ -71,6 +77,38 @@ class Runner:
             # That of the attempt before, which could not be released at its time.
             await self._manager.release(job.unit)
             return await self._manager.start(job.unit, values)
+
+    async def seal(self, job_id: str, secrets: Mapping[str, str]) -> None:
+        """Keep the values of a job's secret variables, if it has any, until ``forget``.
+
+        Raises Unsupported when this host cannot encrypt them, Exhausted when the disk is full.
+        """
+        if secrets:
+            await self._places.credentials.seal(job_id, secrets)
+
+    def forget(self, job_id: str) -> None:
+        """Remove what was kept for a job that has ended for good: its control socket and secret variables."""
+        self._places.controls.remove(job_id)
+        self._places.credentials.remove(job_id)
+
+    def copy(self, job_id: str, to: str) -> None:
+        """Give job ``to`` the files and secret variables of another; all or nothing. Blocks; raises JobletError."""
+        try:
+            self._places.work.copy(job_id, to)
+            self._places.credentials.copy(job_id, to)
+        except JobletError:
+            self.remove(to)
+            raise
+
+    def remove(self, job_id: str) -> None:
+        """Remove the files of a job and all that ``forget`` does. Blocks; raises JobletError."""
+        self.forget(job_id)
+        self._places.work.remove(job_id)
+
+    def forget_others(self, wanted: Collection[str | None]) -> None:
+        """Remove what former daemons left of all jobs but those."""
+        for job_id in {*self._places.controls.ids(), *self._places.credentials.ids()} - set(wanted):
+            self.forget(job_id)
 
     async def end(self, job: Job) -> tuple[UnitResult | None, Exit | None]:
         """What PID 1 and joblet-init say of an attempt that has ended; either may know nothing."""

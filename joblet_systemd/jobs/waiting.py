@@ -7,10 +7,10 @@ import dataclasses
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from ..config import JobsConfig, Missed
 from ..errors import JobletError
-from ..files.work import WorkDirs
 from ..model import Job, State
 from . import timetable
 from .alarm import Alarm, now_usec
@@ -18,6 +18,9 @@ from .book import Book
 from .outcome import Outcome
 from .queue import StartQueue
 from .tasks import Tasks
+
+if TYPE_CHECKING:
+    from .runner import Runner
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +43,7 @@ class Waiting:
         self,
         config: JobsConfig,
         book: Book,
-        work: WorkDirs,
+        runner: Runner,
         tasks: Tasks,
         start: Callable[[str], Awaitable[None]],
         finish: Callable[[str, Outcome], None],
@@ -48,7 +51,7 @@ class Waiting:
         self._missed_schedules = config.missed_schedules
         self._retry_delay = config.retry_delay
         self._book = book
-        self._work = work
+        self._runner = runner
         self._tasks = tasks
         self._finish = finish
         self._making: set[str] = set()  # repeating jobs of which a run is being made
@@ -149,7 +152,7 @@ class Waiting:
         return ""
 
     async def _make_run(self, parent: Job, now: int) -> Job:
-        """A job like its parent for one run of the schedule, with a copy of the uploads, not stored yet."""
+        """A job like its parent for one run of the schedule, with a copy of uploads and secrets, not stored yet."""
         run = Job(
             id=str(uuid.uuid4()),
             spec=dataclasses.replace(parent.spec, schedule="", time_zone="", calendar=()),
@@ -161,13 +164,13 @@ class Waiting:
             boot_id=parent.boot_id,
             parent=parent.id,
         )
-        await asyncio.to_thread(self._work.copy, parent.id, run.id)
+        await asyncio.to_thread(self._runner.copy, parent.id, run.id)
         return run
 
     async def _take_back(self, run: Job | None) -> None:
         """Undo a run that is not stored."""
         if run is not None:
-            await asyncio.to_thread(self._work.remove, run.id)
+            await asyncio.to_thread(self._runner.remove, run.id)
 
     def follow_clock(self) -> None:
         """The clock may have been set: whoever waits for so long, not for a moment, does so by the new one."""

@@ -140,6 +140,18 @@ class Journal:
                 return entry.seq
         return 0
 
+    def newest(self, unit: str) -> int:
+        """The sequence number of the unit's newest entry, 0 when there is none."""
+        self.refresh()
+        self._reader.flush_matches()
+        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
+        self._reader.seek_tail()
+        while self._reader._previous():
+            entry = self._entry()
+            if entry is not None:
+                return entry.seq
+        return 0
+
     def seek_end(self) -> None:
         """Go behind the newest entry of all units: ``news`` gives what comes from now on."""
         self.refresh()

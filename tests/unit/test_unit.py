@@ -13,7 +13,7 @@ MODERN = unit.Host(
     257, frozenset({"PrivatePIDs", "ProtectControlGroupsEx"}), frozenset(), frozenset({0, 1}), NAMESPACES, ("/etc/x",)
 )
 OLD = dataclasses.replace(MODERN, systemd_version=252, properties=frozenset())
-PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7)
+PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7, 8, "/var/secrets")
 HOSTS = pytest.mark.parametrize("host", [MODERN, OLD], ids=["257", "252"])
 
 
@@ -79,6 +79,23 @@ def test_arguments_are_passed_untouched(host: unit.Host) -> None:
     assert f"--host-ns={promised}" in argv
     ((path, sent, flags),) = table(job(*words), host)["ExecStartEx"]  # type: ignore[misc]
     assert (path, tuple(sent), flags) == (argv[0], unit.init_argv(job(*words), host, 10), ["no-env-expand"])
+
+
+@HOSTS
+def test_a_later_attempt_and_an_interactive_job(host: unit.Host) -> None:
+    assert not {"--stdin", "--first-seq=1"} & set(unit.init_argv(job(), host, 10))
+    later = dataclasses.replace(job("cat", interactive=True), seq_base=41)
+    argv = unit.init_argv(later, host, 10)
+    assert {"--stdin", "--first-seq=42"} <= set(argv[: argv.index("--")])
+    assert table(job(), host)["StandardInputFileDescriptor"] == 8
+
+
+@HOSTS
+def test_secrets_are_a_credential_and_nothing_else(host: unit.Host) -> None:
+    assert "LoadCredentialEncrypted" not in table(job(), host)
+    properties = table(job(secrets=("TOKEN",)), host)
+    assert properties["LoadCredentialEncrypted"] == [["environment", "/var/secrets"]]
+    assert "TOKEN" not in str(properties)
 
 
 def test_systemd_leaves_joblet_init_time_to_end_the_job() -> None:

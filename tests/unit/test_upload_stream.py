@@ -83,10 +83,10 @@ def test_batches_are_bounded() -> None:
 
 
 def test_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upload, "PROGRESS_SEC", 0.05)
+    monkeypatch.setattr(upload, "PROGRESS_SEC", 1.0)
     monkeypatch.setattr(upload, "PROGRESS_BYTES", 10)
     with pytest.raises(TooSlow, match="given up"):
-        asyncio.run(read(JOB, FILE, *[DATA] * 100, END, pause=0.02))
+        asyncio.run(read(JOB, FILE, *[DATA] * 100, END, pause=0.5))
     ten = SubmitJobRequest(data=b"x" * 10)
     asyncio.run(read(JOB, FILE, *[ten] * 20, END, pause=0.02))
 

@@ -103,19 +103,21 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-def start_rnx(*arguments: str, stdout: int | IO[bytes] = subprocess.PIPE) -> subprocess.Popen[bytes]:
+def start_rnx(
+    *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE, stdin: int = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
     """A process of its own that runs rnx, as its user has it."""
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-m", "rnx", *arguments],
         env={**{name: os.environ[name] for name in os.environ if name != "GRPC_VERBOSITY"}, "PYTHONPATH": IMPORT_PATH},
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
     )
 
 
-def spawn_rnx(*arguments: str) -> Result:
-    """Run rnx in a process of its own to its end."""
-    process = start_rnx(*arguments)
-    out, err = process.communicate(timeout=30)
+def spawn_rnx(*arguments: str, stdin: bytes = b"") -> Result:
+    """Run rnx in a process of its own to its end, with that to read."""
+    process = start_rnx(*arguments, stdin=subprocess.PIPE)
+    out, err = process.communicate(stdin, timeout=30)
     return Result(process.returncode, out, err)

@@ -27,6 +27,7 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     when that is near. ``streams`` is whether the node takes uploads in a stream, which
     are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
     that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
+    ``inputs`` is what each call of WriteJobInput brought, ``execution`` answers the requests of ExecJob.
     ``before_chunk`` is called with the context and the number of the chunk to come.
     """
 
@@ -46,6 +47,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.largest_message = 0
         self.files: list[joblet_pb2.DownloadFilesResponse] = []
         self.breaks = 0
+        self.inputs: list[tuple[bytes, bool]] = []
+        self.execution: Callable[[Iterator[Any]], Iterator[joblet_pb2.ExecJobResponse]] = lambda _requests: iter(())
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
@@ -134,12 +137,29 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
     ) -> Iterator[joblet_pb2.DataChunk]:
         self._enter(request, context)
-        for number in range(int(request.cursor or 0), len(self.log)):
+        for number in range(int(request.cursor.replace("end", "") or 0), len(self.log)):
             self.before_chunk(context, number)
             stream, payload = self.log[number]
             cursor = str(number + 1) if self.cursors else ""
             yield joblet_pb2.DataChunk(payload=payload, stream=stream, cursor=cursor)
         self.before_chunk(context, len(self.log))
+
+    def WriteJobInput(
+        self, requests: Iterator[joblet_pb2.WriteJobInputRequest], context: grpc.ServicerContext
+    ) -> joblet_pb2.WriteJobInputResponse:
+        data, end = b"", False
+        for request in requests:
+            self._enter(request, context)
+            data, end = data + request.data, request.end
+        self.inputs.append((data, end))
+        return joblet_pb2.WriteJobInputResponse(written_bytes=len(data))
+
+    def ExecJob(
+        self, requests: Iterator[joblet_pb2.ExecJobRequest], context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.ExecJobResponse]:
+        first = next(requests)
+        self._enter(first, context)
+        yield from self.execution(requests)
 
     def seen(self, kind: type[Any]) -> list[Any]:
         """The requests of one kind, in the order of their coming."""
