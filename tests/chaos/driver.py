@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,7 +124,9 @@ class Clients:
     # --- submission
 
     async def _submit(self, track: Track) -> str:
-        with_rnx = track.plan.number % RNX_EVERY == 0 and not track.plan.request.uploads
+        request = track.plan.request
+        only_here = request.uploads or request.interactive or request.secret_environment
+        with_rnx = track.plan.number % RNX_EVERY == 0 and not only_here
         while True:
             job = await (self._submit_with_rnx(track) if with_rnx else self._submit_once(track))
             if job:
@@ -242,11 +245,15 @@ class Clients:
             await self.over.wait()
         await asyncio.sleep(max(0.0, submitted + plan.act_sec - time.monotonic()))
         stub = self._stubs[plan.owner]
+        if plan.act == "input":
+            await self._write_input(track, stub)
+            return
         calls: dict[str, Callable[[], Awaitable[Any]]] = {
             "stop": lambda: stub.StopJob(wire.StopJobRequest(uuid=track.job)),
             "cancel": lambda: stub.CancelJob(wire.CancelJobRequest(uuid=track.job)),
             "cancel at the end": lambda: stub.CancelJob(wire.CancelJobRequest(uuid=track.job)),
             "update": lambda: stub.UpdateJob(wire.UpdateJobRequest(uuid=track.job, priority=77)),
+            "exec": lambda: self._execute(track, stub),
             "update cpu": lambda: stub.UpdateJob(wire.UpdateJobRequest(uuid=track.job, max_cpu=77)),
         }
         while not track.acted:
@@ -259,9 +266,47 @@ class Clients:
                 if "has ended already" in error.details() or "it is CANCELED" in error.details():
                     # By the call before, which broke, or by itself.
                     track.acted = "too late"
-                elif "try again" not in error.details():
+                elif not re.search("try again|does not run|about to end", error.details()):
                     raise
             await asyncio.sleep(PAUSE_SEC)
+
+    async def _execute(self, track: Track, stub: Any) -> None:
+        start = wire.ExecStart(uuid=track.job, command="sh", args=["-c", "cat; echo $JOBLET_JOB_ID >&2; exit 7"])
+        parts = [
+            wire.ExecJobRequest(start=start),
+            wire.ExecJobRequest(stdin=b"from outside"),
+            wire.ExecJobRequest(end_of_stdin=True),
+        ]
+        out, err, result = b"", b"", None
+        async for answer in stub.ExecJob(_each(parts)):
+            out, err = out + answer.stdout, err + answer.stderr
+            if answer.HasField("result"):
+                result = answer.result
+        seen = (out, err, result and (result.exit_code, result.reason))
+        wanted = (b"from outside", f"{track.job}\n".encode(), (7, ""))
+        if seen != wanted and not (result and result.reason == "the job has ended"):
+            track.trouble = f"a command in it gave {seen} instead of {wanted}"
+
+    async def _write_input(self, track: Track, stub: Any) -> None:
+        """Each line in a call of its own, again and again until the call succeeds; line 0 is the last."""
+        for number in [*range(1, track.plan.lines + 1), 0]:
+            track.acted = ""
+            while not track.acted:
+                parts = [wire.WriteJobInputRequest(uuid=track.job, data=b"%d\n" % number)]
+                try:
+                    await self._retried(track, lambda parts=parts: stub.WriteJobInput(_each(parts)))
+                    track.acted = "done"
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
+                        raise
+                    if "has ended" in error.details() or (number == 0 and "does not run" not in error.details()):
+                        track.acted = "too late"  # by the call before, which broke
+                    await asyncio.sleep(PAUSE_SEC)
+
+
+async def _each(parts: Iterable[Any]) -> AsyncIterator[Any]:
+    for part in parts:
+        yield part
 
 
 async def _parts(plan: Plan) -> AsyncIterator[wire.SubmitJobRequest]:

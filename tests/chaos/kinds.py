@@ -72,6 +72,7 @@ class Plan:
     act_sec: float = 0.0
     attempts: int = 1
     streamed: bool = False
+    lines: int = 0  # of input
     files: dict[str, bytes] = field(default_factory=dict)  # what is in /work at the end
 
     @property
@@ -356,6 +357,54 @@ def _checks(files: dict[str, bytes], pause: str) -> Draft:
     }
 
 
+def secret(draw: Draw, name: str) -> Draft:
+    value = f"{name} {draw.getrandbits(200)}"
+    return {
+        **_sh('sleep "$1"; printf %s "$TOKEN" | sha256sum', draw.choice(["0", "2"])),
+        "secret_environment": {"TOKEN": value},
+        "ends": COMPLETED,
+        "out": Output(hashlib.sha256(value.encode()).hexdigest().encode() + b"  -\n"),
+    }
+
+
+LISTEN = """
+import sys
+last = 0
+for line in sys.stdin:
+    number = int(line)
+    if number == 0:
+        break
+    if number > last:
+        last = number
+        print("line", number, flush=True)
+"""
+
+
+def reads_input(draw: Draw, name: str) -> Draft:
+    """Its client sends a line again when the call broke, so the job passes over those that it has."""
+    count = draw.randint(5, 40)
+    return {
+        **_py(LISTEN),
+        "interactive": True,
+        "ends": COMPLETED,
+        "out": Output(numbered(count)),
+        "act": "input",
+        "lines": count,
+    }
+
+
+def entered(draw: Draw, name: str) -> Draft:
+    """A command is executed beside its own."""
+    count = int(draw.storm_sec)
+    return {
+        **_sh(f"for i in $(seq 1 {count}); do echo line $i; sleep 0.2; done"),
+        "ends": COMPLETED,
+        "out": Output(numbered(count)),
+        "act": "exec",
+        "act_sec": draw.uniform(0, draw.storm_sec / 10),
+    }
+
+
 def leaves_children(draw: Draw, name: str) -> Draft:
     script = "setsid sleep 4000 & for i in 1 2 3; do (sleep 5000 & ); done; echo left"
     return {**_sh(script), "ends": COMPLETED, "out": Output(b"left\n")}
@@ -384,8 +433,11 @@ KINDS: dict[Callable[[Draw, str], Draft], int] = {
     uploads: 4,
     streamed_uploads: 4,
     leaves_children: 3,
+    secret: 3,
+    reads_input: 4,
+    entered: 3,
 }
-OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files")
+OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files", "lines")
 
 
 def plan(seed: int, count: int, seconds: float) -> list[Plan]:
