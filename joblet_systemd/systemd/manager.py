@@ -319,7 +319,7 @@ class Manager:
         except TimeoutError:
             raise _lost(bus, f"PID 1 did not answer {member} in {CALL_TIMEOUT_SEC:.0f} s.") from None
         except (DBusError, OSError, EOFError) as error:
-            raise _lost(bus, f"{member} failed: {error}.") from error
+            raise _lost(bus, f"{member} failed: {str(error) or 'the connection was closed'}.") from error
         if reply is None:
             raise _lost(bus, f"{member} got no reply.")
         if reply.message_type is MessageType.ERROR:

@@ -116,7 +116,7 @@ class Clients:
             try:
                 return await call()
             except grpc.aio.AioRpcError as error:
-                if error.code() not in PASSING:
+                if not _passes(error):
                     raise
                 track.breaks += 1
             await asyncio.sleep(PAUSE_SEC)
@@ -147,7 +147,7 @@ class Clients:
             call = stub.SubmitJob(_parts(track.plan)) if track.plan.streamed else stub.RunJob(track.plan.request)
             answer: wire.RunJobResponse = await call
         except grpc.aio.AioRpcError as error:
-            if error.code() not in PASSING:
+            if not _passes(error):
                 raise
             return ""
         return answer.job_uuid
@@ -195,7 +195,7 @@ class Clients:
                     cursor = chunk.cursor
                 return
             except grpc.aio.AioRpcError as error:
-                if error.code() not in PASSING:
+                if not _passes(error):
                     raise
                 track.breaks += 1
             await asyncio.sleep(PAUSE_SEC)
@@ -302,6 +302,11 @@ class Clients:
                     if "has ended" in error.details() or (number == 0 and "does not run" not in error.details()):
                         track.acted = "too late"  # by the call before, which broke
                     await asyncio.sleep(PAUSE_SEC)
+
+
+def _passes(error: grpc.aio.AioRpcError) -> bool:
+    # grpc.aio calls it an internal error of its own when a stream breaks while something is sent on it.
+    return error.code() in PASSING or "SendMessageOperation" in (error.debug_error_string() or "")
 
 
 async def _each(parts: Iterable[Any]) -> AsyncIterator[Any]:

@@ -73,6 +73,7 @@ class Plan:
     attempts: int = 1
     streamed: bool = False
     lines: int = 0  # of input
+    writes: bool = False  # to its /work, on whose success its end depends
     files: dict[str, bytes] = field(default_factory=dict)  # what is in /work at the end
 
     @property
@@ -207,8 +208,9 @@ def timeout(draw: Draw, name: str) -> Draft:
     }
 
 
-# Written over in place: the disk may be full.
+# Written over in place, which needs no room; the file system of a /work may have become read-only all the same.
 ATTEMPT = "n=$(($(cat attempts) + 1)); echo $n 1<>attempts; echo attempt $n; "
+FULL = (b"Read-only file system", b"No space left", b"I/O error")
 ATTEMPTS = [wire.FileUpload(path="attempts", content=b"0\n", mode=0o600)]
 
 
@@ -221,18 +223,18 @@ def third_time(draw: Draw, name: str) -> Draft:
         "ends": COMPLETED,
         "out": Output(numbered(3, "attempt")),
         "attempts": 3,
+        "writes": True,
     }
 
 
 def hopeless(draw: Draw, name: str) -> Draft:
-    retries, code = draw.randint(1, 2), draw.randint(1, 200)
+    retries, code = draw.randint(1, 3), draw.randint(1, 200)
     return {
-        **_sh(ATTEMPT + f"exit {code}"),
-        "uploads": ATTEMPTS,
+        **_sh(f"echo in vain; exit {code}"),
         "retries": retries,
         "retry_delay_ms": 1000,
         "ends": (End("FAILED", code, f"exit-code {code}"),),
-        "out": Output(numbered(retries + 1, "attempt")),
+        "out": Output(b"in vain\n" * (retries + 1)),
         "attempts": retries + 1,
     }
 
@@ -437,7 +439,7 @@ KINDS: dict[Callable[[Draw, str], Draft], int] = {
     reads_input: 4,
     entered: 3,
 }
-OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files", "lines")
+OURS = ("ends", "out", "err", "act", "act_sec", "attempts", "streamed", "files", "lines", "writes")
 
 
 def plan(seed: int, count: int, seconds: float) -> list[Plan]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from driver import STDERR, Track
 from hosts import FINAL, Host
-from kinds import REPEATS_SEC, Plan
+from kinds import FULL, REPEATS_SEC, Plan
 
 from joblet_wire import joblet_pb2 as wire
 
@@ -28,6 +28,12 @@ def of_job(track: Track) -> list[str]:
     if status is None:
         return [f"{plan.name} ({track.job or 'no id'}): {track.stage} and came to no end"]
     faults = [track.trouble] if track.trouble else []
+    for stream, stored in track.stored.items():
+        if (followed := track.followed[stream]) != stored:
+            faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
+    if plan.writes and any(word in track.stored[STDERR] for word in FULL):
+        # It met the full disk, and says so itself. What becomes of it then depends on when that was.
+        return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
     ends = [(end.status, end.exit_code, end.reason) for end in plan.ends]
     seen = (status.status, status.exit_code, status.reason)
     if seen not in ends:
@@ -42,11 +48,8 @@ def of_job(track: Track) -> list[str]:
     if plan.files and files != plan.files:
         faults.append(f"its files are {sorted(files)}, or differ from those that were sent: {sorted(plan.files)}")
     for stream, wanted in ((1, plan.out), (STDERR, plan.err)):
-        stored, followed = bytes(track.stored[stream]), bytes(track.followed[stream])
-        if fault := wanted.fault(stored):
+        if fault := wanted.fault(bytes(track.stored[stream])):
             faults.append(f"stream {stream} as stored: {fault}")
-        if followed != stored:
-            faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
     if status.status == "STOPPED" and plan.act == "stop" and track.acted == "":
         faults.append("was stopped before anybody asked for that")
     return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
