@@ -251,6 +251,10 @@ class Jobs:
         if job is None or job.state is not State.PENDING:
             self._waiting.queue.vacate(job_id)
             return
+        if job.stop_requested:
+            # In the moment between its turn and its start, or by way of a daemon that was killed.
+            self._finish_with(job_id, NEVER_STARTED)
+            return
         try:
             job = self.book.change(
                 job,
@@ -442,7 +446,9 @@ class Jobs:
                 self._waiting.queue.occupy(job.id, job.owner)
         states = await self._reconcile_all()
         for job in jobs:
-            if job.state is State.SCHEDULED:
+            if job.state is State.SCHEDULED and job.stop_requested:
+                self._finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
+            elif job.state is State.SCHEDULED:
                 self._waiting.put(job)
         self._waiting.follow_clock()
         # A unit that runs without a record of it (a lost store) keeps its directory, too.
