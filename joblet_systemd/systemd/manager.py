@@ -1,6 +1,6 @@
 """PID 1 over D-Bus: start, stop, watch and release transient units (org.freedesktop.systemd1(5)).
 
-One connection, two match rules, whatever the number of units. PID 1 announces the end of a start
+One connection, three match rules, whatever the number of units. PID 1 announces the end of a start
 with JobRemoved and the end of a unit with PropertiesChanged; both can come before the reply to the
 call that caused them is looked at, so waiters are registered before the call is made.
 """
