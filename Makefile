@@ -45,7 +45,11 @@ lintian: deb ## Check the Debian packages; any error or warning fails
 test: ## Run every check: lint, unit tests, real systemd hosts, limits in the VM (needs root)
 	@tests/run
 
+# CHAOS="--on=trixie" or "--on=vm" for one host alone; JOBLET_CHAOS_SEED=N repeats a storm.
+chaos: deps deb ## Raise long storms: jobs of all kinds while everything fails (needs root)
+	$(BIN)/pytest --quiet --capture=no --storm=long $(CHAOS) tests/chaos
+
 demo: deps ## Build, boot a Debian 13 host and run jobs on it (needs root)
 	@demo/run
 
-.PHONY: help deps apt-packages lint unit deb lintian test demo
+.PHONY: help deps apt-packages lint unit deb lintian test chaos demo

@@ -106,7 +106,7 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
         for job_id in ids
         if _settled(path := directory(job_id))
     ]
-    units = await manager.active_states()
+    units = await manager.states()
     unfinished = {job.id: job for job in store.unfinished()}
     active = {job_id_of_unit(name) for name, state in units.items() if state not in ENDED}
     needed = unfinished.keys() | active

@@ -56,6 +56,10 @@ class Alarm:
         heapq.heappush(self._heap, (usec, name))
         self._arm()
 
+    def __contains__(self, name: str) -> bool:
+        """Whether there is a time for that name."""
+        return name in self._times
+
     def clear(self, name: str) -> bool:
         """Forget a name; whether there was a time for it."""
         known = self._times.pop(name, None) is not None

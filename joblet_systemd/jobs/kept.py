@@ -55,10 +55,14 @@ class KeptFiles:
                 await asyncio.to_thread(self._work.remove, job_id)
             except JobletError as error:
                 log.error("job %s: %s", job_id, error)
-        for job_id in await asyncio.to_thread(self._work.mounted, there & kept):
-            await self.job_ended(self._store.find(job_id))
-        for job_id in kept - there:
-            self._store.files_gone(job_id)
+        try:
+            for job_id in await asyncio.to_thread(self._work.mounted, there & kept):
+                await self.job_ended(self._store.find(job_id))
+            for job_id in kept - there:
+                self._store.files_gone(job_id)
+        except JobletError as error:
+            # On a full disk the daemon is to come up all the same; its next start brings them in line.
+            log.error("the files of ended jobs: %s", error)
         self.watch()
 
     async def remove(self, job_id: str) -> None:

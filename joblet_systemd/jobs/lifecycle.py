@@ -21,7 +21,7 @@ from ..files.root import lookup
 from ..files.staging import Staging
 from ..files.work import WorkDirs
 from ..model import Actor, Job, JobSpec, Limits, State, Usage, job_id_of_unit
-from ..systemd.manager import ENDED, Manager
+from ..systemd.manager import ENDED, STARTING, Manager
 from . import admission, timetable
 from .alarm import now_usec
 from .book import Book
@@ -36,10 +36,10 @@ from .waiting import Waiting
 log = logging.getLogger(__name__)
 
 RETRY_SEC = 5.0
+STARTING_SEC = 0.5
 USEC = 1_000_000
 
 MAX_LOST_STARTS = 3
-MAX_RETRY_DELAY_USEC = 3600 * USEC
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
 CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
@@ -71,6 +71,7 @@ class Jobs:
         self._waiting = Waiting(config, book, runner, self._tasks, self._start, self._finish_with)
         self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
         self._previews = timetable.Previews()
+        self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
 
@@ -236,9 +237,20 @@ class Jobs:
     # --- start
 
     async def _start(self, job_id: str) -> None:
+        self._starting.add(job_id)
+        try:
+            await self._begin(job_id)
+        finally:
+            self._starting.discard(job_id)
+
+    async def _begin(self, job_id: str) -> None:
         job = self.book.live(job_id)
         if job is None or job.state is not State.PENDING:
             self._waiting.queue.vacate(job_id)
+            return
+        if job.stop_requested:
+            # In the moment between its turn and its start, or by way of a daemon that was killed.
+            self._finish_with(job_id, NEVER_STARTED)
             return
         try:
             job = self.book.change(
@@ -256,22 +268,12 @@ class Jobs:
         try:
             result = await self._runner.start(job)
         except BusLost as error:
-            # Whether PID 1 has made the unit is seen when the connection is back. A job that breaks it again
-            # and again must not keep the others from starting.
+            # Whether PID 1 has made the unit is seen when the connection is back.
             log.warning("job %s: %s", job_id, error)
             self._lost_starts[job_id] += 1
-            if self._lost_starts[job_id] >= MAX_LOST_STARTS:
-                reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
-                self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         except Exhausted as error:
             # The disk is full or no loop device is free, which may pass.
-            self._waiting.queue.vacate(job_id)
-            job = self.book[job_id]
-            if job.stop_requested:
-                self._finish_with(job_id, NEVER_STARTED)
-            else:
-                self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
-                self._waiting.later(job_id, error)
+            self._put_off(job_id, error)
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
@@ -280,7 +282,24 @@ class Jobs:
             reason = "start-failed: the daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
             self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         else:
-            await self._started(job_id, result)
+            try:
+                await self._started(job_id, result)
+            except JobletError as error:
+                self._look_later(job_id, error)
+
+    def _put_off(self, job_id: str, error: JobletError) -> None:
+        job = self.book[job_id]
+        if job.stop_requested:
+            self._waiting.queue.vacate(job_id)
+            self._finish_with(job_id, NEVER_STARTED)
+            return
+        try:
+            self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+        except JobletError as full:
+            self._look_later(job_id, full)
+        else:
+            self._waiting.queue.vacate(job_id)
+            self._waiting.later(job_id, error)
 
     async def _started(self, job_id: str, result: str) -> None:
         job = self.book.live(job_id)
@@ -292,7 +311,9 @@ class Jobs:
         elif result != "done":
             # After a stop in the middle of the start ("canceled") it may still be on its way down.
             if await self._manager.has_ended(job.unit):
-                self._on_unit_end(job.unit)
+                self._has_ended(job)
+            else:
+                self._tasks.spawn(self._settle(job_id, STARTING_SEC))
         elif job.stop_requested:
             # Asked for before the unit was there, or by way of a daemon that was killed.
             self.book.change(job, state=State.STOPPING)
@@ -305,7 +326,16 @@ class Jobs:
     def _on_unit_end(self, name: str) -> None:
         job = self.book.live(job_id_of_unit(name) or "")
         # Not of one that waits for its next attempt: its last unit becomes inactive once more when it is released.
-        if job is not None and job.state not in WAITING and job.id not in self._finishing:
+        if job is None or job.state in WAITING:
+            return
+        if job.state is State.INITIALIZING and job.id not in self._starting:
+            # A former connection asked for its start: a new unit is announced as inactive, too.
+            self._tasks.spawn(self._settle(job.id))
+        else:
+            self._has_ended(job)
+
+    def _has_ended(self, job: Job) -> None:
+        if job.id not in self._finishing:
             self._finishing.add(job.id)
             self._tasks.spawn(self._finish(job.id))
 
@@ -316,53 +346,65 @@ class Jobs:
 
     async def _finish(self, job_id: str, end: Outcome | None = None) -> None:
         """Store how the job ended, ``end`` or what PID 1 and the journal tell; repeats until it succeeds."""
+        loaded = ""
         try:
             while job_id in self.book:
                 try:
                     if end is None:
-                        await self._record_end(job_id)
+                        loaded = await self._record_end(job_id)
                     else:
                         self._end(self.book[job_id], end, Usage(), now_usec())
-                    return
+                    break
                 except JobletError as error:
                     log.error("the end of job %s cannot be recorded yet: %s", job_id, error)
                     await asyncio.sleep(RETRY_SEC)
         finally:
             self._finishing.discard(job_id)
+        if loaded:
+            try:
+                await self._manager.release(loaded)
+            except JobletError as error:
+                # It is done when the connection is back, or by the next attempt.
+                log.warning("%s: %s", loaded, error)
+        if job_id in self.book:
+            await self._clear_for_next(job_id)
 
-    async def _record_end(self, job_id: str) -> None:
+    async def _record_end(self, job_id: str) -> str:
+        """Returns the unit if PID 1 has it still."""
         result, record = await self._runner.end(self.book[job_id])
+        last = record.seq if record else await self._runner.last_number(self.book[job_id])
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
         end = outcome(job, result, record, self._boot_id)
         used, ended_usec = usage(result, record), record.realtime_usec if record else now_usec()
-        again = self._tries_again(job, end)
-        if again:
-            last = record.seq if record else await self._runner.last_number(job)
-            self.book.change(
-                self.book[job_id],
+        if self._tries_again(job, end):
+            job = self.book.change(
+                job,
                 state=State.SCHEDULED,
-                due_usec=now_usec() + self._retry_delay(job),
+                due_usec=now_usec() + timetable.retry_delay(job, self._config.retry_delay),
                 seq_base=max(last, job.seq_base),
                 reason=f"attempt {job.attempt} of {job.spec.retries + 1}: {end.reason}",
                 usage=used,
             )
         else:
             self._end(job, end, used, ended_usec)
-        # Its name is free for the next attempt then.
-        if result is not None:
-            await self._manager.release(job.unit)
-        if again:
+        return job.unit if result is not None else ""
+
+    async def _clear_for_next(self, job_id: str) -> None:
+        """Take out of use what the last attempt used, and let the job wait for the next one."""
+        try:
             await asyncio.to_thread(self._work.unmount, job_id)
-            self._waiting.queue.vacate(job_id)
-            self._waiting.put(self.book[job_id])
+        except JobletError as error:
+            log.error("job %s: %s", job_id, error)  # mounted is how the next attempt wants it
+        self._waiting.queue.vacate(job_id)
+        job = self.book.live(job_id)
+        if job is not None and job.stop_requested:
+            self._finish_with(job_id, NEVER_STARTED)
+        elif job is not None:
+            self._waiting.put(job)
 
     def _tries_again(self, job: Job, end: Outcome) -> bool:
         failed = end.state in (State.FAILED, State.TIMEOUT)
         return failed and not job.stop_requested and job.attempt <= job.spec.retries
-
-    def _retry_delay(self, job: Job) -> int:
-        first = job.spec.retry_delay_usec or round(self._config.retry_delay * USEC)
-        return int(min(first << min(job.attempt - 1, 32), MAX_RETRY_DELAY_USEC))
 
     def _end(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
         job = dataclasses.replace(
@@ -379,7 +421,10 @@ class Jobs:
         self._waiting.queue.vacate(job.id)
         self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
-        self._retention.on_end()
+        try:
+            self._retention.on_end()
+        except JobletError as error:
+            log.error("finished jobs cannot be forgotten yet: %s", error)
 
     async def _clean_up(self, job_id: str) -> None:
         try:
@@ -402,7 +447,9 @@ class Jobs:
                 self._waiting.queue.occupy(job.id, job.owner)
         states = await self._reconcile_all()
         for job in jobs:
-            if job.state is State.SCHEDULED:
+            if job.state is State.SCHEDULED and job.stop_requested:
+                self._finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
+            elif job.state is State.SCHEDULED:
                 self._waiting.put(job)
         self._waiting.follow_clock()
         # A unit that runs without a record of it (a lost store) keeps its directory, too.
@@ -422,40 +469,71 @@ class Jobs:
     async def _reconcile_all(self) -> dict[str, str]:
         """Bring every unfinished job's state in line with its unit's, and release units nobody waits for.
 
-        Returns the ActiveState of all units of jobs.
+        Returns the states of all units of jobs.
         """
-        states = await self._manager.active_states()
+        states = await self._manager.states()
         for name in states.keys() - {job.unit for job in self.book.unfinished() if job.state not in WAITING}:
             if states[name] in ENDED:
                 await self._manager.release(name)
             else:
                 log.warning("%s runs, but no unfinished job of the store is its; 'systemctl stop' ends it", name)
         for job in list(self.book.unfinished()):
-            if job.id not in self._finishing and job.state is not State.SCHEDULED:
-                await self._reconcile(job, states.get(job.unit))
-        # A unit may have ended between the list and the moment it was held.
-        states = await self._manager.active_states()
-        for job in list(self.book.unfinished()):
-            if job.state in (State.RUNNING, State.STOPPING) and states.get(job.unit, "inactive") in ENDED:
-                self._on_unit_end(job.unit)
+            try:
+                await self._reconcile(job.id)
+            except BusLost:
+                raise
+            except JobletError as error:
+                self._look_later(job.id, error)
         return states
 
-    async def _reconcile(self, job: Job, active_state: str | None) -> None:
-        if job.state is State.PENDING:
-            if not self._waiting.queue.waits(job.id):
-                self._waiting.put(job)
-        elif active_state is not None and active_state not in ENDED:
-            await self._manager.hold(job.unit)
-            if job.id in self.book:
-                await self._started(job.id, "done")
-        elif active_state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job):
-            self._on_unit_end(job.unit)
-        elif job.stop_requested:
-            self._finish_with(job.id, NEVER_STARTED)
+    def _look_later(self, job_id: str, error: JobletError) -> None:
+        if isinstance(error, BusLost):
+            log.warning("job %s: %s", job_id, error)  # the next connection begins with a look at all jobs
         else:
-            log.info("job %s had not started; it is queued again", job.id)
-            self._waiting.queue.vacate(job.id)
-            self._waiting.put(self.book.change(job, state=State.PENDING, attempt=job.attempt - 1))
+            log.error("job %s: where it is cannot be found out or stored yet: %s", job_id, error)
+            self._tasks.spawn(self._settle(job_id, RETRY_SEC))
+
+    async def _settle(self, job_id: str, pause: float = 0.0) -> None:
+        await asyncio.sleep(pause)
+        try:
+            await self._reconcile(job_id)
+        except JobletError as error:
+            self._look_later(job_id, error)
+
+    async def _reconcile(self, job_id: str) -> None:
+        """Bring one job's state in line with its unit's, unless somebody is at it."""
+        job = self.book.live(job_id)
+        if job is None or job.state is State.SCHEDULED or job_id in self._finishing or job_id in self._starting:
+            return
+        if job.state is State.PENDING:
+            if not self._waiting.waits(job):
+                self._waiting.put(job)
+            return
+        state = await self._manager.state(job.unit)
+        if state is not None and state not in ENDED:
+            await self._manager.hold(job.unit)
+            if state == STARTING:
+                # PID 1 announces the end of a start to the connection that asked for it.
+                self._tasks.spawn(self._settle(job_id, STARTING_SEC))
+            else:
+                await self._started(job_id, "done")
+            return
+        begun = state is not None or job.state is not State.INITIALIZING or await self._runner.has_begun(job)
+        if self.book.live(job_id) is not job or job_id in self._finishing or job_id in self._starting:
+            await self._settle(job_id)  # it has changed meanwhile
+        elif begun:
+            self._has_ended(job)
+        elif job.stop_requested:
+            self._finish_with(job_id, NEVER_STARTED)
+        elif self._lost_starts[job_id] >= MAX_LOST_STARTS:
+            # It must not keep the others from starting again and again.
+            reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
+            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        else:
+            log.info("job %s had not started; it is queued again", job_id)
+            job = self.book.change(job, state=State.PENDING, attempt=job.attempt - 1)
+            self._waiting.queue.vacate(job_id)
+            self._waiting.put(job)
 
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""

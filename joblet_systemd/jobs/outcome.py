@@ -92,13 +92,12 @@ def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: st
 def _timed_out(job: Job, unit: UnitResult | None, record: Exit | None) -> bool:
     """Whether RuntimeMaxSec= ended it; ``timeout`` is also systemd's word for a stop that took a SIGKILL."""
     limit = job.spec.limits.runtime_usec
-    if limit is None or job.started_usec is None:
+    if limit is None or job.started_usec is None or (record is not None and not record.stopped):
         return False
-    if unit is not None and unit.result != "timeout":
-        return False
-    if record is None:
-        return unit is not None
-    return record.stopped and record.realtime_usec - job.started_usec >= limit
+    if unit is not None:
+        # By PID 1's own clock, for that of the wall may have been set meanwhile.
+        return unit.result == "timeout" and unit.active_usec >= limit
+    return record is not None and record.realtime_usec - job.started_usec >= limit
 
 
 def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:

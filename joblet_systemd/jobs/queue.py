@@ -55,6 +55,10 @@ class StartQueue:
         """Whether the job is in the queue."""
         return job_id in self._waiting
 
+    def __contains__(self, job_id: str) -> bool:
+        """Whether the job is in the queue or at work."""
+        return job_id in self._waiting or job_id in self._at_work
+
     def put(self, job_id: str, owner: str, priority: int = 0) -> None:
         """Queue a job, or give one that waits another priority."""
         known = self._waiting.get(job_id)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .. import unit
-from ..errors import JobletError
+from ..errors import JobletError, SystemdError
 from ..model import Job
 from ..systemd import journal
 from ..systemd.entries import Entry, Exit
@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 RECORD_WAITS_SEC = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SYNCHRONIZE_SEC = 10.0
+UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 
 
 class Runner:
@@ -67,7 +68,15 @@ class Runner:
                 secrets=str(self._places.credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
-            return await self._manager.start(job.unit, [(p.name, p.signature, p.value) for p in properties])
+            values = [(p.name, p.signature, p.value) for p in properties]
+            try:
+                return await self._manager.start(job.unit, values)
+            except SystemdError as error:
+                if error.name != UNIT_EXISTS or not await self._manager.has_ended(job.unit):
+                    raise
+            # That of the attempt before, which could not be released at its time.
+            await self._manager.release(job.unit)
+            return await self._manager.start(job.unit, values)
 
     async def seal(self, job_id: str, secrets: Mapping[str, str]) -> None:
         """Keep the values of a job's secret variables, if it has any, until ``forget``.
@@ -111,13 +120,23 @@ class Runner:
                 record = await self._record(job, "exit")
                 if isinstance(record, Exit):
                     return result, record
-        await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
+        stored = await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
         record = await self._record(job, "exit")
+        if result is None and record is None and not stored:
+            raise _behind()
         return result, record if isinstance(record, Exit) else None
 
     async def has_begun(self, job: Job) -> bool:
-        """Whether joblet-init ran in this attempt."""
-        return await self._record(job, "start") is not None
+        """Whether joblet-init ran in this attempt. Raises SystemdError while that cannot be known."""
+        if await self._record(job, "start") is not None:
+            return True
+        # What it wrote may be behind another job's flood still; a job that ran is not to run again.
+        stored = await journal.synchronize(unit.LOG_NAMESPACE, SYNCHRONIZE_SEC)
+        if await self._record(job, "start") is not None:
+            return True
+        if not stored:
+            raise _behind()
+        return False
 
     async def last_number(self, job: Job) -> int:
         """The sequence number of the job's newest entry in the journal."""
@@ -138,3 +157,7 @@ class Runner:
         """End the threads."""
         self._mounts.shutdown(wait=False)
         self._records.shutdown(wait=False)
+
+
+def _behind() -> SystemdError:
+    return SystemdError(f"journald has not stored within {SYNCHRONIZE_SEC:.0f} s what was sent to it.")

@@ -82,6 +82,12 @@ def parse(text: str, now_usec: int, zone: datetime.tzinfo | None = None) -> Once
     return Repeating((wanted,))
 
 
+def duration(text: str) -> int | None:
+    """The microseconds of an accepted schedule that is a duration, else None."""
+    wanted = text.replace("\t", " ").strip()
+    return duration_usec(wanted) if _DURATION.fullmatch(wanted) else None
+
+
 def duration_usec(text: str) -> int:
     """``2h 30min`` in microseconds."""
     total = Decimal(0)

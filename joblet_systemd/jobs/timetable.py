@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..model import JobSpec
+from ..model import Job, JobSpec
 from ..shared import Shared
 from ..systemd import calendar
 from . import schedule
@@ -14,6 +14,8 @@ from . import schedule
 CORRECTION_USEC = 3 * 3600 * 1_000_000
 PREVIEW = 3
 MAX_PREVIEWS = 10_000
+USEC = 1_000_000
+MAX_RETRY_DELAY_USEC = 3600 * USEC
 
 
 async def first(spec: JobSpec, now_usec: int) -> tuple[JobSpec, int]:
@@ -59,3 +61,20 @@ class Previews:
 def clock_went_back(last_run_usec: int, now_usec: int) -> bool:
     """Whether the clock was corrected so far back that times which were used count anew."""
     return last_run_usec - now_usec > CORRECTION_USEC
+
+
+def retry_delay(job: Job, default_sec: float) -> int:
+    """How long after a failed attempt the next one comes, in microseconds."""
+    first = job.spec.retry_delay_usec or round(default_sec * USEC)
+    return int(min(first << min(job.attempt - 1, 32), MAX_RETRY_DELAY_USEC))
+
+
+def latest(job: Job, now_usec: int, default_retry_sec: float) -> int | None:
+    """The latest time at which a job that waits for so long, not for a moment, is due, whatever the clock was before.
+
+    None for one that waits for a moment.
+    """
+    if job.attempt:
+        return now_usec + retry_delay(job, default_retry_sec)
+    duration = schedule.duration(job.spec.schedule)
+    return None if duration is None else now_usec + duration

@@ -49,6 +49,7 @@ class Waiting:
         finish: Callable[[str, Outcome], None],
     ) -> None:
         self._missed_schedules = config.missed_schedules
+        self._retry_delay = config.retry_delay
         self._book = book
         self._runner = runner
         self._tasks = tasks
@@ -63,6 +64,10 @@ class Waiting:
             self._alarm.set(job.id, job.due_usec)
         else:
             self.queue.put(job.id, job.owner, job.spec.priority)
+
+    def waits(self, job: Job) -> bool:
+        """Whether its time or turn will come, or has just come."""
+        return job.id in self.queue or job.id in self._alarm
 
     def withdraw(self, job: Job) -> bool:
         """Whether the job was waiting, which it no longer is."""
@@ -87,6 +92,7 @@ class Waiting:
         if job is None or job.state not in STATES:
             return
         if job.state is State.SCHEDULED and job.spec.calendar:
+            self._making.add(job.id)
             self._tasks.spawn(self._run_again(job))
         elif job.state is State.SCHEDULED:
             self._run(job)
@@ -105,7 +111,8 @@ class Waiting:
     async def _run_again(self, parent: Job) -> None:
         """Start one run of a repeating job, and set its next time. Both are stored together, so each comes once."""
         run = None
-        self._making.add(parent.id)
+        if parent.id not in self._making:
+            return  # withdrawn before this has begun
         try:
             now, due = now_usec(), parent.due_usec or 0
             following = await timetable.following(parent.spec, max(now, due))
@@ -117,7 +124,7 @@ class Waiting:
             if self._book.live(parent.id) is not parent or parent.id not in self._making:
                 await self._take_back(run)
                 if parent.id in self._making:  # updated, not canceled
-                    self._on_due(parent.id)
+                    self._alarm.set(parent.id, now)
                 return
             reason = f"last run {why_not}" if why_not else ""
             changed = dataclasses.replace(parent, due_usec=following, started_usec=due, reason=reason)
@@ -166,18 +173,24 @@ class Waiting:
             await asyncio.to_thread(self._runner.remove, run.id)
 
     def follow_clock(self) -> None:
-        """Give repeating jobs their next time anew where the clock was corrected back by much."""
+        """The clock may have been set: whoever waits for so long, not for a moment, does so by the new one."""
         for job in list(self._book.unfinished()):
-            if job.state is State.SCHEDULED and job.spec.calendar:
+            if job.state is State.SCHEDULED:
                 self._tasks.spawn(self._follow_clock(job))
+            elif job.state is State.PENDING and self._alarm.clear(job.id):
+                self.put(job)  # see ``later``
 
     async def _follow_clock(self, job: Job) -> None:
-        now = now_usec()
-        if timetable.clock_went_back(job.started_usec or job.submitted_usec, now):
-            due = await timetable.following(job.spec, now)
-            if due is not None and self._book.live(job.id) is job:
-                log.warning("job %s: the clock was set back; its next run is due anew", job.id)
-                self.put(self._book.change(job, due_usec=due, started_usec=now))
+        now, started = now_usec(), job.started_usec
+        if not job.spec.calendar:
+            due = timetable.latest(job, now, self._retry_delay)
+        elif timetable.clock_went_back(job.started_usec or job.submitted_usec, now):
+            due, started = await timetable.following(job.spec, now), now
+        else:
+            return
+        if due is not None and due < (job.due_usec or 0) and self._book.live(job.id) is job:
+            log.warning("job %s: the clock was set back; its time is set anew", job.id)
+            self.put(self._book.change(job, due_usec=due, started_usec=started))
 
 
 def _missed(job: Job) -> bool:

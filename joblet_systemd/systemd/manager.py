@@ -1,6 +1,6 @@
 """PID 1 over D-Bus: start, stop, watch and release transient units (org.freedesktop.systemd1(5)).
 
-One connection, two match rules, whatever the number of units. PID 1 announces the end of a start
+One connection, three match rules, whatever the number of units. PID 1 announces the end of a start
 with JobRemoved and the end of a unit with PropertiesChanged; both can come before the reply to the
 call that caused them is looked at, so waiters are registered before the call is made.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,6 +23,7 @@ from ..errors import BusLost, SystemdError
 
 log = logging.getLogger(__name__)
 
+BUS = "org.freedesktop.DBus"
 DESTINATION = "org.freedesktop.systemd1"
 MANAGER_PATH = "/org/freedesktop/systemd1"
 UNIT_PATHS = f"{MANAGER_PATH}/unit"
@@ -35,6 +37,13 @@ MATCH_RULES = (
     f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',path='{MANAGER_PATH}'",
     f"type='signal',sender='{DESTINATION}',interface='{PROPERTIES}',member='PropertiesChanged',"
     f"path_namespace='{UNIT_PATHS}',arg0='{UNIT}'",
+    # PID 1 leaves the bus and comes back when it re-executes itself or the bus was restarted.
+    f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{DESTINATION}'",
+)
+# What the bus answers in the place of a PID 1 that is not on it, or has left it with the call.
+ABSENT = tuple(
+    f"org.freedesktop.DBus.Error.{name}"
+    for name in ("NoReply", "Disconnected", "NameHasNoOwner", "ServiceUnknown", "Spawn")
 )
 CALL_TIMEOUT_SEC = 90.0
 RECONNECT_SEC = 0.5
@@ -46,6 +55,7 @@ RESULT_PROPERTIES = (
 )
 
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
+STARTING = "activating"
 
 UnitProperty = tuple[str, str, Any]
 
@@ -57,7 +67,8 @@ class UnitResult:
     ``result`` is systemd's word (``success``, ``exit-code``, ``signal``, ``oom-kill``, ``timeout``,
     …, systemd.exec(5) "$SERVICE_RESULT"); ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED
     (wait(2)) or 0 when nothing ran; ``status`` the exit code or signal number. Counters are
-    ``None`` where the host keeps no account.
+    ``None`` where the host keeps no account. ``active_usec`` is the time from the end of its start to the
+    beginning of its end, by a clock that nobody sets.
     """
 
     result: str
@@ -67,12 +78,14 @@ class UnitResult:
     memory_peak: int | None
     io_read: int | None
     io_write: int | None
+    active_usec: int = 0
 
 
 class Manager:
     """The service manager, and the units whose names match ``pattern``. Units are named in full (``x.service``).
 
-    Every method raises SystemdError when PID 1 refuses, BusLost when the connection is lost.
+    Every method raises SystemdError when PID 1 refuses, BusLost when the connection is lost. After each BusLost
+    a new connection is made and announced.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -135,6 +148,7 @@ class Manager:
                 values.append([name, Variant("h", len(fds) - 1)])
             else:
                 values.append([name, Variant(signature, _sized(value))])
+        bus = self._bus
         try:
             await self._call(
                 MANAGER_PATH, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "replace", values, []], fds
@@ -142,7 +156,8 @@ class Manager:
             async with asyncio.timeout(CALL_TIMEOUT_SEC):
                 return await finished
         except TimeoutError:
-            raise self._hung(f"PID 1 did not finish starting {unit}") from None
+            assert bus is not None, "the call has gone through it"
+            raise _lost(bus, f"PID 1 did not finish starting {unit} in {CALL_TIMEOUT_SEC:.0f} s.") from None
         finally:
             del self._starts[unit]
 
@@ -181,14 +196,21 @@ class Manager:
         with _ignoring(*unloaded):
             await self._call(unit_path(unit), UNIT, "Unref")
 
+    async def state(self, unit: str) -> str | None:
+        """The unit's ActiveState, STARTING also while its start waits in PID 1's queue; None when it is not loaded."""
+        load, active, job = await asyncio.gather(
+            *(self._get_property(unit_path(unit), UNIT, name, None) for name in ("LoadState", "ActiveState", "Job"))
+        )
+        return None if load in (None, "not-found") else _state(active, job[0] if job else 0)
+
     async def has_ended(self, unit: str) -> bool:
         """Whether the unit has no processes (any more), or is not even loaded."""
-        return await self._get_property(unit_path(unit), UNIT, "ActiveState", "inactive") in ENDED
+        return await self.state(unit) in (None, *ENDED)
 
-    async def active_states(self) -> dict[str, str]:
-        """All loaded units of our pattern, with their ActiveState."""
+    async def states(self) -> dict[str, str]:
+        """All loaded units of our pattern, with their ``state``."""
         reply = await self._call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", [[], [self._pattern]])
-        return {entry[0]: entry[3] for entry in reply[0]}
+        return {entry[0]: _state(entry[3], entry[7]) for entry in reply[0]}
 
     async def result(self, unit: str) -> UnitResult | None:
         """How the unit ended, or ``None`` when PID 1 has forgotten it."""
@@ -197,9 +219,17 @@ class Manager:
         values = await asyncio.gather(
             *(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES)
         )
+        entered, left = await asyncio.gather(
+            *(
+                self._get_property(unit_path(unit), UNIT, f"Active{name}TimestampMonotonic", 0)
+                for name in ("Enter", "Exit")
+            )
+        )
         result, code, status, *counters = values
         cpu, memory, read, write = (None if counter in (None, UNSET) else int(counter) for counter in counters)
-        return UnitResult(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write)
+        return UnitResult(
+            str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, max(0, left - entered)
+        )
 
     async def _get_property(self, path: str, interface: str, name: str, *default: Any) -> Any:
         try:
@@ -212,17 +242,23 @@ class Manager:
 
     async def _open(self) -> None:
         try:
-            bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
+            async with asyncio.timeout(CALL_TIMEOUT_SEC):
+                bus = await _Bus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
         except Exception as error:  # dbus-fast raises whatever the socket or the handshake did
             raise SystemdError(
-                f"The system bus cannot be reached: {error}.",
+                f"The system bus cannot be reached: {str(error) or type(error).__name__}.",
                 hint="Is systemd PID 1 and dbus.socket active on this host?",
             ) from error
-        bus.add_message_handler(self._on_message)
+        bus.add_message_handler(functools.partial(self._on_message, bus))
+        try:
+            for rule in MATCH_RULES:
+                await self._call_on(bus, BUS, "/org/freedesktop/DBus", BUS, "AddMatch", "s", [rule])
+            await self._call_on(bus, DESTINATION, MANAGER_PATH, MANAGER, "Subscribe")
+        except SystemdError:
+            bus.disconnect()
+            raise
+        # Not before: a unit that is started on it would be announced to nobody.
         self._bus = bus
-        for rule in MATCH_RULES:
-            await self._call("/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", [rule], bus_daemon=True)
-        await self._call(MANAGER_PATH, MANAGER, "Subscribe")
 
     async def _keep_connected(self) -> None:
         while True:
@@ -252,13 +288,24 @@ class Manager:
         signature: str = "",
         body: Iterable[Any] = (),
         fds: Iterable[int] = (),
-        *,
-        bus_daemon: bool = False,
     ) -> list[Any]:
         if self._bus is None or not self._bus.connected:
             raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
+        return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
+
+    async def _call_on(
+        self,
+        bus: MessageBus,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Iterable[Any] = (),
+        fds: Iterable[int] = (),
+    ) -> list[Any]:
         message = Message(
-            destination="org.freedesktop.DBus" if bus_daemon else DESTINATION,
+            destination=destination,
             path=path,
             interface=interface,
             member=member,
@@ -268,26 +315,27 @@ class Manager:
         )
         try:
             async with asyncio.timeout(CALL_TIMEOUT_SEC):
-                reply = await self._bus.call(message)
+                reply = await bus.call(message)
         except TimeoutError:
-            raise self._hung(f"PID 1 did not answer {member}") from None
+            raise _lost(bus, f"PID 1 did not answer {member} in {CALL_TIMEOUT_SEC:.0f} s.") from None
         except (DBusError, OSError, EOFError) as error:
-            raise BusLost(f"{member} failed: {error}.") from error
+            raise _lost(bus, f"{member} failed: {str(error) or 'the connection was closed'}.") from error
         if reply is None:
-            raise BusLost(f"{member} got no reply.")
+            raise _lost(bus, f"{member} got no reply.")
         if reply.message_type is MessageType.ERROR:
-            text = str(reply.body[0]) if reply.body else ""
-            raise SystemdError(f"PID 1 refused {member}: {text}", name=str(reply.error_name))
+            text, name = str(reply.body[0]) if reply.body else "", str(reply.error_name)
+            if name.startswith(ABSENT):
+                raise _lost(bus, f"PID 1 is not on the system bus: {text}")
+            raise SystemdError(f"PID 1 refused {member}: {text}", name=name)
         return list(reply.body)
 
-    def _hung(self, what: str) -> BusLost:
-        """A connection on which PID 1 does not answer is as good as none: connect again and look."""
-        if self._bus is not None:
-            self._bus.disconnect()
-        return BusLost(f"{what} in {CALL_TIMEOUT_SEC:.0f} s.")
-
-    def _on_message(self, message: Message) -> None:
+    def _on_message(self, bus: MessageBus, message: Message) -> None:
         if message.message_type is not MessageType.SIGNAL:
+            return
+        if message.member == "NameOwnerChanged":
+            # It does not know any more who has subscribed, and may have done things meanwhile.
+            log.warning("PID 1 has left the system bus or come back to it")
+            bus.disconnect()
             return
         if message.member == "JobRemoved" and message.interface == MANAGER:
             _, _, unit, result = message.body
@@ -316,6 +364,29 @@ def unescape(element: str) -> str:
 def unit_path(unit: str) -> str:
     """The D-Bus object path of a unit."""
     return f"{UNIT_PATHS}/{escape(unit)}"
+
+
+class _Bus(MessageBus):
+    async def _auth_readline(self) -> str:
+        """dbus-fast before 5 reads on for ever, and lets nothing else run, when the bus goes away in the handshake."""
+        assert self._sock is not None, "it is connected"
+        line = b""
+        while not line.endswith(b"\r\n"):
+            received = await asyncio.get_running_loop().sock_recv(self._sock, 1024)
+            if not received:
+                raise EOFError("it closed the connection")
+            line += received
+        return line[:-2].decode()
+
+
+def _lost(bus: MessageBus, what: str) -> BusLost:
+    """A connection on which PID 1 does not answer is as good as none: connect again and look."""
+    bus.disconnect()
+    return BusLost(what)
+
+
+def _state(active: str, job: int) -> str:
+    return STARTING if active in ENDED and job else active
 
 
 class _Text(str):

@@ -14,8 +14,8 @@ JOB = Job("id", JobSpec("prog"), "alice", "joblet-alice", State.RUNNING, 0, boot
 STOPPED_JOB = Job("id", JobSpec("prog"), "alice", "joblet-alice", State.STOPPING, 0, boot_id="b", stop_requested=True)
 
 
-def unit(result: str, code: int = CLD_EXITED, status: int = 0) -> UnitResult:
-    return UnitResult(result, code, status, 5_000_000, 4096, None, None)
+def unit(result: str, code: int = CLD_EXITED, status: int = 0, active_usec: int = 2_000_000) -> UnitResult:
+    return UnitResult(result, code, status, 5_000_000, 4096, None, None, active_usec)
 
 
 def record(status: int = 0, exec_errno: int = 0, error: str = "", stopped: bool = False) -> Exit:
@@ -112,6 +112,8 @@ def at(seconds: float, status: int = 15, *, stopped: bool = True) -> Exit:
     ("job", "result", "end", "expected"),
     [
         (LIMITED, unit("timeout", status=143), at(3.01), TIMEOUT),
+        # The clock of the wall was set back meanwhile: PID 1 goes by another.
+        (LIMITED, unit("timeout", status=143), at(0.1), TIMEOUT),
         # It ended in its own way, and within the grace period: still a time-out.
         (LIMITED, unit("timeout", status=0), at(3.5, 0), TIMEOUT),
         # joblet-init was killed before it could say anything.
@@ -121,7 +123,12 @@ def at(seconds: float, status: int = 15, *, stopped: bool = True) -> Exit:
         (LIMITED, None, at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
         (LIMITED, unit("success"), at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
         # A stop that took a SIGKILL is "timeout" to systemd, too.
-        (LIMITED, unit("timeout", status=137), at(1.5, 9), Outcome(State.STOPPED, 137, "stopped through systemd")),
+        (
+            LIMITED,
+            unit("timeout", CLD_EXITED, 137, 1_500_000),
+            at(1.5, 9),
+            Outcome(State.STOPPED, 137, "stopped through systemd"),
+        ),
         (LIMITED, unit("exit-code", status=3), at(1.5, 3 << 8, stopped=False), Outcome(State.FAILED, 3, "exit-code 3")),
         (LIMITED, None, at(9, 0, stopped=False), Outcome(State.COMPLETED, 0, "")),
         (

@@ -194,3 +194,52 @@ def test_the_clock_is_corrected_back_by_a_day(scene: Callable[..., None]) -> Non
         assert house.book["near"] is near
 
     scene(script)
+
+
+def test_delays_do_not_grow_with_a_clock_set_back(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        # As after the clock was set back by a day: due at what was a moment ahead.
+        late = now_usec() + 24 * HOUR
+        spec = dataclasses.replace(PARENT.spec, calendar=(), schedule="2s")
+        soon = dataclasses.replace(PARENT, id="00000002", spec=spec, due_usec=late)
+        again = dataclasses.replace(
+            soon, id="00000003", spec=JobSpec("false", retries=3, retry_delay_usec=1_000_000), attempt=1
+        )
+        moment = dataclasses.replace(
+            soon, id="00000004", spec=dataclasses.replace(spec, schedule="2199-01-01T00:00:00Z"), due_usec=late
+        )
+        for job in (soon, again, moment):
+            house.add(job)
+        house.waiting.follow_clock()
+        await until(lambda: len(house.started) == 2)
+        assert set(house.started) == {soon.id, again.id}
+        assert house.book[moment.id].due_usec == late
+
+    scene(script)
+
+
+def test_a_start_put_off_does_not_wait_for_a_clock_set_back(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        job = dataclasses.replace(PARENT, spec=JobSpec("true"), state=State.PENDING)
+        house.book.store.add(job)
+        house.book.adopt(job)
+        house.waiting.later(job.id, Exhausted("The disk is full."))
+        assert house.waiting.waits(job)
+        house.waiting.follow_clock()
+        await until(lambda: house.started)
+
+    scene(script)
+
+
+def test_a_stop_in_the_moment_before_a_run_is_made(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        job = dataclasses.replace(PARENT, due_usec=now_usec())
+        house.book.store.add(job)
+        house.book.adopt(job)
+        # The alarm has rung, and the task that makes the run has not begun.
+        house.waiting._on_due(PARENT.id)
+        assert house.waiting.withdraw(house.book[PARENT.id])
+        await asyncio.sleep(0.05)
+        assert house.files.copies == []
+
+    scene(script)

@@ -1,0 +1,155 @@
+"""What must be true after a storm: of every job, of every schedule, and of the host."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from driver import STDERR, Track
+from hosts import FINAL, Host
+from kinds import FULL, REPEATS_SEC, Plan
+
+from joblet_wire import joblet_pb2 as wire
+
+USEC = 1_000_000
+# A run comes within this time after its moment when the daemon is there.
+PROMPT_SEC = 1.5
+# What cannot be started, for the disk is full, is tried again so much later; what is missed meanwhile is not made up.
+LATER_SEC = 7.0
+
+
+def of_job(track: Track) -> list[str]:
+    """What is wrong with one job's result or its log."""
+    plan, status = track.plan, track.status
+    if status is None:
+        return [f"{plan.name} ({track.job or 'no id'}): {track.stage} and came to no end"]
+    faults = [track.trouble] if track.trouble else []
+    for stream, stored in track.stored.items():
+        if (followed := track.followed[stream]) != stored:
+            faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
+    if plan.writes and any(word in track.stored[STDERR] for word in FULL):
+        # It met the full disk, and says so itself. What becomes of it then depends on when that was.
+        return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
+    ends = [(end.status, end.exit_code, end.reason) for end in plan.ends]
+    seen = (status.status, status.exit_code, status.reason)
+    if seen not in ends:
+        faults.append(f"ended as {seen} instead of {' or '.join(map(str, ends))}")
+    if plan.attempts > 1 and status.attempt != plan.attempts:
+        faults.append(f"took {status.attempt} attempts instead of {plan.attempts}")
+    if plan.act.startswith("update") and track.acted == "done":
+        changed = status.priority if plan.act == "update" else status.max_cpu
+        if changed != 77:
+            faults.append(f"was updated to 77, has {changed}")
+    files = {path: content for path, content in track.files.items() if content or path in plan.files}
+    if plan.files and files != plan.files:
+        faults.append(f"its files are {sorted(files)}, or differ from those that were sent: {sorted(plan.files)}")
+    for stream, wanted in ((1, plan.out), (STDERR, plan.err)):
+        if fault := wanted.fault(bytes(track.stored[stream])):
+            faults.append(f"stream {stream} as stored: {fault}")
+    if status.status == "STOPPED" and plan.act == "stop" and track.acted == "":
+        faults.append("was stopped before anybody asked for that")
+    return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
+
+
+def of_names(plans: Sequence[Plan], jobs: Sequence[wire.Job]) -> list[str]:
+    """Each submission made one job, whatever broke on the way, and nothing has not ended."""
+    found = Counter(job.name for job in jobs if not job.parent)
+    faults = [f"{found[plan.name]} jobs are called {plan.name}" for plan in plans if found[plan.name] != 1]
+    return faults + [f"{job.name} ({job.uuid}) is still {job.status}" for job in jobs if job.status not in FINAL]
+
+
+# --- schedules
+
+
+@dataclass(frozen=True)
+class Outage:
+    """When the daemon was not serving, in seconds since the epoch."""
+
+    since: float
+    until: float
+
+
+def outages(host: Host) -> list[Outage]:
+    """From the daemon's journal: from each end of it to when the next one served."""
+    lines = host.exec("journalctl", "-u", "joblet.service", "-o", "json", "--no-pager").stdout.splitlines()
+    found, since = [], 0.0
+    for entry in map(json.loads, lines):
+        message, when = str(entry["MESSAGE"]), int(entry["__REALTIME_TIMESTAMP"]) / USEC
+        if "serving; systemd" in message:
+            found.append(Outage(since, when))
+            since = math.inf
+        elif re.search(r"stopping; jobs go on|joblet.service: Main process exited|^Stopping ", message):
+            since = min(since, when)
+    return found if since is math.inf else [*found, Outage(since, math.inf)]
+
+
+def of_schedules(host: Host, parents: Sequence[Track]) -> list[str]:
+    """Each moment of a repeating schedule started one run at most, and one if the daemon was there and could."""
+    down = outages(host)
+    log = host.exec("journalctl", "-u", "joblet.service", "-o", "json", "--no-pager").stdout.splitlines()
+    said = [(int(entry["__REALTIME_TIMESTAMP"]) / USEC, str(entry["MESSAGE"])) for entry in map(json.loads, log)]
+    query = (
+        "import json, sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"
+        "print(json.dumps(d.execute('SELECT parent, id, submitted_usec, ended_usec, state FROM jobs').fetchall()))"
+    )
+    rows = json.loads(host.exec("python3", "-c", query).stdout)
+    faults = []
+    for track in parents:
+        runs = [(row[2] / USEC, row[4]) for row in rows if row[0] == track.job]
+        own = next(row for row in rows if row[1] == track.job)
+        name = track.plan.name
+        faults += [f"{name}: a run ended as {state}" for _, state in runs if state != "COMPLETED"]
+        moments = [math.floor(submitted / REPEATS_SEC) for submitted, _ in runs]
+        faults += [f"{name}: {times} runs at {moment}" for moment, times in Counter(moments).items() if times > 1]
+        excuses = [when for when, message in said if track.job in message and re.search("skipped|cannot", message)]
+        for moment in range(math.ceil(own[2] / USEC / REPEATS_SEC), math.floor(own[3] / USEC / REPEATS_SEC) - 1):
+            at = moment * REPEATS_SEC
+            excused = any(when - REPEATS_SEC <= at <= when + LATER_SEC for when in excuses) or any(
+                outage.since - 0.1 <= at + PROMPT_SEC and outage.until >= at for outage in down
+            )
+            if moment not in moments and not excused:
+                faults.append(f"{name}: no run at {at}, though the daemon was there")
+    return faults
+
+
+# --- the host
+
+# A command that prints one line for each thing that must not be there.
+LEFTOVERS = {
+    "units": "systemctl list-units --all --plain --no-legend 'joblet-job-*'",
+    "drop-ins of units": "find /run/systemd/transient /run/systemd/system.control -path '*joblet-job-*' 2>/dev/null",
+    "mounts": "grep -E 'joblet-job-|/joblet/jobs/' /proc/self/mountinfo",
+    "processes": "ps -eo user:32=,pid=,args= | grep '^joblet-'",
+    "processes in the slice": "cat $(find /sys/fs/cgroup/joblet.slice -name cgroup.procs) 2>/dev/null",
+    "control sockets": "find /run/joblet/control -mindepth 1 2>/dev/null",
+    "secrets": "find /var/lib/joblet/secrets -mindepth 1 2>/dev/null",
+    "failed units": "systemctl list-units --failed --plain --no-legend",
+    "faults in the daemon's log": "journalctl -u joblet.service -o cat --no-pager"
+    " | grep -E 'Traceback|never retrieved|a bug|background task failed'",
+    "a damaged store": "python3 -c \"import sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro',"
+    " uri=True); print(*d.execute('PRAGMA integrity_check').fetchone())\" | grep -vx ok",
+}
+
+
+def of_host(host: Host) -> list[str]:
+    """What is left over, beyond the files of jobs that are kept as configured."""
+    faults = []
+    for what, command in LEFTOVERS.items():
+        lines = host.exec("sh", "-c", command, check=False).stdout.splitlines()
+        faults += [f"left over, {what}: {line}" for line in lines[:10]]
+    there = set(host.exec("ls", "-A", "/var/lib/joblet/jobs").stdout.split())
+    query = (
+        "import sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"
+        "print(*[row[0] for row in d.execute('SELECT id FROM jobs WHERE files_kept')])"
+    )
+    kept = set(host.exec("python3", "-c", query).stdout.split())
+    faults += [f"left over, files: {name}" for name in sorted(there - kept) if not name.startswith(".template-")]
+    faults += [f"the files of {name} should have been kept" for name in sorted(kept - there)]
+    devices = host.exec("losetup", "--list", "--noheadings", "--output=BACK-FILE").stdout.split()
+    # Loop devices are the whole machine's: those of other hosts are not meant.
+    faults += [f"left over, a loop device: {path}" for path in devices if any(name in path for name in there)]
+    return faults

@@ -1,0 +1,51 @@
+"""The way to PID 1 breaks: the bus hangs, dies or is restarted, PID 1 leaves it. No job is lost or runs twice."""
+
+from __future__ import annotations
+
+from hosts import Host, until
+
+
+def signal_bus(host: Host, name: str) -> None:
+    host.exec("systemctl", "kill", "--kill-whom=main", f"--signal={name}", "dbus.service")
+
+
+def test_a_start_that_the_bus_swallowed(host: Host) -> None:
+    signal_bus(host, "STOP")
+    job = host.run("sh", "-c", "echo once")
+    until(lambda: host.status(job)["status"] == "INITIALIZING")
+    signal_bus(host, "KILL")
+    status = host.result(job)
+    assert (status["status"], status["attempt"]) == ("COMPLETED", 1)
+    assert host.log(job) == b"once\n"
+
+
+def test_ends_and_stops_while_the_bus_hangs(host: Host) -> None:
+    ending = host.run("sh", "-c", "until test -e /work/go; do sleep 0.1; done; exit 4")
+    stopped = host.run("sleep", "300")
+    for job in (ending, stopped):
+        host.running(job)
+    signal_bus(host, "STOP")
+    host.exec("touch", f"/var/lib/joblet/jobs/{ending}/work/go")
+    stop = host.popen("job", "stop", stopped)
+    until(lambda: host.status(stopped)["status"] == "STOPPING")
+    signal_bus(host, "KILL")
+    stop.communicate(timeout=60)
+    # Its answer may be that the connection to PID 1 broke; what was asked for is done all the same.
+    assert host.result(stopped)["status"] == "STOPPED"
+    assert host.result(ending)["exitCode"] == 4
+
+
+def test_jobs_that_run_and_start_while_pid_1_re_executes_itself(host: Host) -> None:
+    running = host.run("sh", "-c", "sleep 3; exit 6")
+    host.running(running)
+    starting = [host.popen("job", "run", "--wait", "sh", "-c", f"echo {number}") for number in range(6)]
+    for _ in range(3):
+        host.exec("systemctl", "daemon-reexec")
+    for number, waiting in enumerate(starting):
+        out, err = waiting.communicate(timeout=60)
+        assert (waiting.returncode, out) == (0, b"%d\n" % number), err.decode()
+    assert host.result(running)["exitCode"] == 6
+    # PID 1 tells the daemon of ends as before.
+    after = host.run("sh", "-c", "exit 5")
+    assert host.result(after)["exitCode"] == 5
+    until(lambda: host.exec("systemctl", "list-units", "--all", "joblet-job-*", "--no-legend").stdout == "")
