@@ -5,6 +5,7 @@ Most of it mounts images and so needs root and a loop device.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -329,7 +330,7 @@ def test_on_a_full_disk_nobody_can_tell_whether_sizes_are_enforced(dirs: WorkDir
     (disk / "work").mkdir(parents=True)
     image.make(disk / "image", 4 * MIB)
     image.mount(disk / "image", disk / "work")
-    with pytest.raises(OSError, match="No space left"), open(disk / "work" / "ballast", "wb", buffering=0) as ballast:
+    with open(disk / "work" / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
         while True:
             ballast.write(bytes(4096))
     with pytest.raises(Exhausted, match="no space left"):
