@@ -57,7 +57,10 @@ def _cancel(connection: Connection, uuid: str) -> dict[str, Any]:
 @click.argument("uuids", metavar="ID...", nargs=-1, required=True, shell_complete=complete.job_in(complete.ENDED))
 @pass_settings
 def delete(settings: Settings, uuids: tuple[str, ...]) -> None:
-    """Forget jobs that have ended: what is known of them, their output and their files."""
+    """Forget jobs that have ended: what is known of them, and their files.
+
+    What they printed stays in the node's journal until that is full, for its administrators alone.
+    """
     _each(settings, uuids, _delete)
 
 

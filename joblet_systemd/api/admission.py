@@ -27,6 +27,7 @@ class Admission:
     def __init__(self, revoked: Watched) -> None:
         self._revoked = revoked
         self._calls: dict[asyncio.Timeout, Leaf] = {}
+        self._busy = asyncio.Event()  # there are calls: an idle daemon has nothing to wake up for
 
     def admit(self, name: str, leaf: Leaf) -> None:
         """Raises Denied unless the certificate is good and its role may call the method ``name``."""
@@ -46,10 +47,13 @@ class Admission:
         try:
             async with scope:
                 self._calls[scope] = leaf
+                self._busy.set()
                 try:
                     yield
                 finally:
                     del self._calls[scope]
+                    if not self._calls:
+                        self._busy.clear()
         except TimeoutError:
             refusal = self._revoked.over(leaf) if scope.expired() else None
             if refusal is None:
@@ -59,6 +63,7 @@ class Admission:
     async def watch(self) -> None:
         """End the calls whose certificates are not good any more, as long as this runs."""
         while True:
+            await self._busy.wait()
             await asyncio.sleep(LOOK_SEC)
             for scope, leaf in list(self._calls.items()):
                 if not scope.expired() and self._revoked.over(leaf) is not None:

@@ -140,7 +140,7 @@ class Runner:
 
     async def last_number(self, job: Job) -> int:
         """The sequence number of the job's newest entry in the journal."""
-        return await self._look(lambda records: records.last_number(job.unit))
+        return await self._look(lambda records: records.newest(job.unit))
 
     async def _record(self, job: Job, kind: str) -> Entry | None:
         return await self._look(lambda records: records.record(job.unit, kind, job.seq_base))

@@ -128,18 +128,6 @@ class Journal:
         entry = self._entry() if self._reader._previous() else None
         return entry if entry is not None and entry.seq > after else None
 
-    def last_number(self, unit: str) -> int:
-        """The sequence number of the unit's newest entry, 0 when it has none."""
-        self.refresh()
-        self._reader.flush_matches()
-        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        self._reader.seek_tail()
-        while self._reader._previous():
-            entry = self._entry()
-            if entry is not None:
-                return entry.seq
-        return 0
-
     def newest(self, unit: str) -> int:
         """The sequence number of the unit's newest entry, 0 when there is none."""
         self.refresh()

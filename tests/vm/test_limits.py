@@ -28,20 +28,43 @@ def test_doctor_sees_every_limit_enforced(vm: Host) -> None:
 # --- CPU
 
 
-@pytest.mark.parametrize("percent", [50, 150])
-def test_cpu_quota(vm: Host, percent: int, tmp_path: Path) -> None:
-    """Within 10 %, by the accounting of the control group over 6 s, of a program that would take both CPUs."""
-    job = vm.run(f"--max-cpu={percent}%", f"--upload={compiled(PROGRAMS / 'spin.c', tmp_path)}", "./spin")
-    until(lambda: vm.log_so_far(job) == b"spinning\n")
+def cpu_share(vm: Host, job: str) -> float:
+    """How many CPUs the job has over 6 s, by the accounting of its control group."""
     # Without a process in between, which would have to wait for a CPU itself.
     measure = 'read a used <cpu.stat; read up b </proc/uptime; echo $used $up; sleep "$1"; '
     measure += "read a used <cpu.stat; read up b </proc/uptime; echo $used $up"
     samples = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; set -- 6; {measure}").stdout.splitlines()
-    vm.rnx("job", "stop", job)
     (used, began), (used_then, ended) = ([float(word) for word in sample.split()] for sample in samples)
     assert ended - began >= 5
-    share = (used_then - used) / 1e6 / (ended - began)
+    return (used_then - used) / 1e6 / (ended - began)
+
+
+@pytest.mark.parametrize("percent", [50, 150])
+def test_cpu_quota(vm: Host, percent: int, tmp_path: Path) -> None:
+    """Within 10 %, of a program that would take both CPUs."""
+    job = vm.run(f"--max-cpu={percent}%", f"--upload={compiled(PROGRAMS / 'spin.c', tmp_path)}", "./spin")
+    until(lambda: vm.log_so_far(job) == b"spinning\n")
+    share = cpu_share(vm, job)
+    vm.rnx("job", "stop", job)
     assert 0.9 < share / (percent / 100) < 1.1
+
+
+def test_limits_of_a_running_job_are_changed(vm: Host, tmp_path: Path) -> None:
+    job = vm.run("--max-memory=100", f"--upload={compiled(PROGRAMS / 'spin.c', tmp_path)}", "./spin")
+    until(lambda: vm.log_so_far(job) == b"spinning\n")
+    done = vm.rnx("job", "update", job, "--max-cpu=50%", "--max-memory=80", "--cpu-cores=1", "--max-iobps=1MB")
+    assert done.returncode == 0, done.stderr
+    assert 0.9 < cpu_share(vm, job) / 0.5 < 1.1
+    limits = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; cat memory.max cpuset.cpus.effective io.max").stdout.split()
+    assert limits[:2] == [str(80 * MB), "1"]
+    assert {f"rbps={MB}", f"wbps={MB}"} <= set(limits)
+    status = vm.status(job)
+    assert (status["maxCpu"], status["maxMemory"], status["cpuCores"]) == (50, 80, "1")
+    # And taken away.
+    assert vm.rnx("job", "update", job, "--max-cpu=none", "--max-memory=none", "--cpu-cores=none").returncode == 0
+    limits = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; cat memory.max cpu.max cpuset.cpus.effective").stdout.split()
+    assert (limits[0], limits[1], limits[3]) == ("max", "max", "0-1")
+    vm.rnx("job", "stop", job)
 
 
 def test_cpu_cores(vm: Host) -> None:
