@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from typing import Any
@@ -25,7 +26,7 @@ LARGE = frozenset(
     {"JobService/RunJob", "JobService/RunWorkflow"}
     | {f"RuntimeService/{method}" for method in ("InstallRuntimeFromLocal", "StreamingInstallRuntimeFromLocal")}
 )
-SMALL_BYTES = 1 << 20
+SMALL_BYTES = 64 << 10
 STREAMED_BYTES = 4 << 20
 SMALL_SEC, LARGE_SEC = 10.0, 900.0
 # Of one identity: calls in all, those of them that are not read yet, and those that are being read at the same
@@ -33,6 +34,8 @@ SMALL_SEC, LARGE_SEC = 10.0, 900.0
 MAX_CALLS, MAX_UNREAD, MAX_READS = 12_000, 2_000, 2
 
 END: Any = aio.EOF  # type: ignore[attr-defined] # the stubs do not have it
+# In pure Python it also lets pass what it comes across, such as UnicodeDecodeError.
+BAD_MESSAGE = (DecodeError, ValueError, IndexError, RecursionError, struct.error)
 Parse = Callable[[bytes], Message]
 
 
@@ -63,7 +66,7 @@ class Bounds:
             if size > limit:
                 del raw  # or the traceback would keep it
                 raise _too_large(size, limit)
-            request = _parsed(raw, parse)
+            request = await _parsed(raw, parse)
             del raw
             if not large:
                 await reading.aclose()
@@ -74,7 +77,7 @@ class Bounds:
         while (raw := await context.read()) is not END:
             if len(raw) > STREAMED_BYTES:
                 raise _too_large(len(raw), STREAMED_BYTES)
-            yield _parsed(raw, parse)
+            yield await _parsed(raw, parse)
 
 
 async def _read(context: Any, seconds: float) -> bytes:
@@ -91,13 +94,14 @@ async def _read(context: Any, seconds: float) -> bytes:
 
 
 def _too_large(size: int, limit: int) -> InvalidValue:
-    return InvalidValue("request", f"{size} bytes", f"at most {limit >> 20} MiB in a message of this call")
+    return InvalidValue("request", f"{size} bytes", f"at most {limit >> 10} KiB in a message of this call")
 
 
-def _parsed(raw: bytes, parse: Parse) -> Message:
+async def _parsed(raw: bytes, parse: Parse) -> Message:
     try:
-        return parse(raw)
-    except DecodeError:
+        # protobuf in pure Python, which some distributions ship, takes a second for each megabyte of small fields.
+        return await asyncio.to_thread(parse, raw) if len(raw) > SMALL_BYTES else parse(raw)
+    except BAD_MESSAGE:
         raise InvalidValue(
             "request",
             f"{len(raw)} bytes",

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ..errors import JobletError, Unsupported
+from ..errors import Exhausted, JobletError, Unsupported
 from . import loop, mounts
 
 MIB = 1 << 20
@@ -107,18 +107,26 @@ def open_read_only(path: Path, target: Path) -> int:
 
 
 def why_not(directory: Path) -> str:
-    """Why sizes cannot be enforced by images below ``directory`` on this host; empty where they can."""
+    """Why sizes cannot be enforced by images below ``directory`` on this host; empty where they can.
+
+    Raises Exhausted on a full disk, on which that cannot be told.
+    """
     try:
         with tempfile.TemporaryDirectory(dir=directory, prefix=".probe-") as scratch:
-            path, target = Path(scratch, "image"), Path(scratch, "mounted")
+            # Named as the /work of a job is: what a daemon leaves that is killed here is found and unmounted like one.
+            path, target = Path(scratch, "image"), Path(scratch, "work")
             target.mkdir()
             make(path, MIB)
             mount(path, target)
             unmount(target)
-    except OSError as error:
+    except (OSError, JobletError) as error:
+        space = os.statvfs(directory)
+        if space.f_bavail * space.f_frsize < MIB:
+            hint = "Free some of it; the daemon tries again by itself."
+            raise Exhausted(f"There is no space left on the disk of {directory}.", hint=hint) from error
+        if isinstance(error, JobletError):
+            return str(error).rstrip(".")
         return f"no file system in a file can be mounted: {error.filename or directory}: {error.strerror}"
-    except JobletError as error:
-        return str(error).rstrip(".")
     return ""
 
 

@@ -172,7 +172,7 @@ def any_bytes(draw: Draw, name: str) -> Draft:
 
 def trickle(draw: Draw, name: str) -> Draft:
     pause, code = draw.choice([0.05, 0.1, 0.2]), draw.choice([0, 0, 9])
-    count = int(draw.uniform(2, draw.storm_sec / 2) / pause)
+    count = int(draw.uniform(2, draw.storm_sec / 3) / pause)
     script = f"for i in $(seq 1 {count}); do echo line $i; sleep {pause}; done; exit {code}"
     ends = COMPLETED if code == 0 else (End("FAILED", code, f"exit-code {code}"),)
     return {**_sh(script), "ends": ends, "out": Output(numbered(count))}

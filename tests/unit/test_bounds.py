@@ -62,7 +62,7 @@ def test_a_request_is_read_and_understood() -> None:
     [
         (b"\xff", "a protobuf message"),
         (b"\x0a\x02\xff\xfe", "UTF-8"),
-        (bytes(bounds.SMALL_BYTES + 1), "at most 1 MiB"),
+        (bytes(bounds.SMALL_BYTES + 1), "at most 64 KiB"),
         (END, "one message"),
     ],
 )

@@ -5,6 +5,7 @@ Most of it mounts images and so needs root and a loop device.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -312,3 +313,25 @@ def test_others_take_the_free_loop_device(dirs: WorkDirs, monkeypatch: pytest.Mo
         answers = iter([number, number])
         with pytest.raises(JobletError, match="Every loop device"), loop.attached(tmp_path / "two"):
             pass
+
+
+def test_a_probe_that_a_killed_daemon_left_mounted_goes(dirs: WorkDirs, tmp_path: Path) -> None:
+    probe = tmp_path / "jobs" / ".probe-left"
+    (probe / "work").mkdir(parents=True)
+    image.make(probe / "image", MIB)
+    image.mount(probe / "image", probe / "work")
+    dirs.prepare()
+    assert not probe.exists()
+    assert dirs.why_unbounded == ""
+
+
+def test_on_a_full_disk_nobody_can_tell_whether_sizes_are_enforced(dirs: WorkDirs, tmp_path: Path) -> None:
+    disk = tmp_path / "jobs" / "disk"
+    (disk / "work").mkdir(parents=True)
+    image.make(disk / "image", 4 * MIB)
+    image.mount(disk / "image", disk / "work")
+    with open(disk / "work" / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    with pytest.raises(Exhausted, match="no space left"):
+        image.why_not(disk / "work")

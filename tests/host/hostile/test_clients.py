@@ -216,7 +216,7 @@ def test_requests_as_large_as_possible(host: Host) -> None:
         calls = [ask.future(large, timeout=60) for _ in range(8)]
         for call in calls:
             assert call.code() is grpc.StatusCode.INVALID_ARGUMENT, call.details()
-            assert "at most 1 MiB" in call.details()
+            assert "at most 64 KiB" in call.details()
         code, text = send(through, "JobService/GetJobStatus", [bytes(128 * MIB + 1)])
         assert code is grpc.StatusCode.RESOURCE_EXHAUSTED, text
         # Not of those who may not call it at all: they are asked first.
