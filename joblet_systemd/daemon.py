@@ -8,8 +8,9 @@ import faulthandler
 import logging
 import os
 import signal
+import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from . import audit, expiry, revocations
 from . import config as configuration
@@ -25,8 +26,9 @@ from .api.upload import Uploads
 from .config import Config
 from .jobs.book import Book
 from .jobs.kept import KeptFiles
-from .jobs.lifecycle import Jobs
+from .jobs.lifecycle import Lifecycle
 from .jobs.places import Places
+from .jobs.requests import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
 from .model import UNIT_PATTERN
@@ -72,30 +74,13 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
-        jobs = Jobs(config.jobs, host, manager, runner, Book(store), work, kept, this_host.boot_id())
-        parts.push_async_callback(jobs.close)
-        await jobs.recover()
+        book, boot = Book(store), this_host.boot_id()
+        lifecycle = Lifecycle(config.jobs, manager, runner, book, work, kept, boot)
+        parts.push_async_callback(lifecycle.close)
+        await lifecycle.recover()
+        jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        logs = Logs(lambda: Journal(LOG_NAMESPACE))
-        parts.callback(logs.close)
-        uploads = Uploads(work)
-        parts.callback(uploads.close)
-        downloads = Downloads(jobs, work)
-        parts.callback(downloads.close)
-        service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
-        inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
-        inner.parent.mkdir(mode=0o700, exist_ok=True)
-        inner.unlink(missing_ok=True)
-        admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
-        interact = InteractService(jobs, places.controls)
-        methods = {**service.methods(), **downloads.methods(), **interact.methods()}
-        server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
-        await server.start()
-        parts.push_async_callback(server.stop)
-        listener = Listener(sockets, inner)
-        await listener.start()
-        parts.callback(listener.stop)
-
+        await _let_clients_in(parts, sockets, jobs, kept, places)
         reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminder.cancel)
         notify.ready()
@@ -104,6 +89,30 @@ async def _serve(config: Config, listen: str | None) -> None:
         await stopping.wait()
         notify.stopping()
         log.info("stopping; jobs go on")
+
+
+async def _let_clients_in(
+    parts: contextlib.AsyncExitStack, sockets: Sequence[socket.socket], jobs: Jobs, kept: KeptFiles, places: Places
+) -> None:
+    logs = Logs(lambda: Journal(LOG_NAMESPACE))
+    parts.callback(logs.close)
+    uploads = Uploads(places.work)
+    parts.callback(uploads.close)
+    downloads = Downloads(jobs, places.work)
+    parts.callback(downloads.close)
+    service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
+    inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
+    inner.parent.mkdir(mode=0o700, exist_ok=True)
+    inner.unlink(missing_ok=True)
+    admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
+    interact = InteractService(jobs, places.controls)
+    methods = {**service.methods(), **downloads.methods(), **interact.methods()}
+    server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
+    await server.start()
+    parts.push_async_callback(server.stop)
+    listener = Listener(sockets, inner)
+    await listener.start()
+    parts.callback(listener.stop)
 
 
 def _words(items: Iterable[str]) -> str:

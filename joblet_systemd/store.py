@@ -142,6 +142,13 @@ class Store:
             "'rnx job list' shows the jobs.",
         )
 
+    def finished(self, owner: str | None) -> list[str]:
+        """The ids of all jobs that have ended, or of those of one identity."""
+        clause, parameters = ("", ()) if owner is None else (" AND owner = ?", (owner,))
+        select = f"SELECT id FROM jobs WHERE state IN ({_FINAL}){clause}"
+        with self._explained():
+            return [row[0] for row in self._execute(select, parameters)]
+
     def delete(self, job_ids: Iterable[str]) -> None:
         """Forget jobs, all or none."""
         with self._transaction():
@@ -190,9 +197,9 @@ class Store:
         """The files of a job have been removed."""
         self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
 
-    def count(self, state: State) -> int:
-        """How many jobs are in that state."""
-        return int(self._execute("SELECT count(*) FROM jobs WHERE state = ?", (state,)).fetchone()[0])
+    def count(self) -> int:
+        """How many jobs there are."""
+        return int(self._execute("SELECT count(*) FROM jobs").fetchone()[0])
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -12,7 +12,7 @@ from joblet_wire import joblet_pb2 as wire
 from ..errors import WrongState
 from ..files.reader import Entry, Notice, Part, Reader, clean
 from ..files.work import WorkDirs
-from ..jobs.lifecycle import Jobs
+from ..jobs.requests import Jobs
 from ..model import Job, State
 from .server import Caller
 from .slots import Slots

@@ -15,8 +15,8 @@ from joblet_wire import joblet_pb2 as wire
 from .. import environment
 from ..errors import InvalidValue, WrongState
 from ..jobs.control import Controls, Ended, ready
-from ..jobs.lifecycle import Jobs
 from ..jobs.outcome import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name
+from ..jobs.requests import Jobs
 from ..jobs.session import STDOUT, Session
 from ..model import Job, State
 from .server import Caller

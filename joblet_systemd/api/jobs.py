@@ -10,7 +10,7 @@ from joblet_wire import joblet_pb2 as wire
 
 from ..files.staging import Staging
 from ..jobs.kept import KeptFiles
-from ..jobs.lifecycle import Jobs
+from ..jobs.requests import Jobs
 from ..logs import Logs
 from ..model import JobSpec, State
 from ..systemd.entries import Output

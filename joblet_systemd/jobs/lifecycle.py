@@ -1,4 +1,4 @@
-"""The life of a job: submitted, scheduled, queued, started, ended, stored, cleaned up; and found again after a restart.
+"""The life of a job from its turn on: started, ended, stored, cleaned up; and found again after a restart.
 
 The store says what should be, PID 1 what is. Every step is stored before the next one begins, so a
 daemon that is killed at any point finds out at its next start where each job stands.
@@ -9,20 +9,14 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import uuid
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
-from .. import unit
 from ..config import JobsConfig
-from ..errors import BusLost, Exhausted, InvalidValue, JobletError, WrongState
-from ..files.root import lookup
-from ..files.staging import Staging
+from ..errors import BusLost, Exhausted, JobletError
 from ..files.work import WorkDirs
-from ..model import Actor, Job, JobSpec, Limits, State, Usage, job_id_of_unit
+from ..model import Job, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager
-from . import admission, timetable
+from . import timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
@@ -41,16 +35,14 @@ USEC = 1_000_000
 
 MAX_LOST_STARTS = 3
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
-CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
 
-class Jobs:
-    """All jobs of this host. Methods are called from the event loop's thread."""
+class Lifecycle:
+    """Carries all jobs of this host through their lives. Methods are called from the event loop's thread."""
 
     def __init__(
         self,
         config: JobsConfig,
-        host: unit.Host,
         manager: Manager,
         runner: Runner,
         book: Book,
@@ -62,177 +54,16 @@ class Jobs:
         self._manager = manager
         self._runner = runner
         self._config = config
-        self._host = host
         self.book = book
         self._work = work
         self._kept = kept
         self._boot_id = boot_id
         self._tasks = Tasks()
-        self._waiting = Waiting(config, book, runner, self._tasks, self._start, self._finish_with)
+        self.waiting = Waiting(config, book, runner, self._tasks, self._start, self.finish_with)
         self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
-        self._previews = timetable.Previews()
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
-
-    # --- what callers ask for
-
-    async def submit(
-        self,
-        spec: JobSpec,
-        caller: Actor,
-        account: str,
-        staged: Staging | None,
-        secrets: Mapping[str, str],
-    ) -> tuple[Job, list[str]]:
-        """Check, store and queue or schedule a job; returns it with notes for the user.
-
-        ``staged`` are its uploads, ``secrets`` its secret variables. Raises InvalidValue, Unsupported or
-        Exhausted; then nothing was made.
-        """
-        notes = self._admit(spec, caller)
-        lookup(account)
-        now, due = now_usec(), None
-        if spec.schedule:
-            spec, due = await timetable.first(spec, now)
-        job_id = staged.job_id if staged else str(uuid.uuid4())
-        await self._runner.seal(job_id, secrets)
-        # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
-        job = Job(
-            id=job_id,
-            spec=spec,
-            owner=caller.name,
-            account=account,
-            state=State.PENDING if due is None else State.SCHEDULED,
-            submitted_usec=now,
-            uploads=staged.names if staged else (),
-            boot_id=self._boot_id,
-            due_usec=due,
-        )
-        try:
-            if staged:
-                staged.take_in()
-            self.book.store.add(job)
-        except JobletError:
-            self._runner.remove(job.id)
-            raise
-        self.book.adopt(job)
-        self._waiting.put(job)
-        return job, notes
-
-    async def check(self, spec: JobSpec, caller: Actor) -> None:
-        """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
-        self._admit(spec, caller)
-        if spec.schedule:
-            await timetable.first(spec, now_usec())
-
-    def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
-        notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
-        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
-        if waiting >= self._config.max_pending:
-            raise Exhausted(
-                f"{waiting} jobs of {caller.name!r} wait already.",
-                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
-            )
-        return notes
-
-    def _check(self, limits: Limits) -> list[str]:
-        return admission.check(limits, self._host, self._config.unenforced_limits)
-
-    def positions(self) -> Mapping[str, int]:
-        """The place in the queue of each job that waits in it, the next to start having 1."""
-        return self._waiting.queue.positions()
-
-    async def next_runs(self, job: Job) -> tuple[int, ...]:
-        """When a repeating job runs next, in microseconds since the epoch; empty for any other."""
-        if job.state is not State.SCHEDULED or not job.spec.calendar or job.due_usec is None:
-            return ()
-        return await self._previews.of(job.spec, job.due_usec)
-
-    async def stop(self, reference: str, caller: Actor) -> Job:
-        """Stop a job and wait for its end.
-
-        Raises WrongState when it has ended already.
-        """
-        job = self.book.get_own(reference, caller)
-        if job.state.final:
-            raise WrongState(f"Job {job.id} has ended already ({job.state}).")
-        if self._waiting.withdraw(job):
-            self._finish_with(job.id, NEVER_STARTED)
-            return await self.book.ended(job.id)
-        # The intent is stored first: afterwards an end by SIGTERM could be anybody's doing.
-        stopping = State.STOPPING if job.state is State.RUNNING else job.state
-        self.book.change(job, state=stopping, stop_requested=True)
-        await self._manager.stop(job.unit)
-        return await self.book.ended(job.id)
-
-    async def cancel(self, reference: str, caller: Actor) -> Job:
-        """Take a job that has not started off the queue or the schedule.
-
-        Raises WrongState when it has started or ended.
-        """
-        job = self.book.get_own(reference, caller)
-        if not self._waiting.withdraw(job):
-            hint = "" if job.state.final else f"'rnx job stop {job.id}' stops it."
-            raise WrongState(f"Job {job.id} cannot be canceled: it is {job.state}.", hint=hint)
-        self._finish_with(job.id, CANCELED)
-        return await self.book.ended(job.id)
-
-    async def delete(self, reference: str, caller: Actor) -> Job:
-        """Forget a job that has ended, and its files. Raises WrongState when it has not."""
-        job = self.book.get_own(reference, caller)
-        if not job.state.final:
-            raise WrongState(f"Job {job.id} has not ended: it is {job.state}.", hint="Stop or cancel it first.")
-        self.book.store.delete([job.id])
-        await self._clean_up(job.id)
-        return job
-
-    async def delete_all(self, caller: Actor) -> tuple[int, int]:
-        """Forget all jobs that have ended and that the caller may delete; how many, and how many are left."""
-        jobs = self.book.store.all()
-        own = [job for job in jobs if job.state.final and (caller.others or job.owner == caller.name)]
-        self.book.store.delete([job.id for job in own])
-        for job in own:
-            await self._clean_up(job.id)
-        return len(own), len(jobs) - len(own)
-
-    async def update(
-        self, reference: str, caller: Actor, changes: dict[str, Any], priority: int | None
-    ) -> tuple[Job, list[str]]:
-        """Change fields of a job's Limits, or its priority; returns the job with notes for the user.
-
-        Raises InvalidValue, Unsupported or WrongState; then nothing was changed.
-        """
-        job = self.book.get_own(reference, caller)
-        limits = dataclasses.replace(job.spec.limits, **changes)
-        changed = {name: value for name, value in changes.items() if value != getattr(job.spec.limits, name)}
-        notes = self._check(Limits(**changed))
-        if job.state.final:
-            raise WrongState(f"Job {job.id} has ended already ({job.state}).")
-        spec = dataclasses.replace(job.spec, limits=limits)
-        if job.state in WAITING:
-            if priority is not None:
-                spec = dataclasses.replace(spec, priority=priority)
-            job = self.book.change(job, spec=spec)
-            if priority is not None and self._waiting.queue.waits(job.id):
-                self._waiting.put(job)
-            return job, notes
-        if job.state is not State.RUNNING:
-            raise WrongState(f"Job {job.id} is {job.state}; try again when it runs.")
-        if priority is not None:
-            raise InvalidValue("priority", priority, "nothing for a job that runs: it orders those that wait")
-        if "runtime_usec" in changed:
-            raise InvalidValue(
-                "max_runtime",
-                f"{(changed['runtime_usec'] or 0) / USEC:g} s",
-                "no change for a job that runs: systemd takes it at the start",
-            )
-        work = str(self._work.path(job.id))
-        properties = unit.changed_limits(job.spec.limits, limits, work)
-        await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties])
-        # It may have ended meanwhile; then its record stays as it is.
-        current = self.book.live(job.id)
-        return self.book.change(current, spec=spec) if current is not None else self.book.store.find(job.id), notes
 
     # --- start
 
@@ -246,11 +77,11 @@ class Jobs:
     async def _begin(self, job_id: str) -> None:
         job = self.book.live(job_id)
         if job is None or job.state is not State.PENDING:
-            self._waiting.queue.vacate(job_id)
+            self.waiting.queue.vacate(job_id)
             return
         if job.stop_requested:
             # In the moment between its turn and its start, or by way of a daemon that was killed.
-            self._finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, NEVER_STARTED)
             return
         try:
             job = self.book.change(
@@ -262,8 +93,8 @@ class Jobs:
                 due_usec=None,
             )
         except JobletError as error:
-            self._waiting.queue.vacate(job_id)
-            self._waiting.later(job_id, error)
+            self.waiting.queue.vacate(job_id)
+            self.waiting.later(job_id, error)
             return
         try:
             result = await self._runner.start(job)
@@ -276,11 +107,11 @@ class Jobs:
             self._put_off(job_id, error)
         except JobletError as error:
             log.error("job %s could not be started: %s", job_id, error)
-            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
+            self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {error}"))
         except Exception:
             log.exception("job %s could not be started", job_id)
             reason = "start-failed: the daemon failed; 'journalctl -u joblet' on the host tells more. This is a bug."
-            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+            self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         else:
             try:
                 await self._started(job_id, result)
@@ -290,16 +121,16 @@ class Jobs:
     def _put_off(self, job_id: str, error: JobletError) -> None:
         job = self.book[job_id]
         if job.stop_requested:
-            self._waiting.queue.vacate(job_id)
-            self._finish_with(job_id, NEVER_STARTED)
+            self.waiting.queue.vacate(job_id)
+            self.finish_with(job_id, NEVER_STARTED)
             return
         try:
             self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
         except JobletError as full:
             self._look_later(job_id, full)
         else:
-            self._waiting.queue.vacate(job_id)
-            self._waiting.later(job_id, error)
+            self.waiting.queue.vacate(job_id)
+            self.waiting.later(job_id, error)
 
     async def _started(self, job_id: str, result: str) -> None:
         job = self.book.live(job_id)
@@ -307,7 +138,7 @@ class Jobs:
             return  # so short that its end was recorded already
         if result == "dependency":
             reason = f"start-failed: a unit that it requires did not start; see 'journalctl -u {job.unit}' on the host"
-            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+            self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         elif result != "done":
             # After a stop in the middle of the start ("canceled") it may still be on its way down.
             if await self._manager.has_ended(job.unit):
@@ -339,7 +170,7 @@ class Jobs:
             self._finishing.add(job.id)
             self._tasks.spawn(self._finish(job.id))
 
-    def _finish_with(self, job_id: str, end: Outcome) -> None:
+    def finish_with(self, job_id: str, end: Outcome) -> None:
         """Finish a job of which PID 1 has no unit."""
         self._finishing.add(job_id)
         self._tasks.spawn(self._finish(job_id, end))
@@ -395,12 +226,12 @@ class Jobs:
             await asyncio.to_thread(self._work.unmount, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)  # mounted is how the next attempt wants it
-        self._waiting.queue.vacate(job_id)
+        self.waiting.queue.vacate(job_id)
         job = self.book.live(job_id)
         if job is not None and job.stop_requested:
-            self._finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, NEVER_STARTED)
         elif job is not None:
-            self._waiting.put(job)
+            self.waiting.put(job)
 
     def _tries_again(self, job: Job, end: Outcome) -> bool:
         failed = end.state in (State.FAILED, State.TIMEOUT)
@@ -418,7 +249,7 @@ class Jobs:
         )
         self.book.end(job)
         del self._lost_starts[job.id]
-        self._waiting.queue.vacate(job.id)
+        self.waiting.queue.vacate(job.id)
         self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
         try:
@@ -426,7 +257,8 @@ class Jobs:
         except JobletError as error:
             log.error("finished jobs cannot be forgotten yet: %s", error)
 
-    async def _clean_up(self, job_id: str) -> None:
+    async def clean_up(self, job_id: str) -> None:
+        """Remove the files of a job, and whatever else there is of it."""
         try:
             await asyncio.to_thread(self._runner.remove, job_id)
         except JobletError as error:
@@ -434,7 +266,7 @@ class Jobs:
 
     def _forget(self, job_id: str) -> None:
         self.book.store.delete([job_id])
-        self._tasks.spawn(self._clean_up(job_id))
+        self._tasks.spawn(self.clean_up(job_id))
 
     # --- restart
 
@@ -444,14 +276,14 @@ class Jobs:
         for job in jobs:
             self.book.adopt(job)
             if job.state not in (State.PENDING, State.SCHEDULED):
-                self._waiting.queue.occupy(job.id, job.owner)
+                self.waiting.queue.occupy(job.id, job.owner)
         states = await self._reconcile_all()
         for job in jobs:
             if job.state is State.SCHEDULED and job.stop_requested:
-                self._finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
+                self.finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
             elif job.state is State.SCHEDULED:
-                self._waiting.put(job)
-        self._waiting.follow_clock()
+                self.waiting.put(job)
+        self.waiting.follow_clock()
         # A unit that runs without a record of it (a lost store) keeps its directory, too.
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
@@ -506,8 +338,8 @@ class Jobs:
         if job is None or job.state is State.SCHEDULED or job_id in self._finishing or job_id in self._starting:
             return
         if job.state is State.PENDING:
-            if not self._waiting.waits(job):
-                self._waiting.put(job)
+            if not self.waiting.waits(job):
+                self.waiting.put(job)
             return
         state = await self._manager.state(job.unit)
         if state is not None and state not in ENDED:
@@ -524,19 +356,19 @@ class Jobs:
         elif begun:
             self._has_ended(job)
         elif job.stop_requested:
-            self._finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, NEVER_STARTED)
         elif self._lost_starts[job_id] >= MAX_LOST_STARTS:
             # It must not keep the others from starting again and again.
             reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
-            self._finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+            self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         else:
             log.info("job %s had not started; it is queued again", job_id)
             job = self.book.change(job, state=State.PENDING, attempt=job.attempt - 1)
-            self._waiting.queue.vacate(job_id)
-            self._waiting.put(job)
+            self.waiting.queue.vacate(job_id)
+            self.waiting.put(job)
 
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""
-        self._waiting.close()
+        self.waiting.close()
         self._retention.close()
         self._tasks.close()

@@ -63,7 +63,9 @@ def test_round_trip(store: Store) -> None:
     store.update(changed)
     assert store.all() == [changed]
     assert store.unfinished() == []
-    assert store.count(State.FAILED) == 1
+    assert store.count() == 1
+    assert store.finished(None) == store.finished("alice") == [FULL.id]
+    assert store.finished("bob") == []
 
 
 def test_it_survives_a_killed_daemon(store: Store, tmp_path: Path) -> None:
