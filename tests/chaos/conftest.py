@@ -20,8 +20,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "storm_host" in metafunc.fixturenames:
         chosen = metafunc.config.getoption("--on") or SUITES
-        parameters = [pytest.param(suite, marks=pytest.mark.xdist_group(f"chaos-{suite}")) for suite in chosen]
-        metafunc.parametrize("storm_host", parameters, indirect=True)
+        metafunc.parametrize("storm_host", chosen, indirect=True)
 
 
 @pytest.fixture

@@ -21,13 +21,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     suites = metafunc.config.getoption("--suite") or SUITES
-    # One worker per suite (pytest-xdist's --dist=loadgroup), so that each host is booted once.
-    parameters = [pytest.param(suite, marks=pytest.mark.xdist_group(suite)) for suite in suites]
     for fixture in ("host", "own_host"):
         if fixture in metafunc.fixturenames:
-            metafunc.parametrize(
-                fixture, parameters, indirect=True, scope="session" if fixture == "host" else "function"
-            )
+            metafunc.parametrize(fixture, suites, indirect=True, scope="session" if fixture == "host" else "function")
 
 
 @pytest.fixture(scope="session")
