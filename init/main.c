@@ -168,6 +168,16 @@ static void make_fields(void)
 
 /* --- before the command runs --- */
 
+/* Also once more in new namespaces: a descriptor leads to the mounts of those that it was opened in. */
+static void read_nothing(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+    if (null < 0 || dup2(null, 0) < 0)
+        _exit(EXIT_INTERNAL);
+    close(null);
+}
+
 /*
  * Standard descriptors that are missing would be taken by what we open; and fd 0 goes to the command as it is, unless
  * that gets a pipe. The control socket moves out of its way.
@@ -179,12 +189,8 @@ static void check_descriptors(void)
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
             _exit(EXIT_INTERNAL);
-    if (control_attach(STDIN_FILENO) || fstat(0, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3)) {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-        if (null < 0 || dup2(null, 0) < 0)
-            _exit(EXIT_INTERNAL);
-        close(null);
-    }
+    if (control_attach(STDIN_FILENO) || fstat(0, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+        read_nothing();
 }
 
 /* systemd ignores SIGPIPE for its services, and an ignored SIGCHLD would reap without us; signals go to signalfd. */
@@ -417,6 +423,7 @@ int main(int argc, char **argv)
     }
     if (option.make_namespaces)
         make_namespaces();
+    read_nothing();
     check_namespaces(option.host, option.n_host);
     if (getpid() != 1) /* kill(-1) would reach beyond the job */
         fail("isolation-failed: not the first process of a pid namespace");

@@ -96,13 +96,10 @@ def test_a_follower_killed_and_one_slow_cost_the_others_nothing(host: Host) -> N
 
 
 def test_output_is_live(host: Host) -> None:
-    follower = host.popen("job", "run", "--wait", "sh", "-c", "echo first; sleep 30")
+    follower = host.popen("job", "run", "--name=live", "--wait", "sh", "-c", "echo first; sleep 30")
     assert follower.stdout is not None
     assert follower.stdout.readline() == b"first\n"
-    (running,) = [
-        entry for entry in json.loads(host.rnx("--json", "job", "list").stdout) if entry["status"] == "RUNNING"
-    ]
-    assert host.rnx("job", "stop", running["id"]).returncode == 0
+    assert host.rnx("job", "stop", "live").returncode == 0
     follower.communicate(timeout=60)
     assert follower.returncode == 143
 

@@ -196,12 +196,13 @@ def test_a_disk_that_takes_nothing_at_the_start(options: str, said: str, host: H
     job = host.run("sleep", "300")
     host.running(job)
     with daemon_stopped(host):
-        host.exec("mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "tmpfs", "/var/lib/joblet")
+        size = int(host.exec("du", "--summarize", "--block-size=1K", "/root/store").stdout.split()[0]) + 400
+        host.exec("mount", "-t", "tmpfs", "-o", f"size={size}k,mode=700", "tmpfs", "/var/lib/joblet")
         host.exec("sh", "-c", "mkdir -m 700 /var/lib/joblet/jobs && cp -a /root/store/* /var/lib/joblet")
         if options == "ro":
             host.exec("mount", "-o", "remount,ro", "/var/lib/joblet")
         else:
-            host.exec("sh", "-c", "! dd if=/dev/zero of=/var/lib/joblet/filler bs=4k count=150 2>/dev/null")
+            host.exec("sh", "-c", "! dd if=/dev/zero of=/var/lib/joblet/filler bs=4k 2>/dev/null")
         log = refusal(host)
         assert said in log
         assert STORE in log

@@ -24,12 +24,13 @@ def test_all_of_it_goes_and_nothing_else(host: Host) -> None:
         job = host.run(f"--upload={PROGRAMS / 'litter.py'}", "python3", "litter.py", OUTSIDE, CANARY)
         outcomes = json.loads(host.log(job))
         assert host.result(job)["status"] == "COMPLETED"
+        assert host.rnx("job", "delete", job).returncode == 0
         until(lambda: job not in host.exec("ls", "/var/lib/joblet/jobs").stdout)
         assert host.exec("cat", CANARY).stdout == "alive\n"
         assert host.exec("find", "/var/lib/joblet", "-name", "deep").stdout == ""
     finally:
         host.exec("rm", "-r", OUTSIDE)
-    host.rnx("job", "stop", neighbour)
+        host.rnx("job", "stop", neighbour)
     assert host.log(neighbour) == b"ready\nmine\n"
     assert {name: outcome for name, outcome in outcomes.items() if outcome == "done"} == {}
     assert "cannot be removed" not in host.exec("journalctl", "-u", "joblet.service", "--output=cat").stdout
