@@ -194,7 +194,9 @@ def _send(connection: socket.socket, message: bytes, fds: Sequence[int] = ()) ->
 
 
 def _unreachable(error: OSError) -> JobletError:
-    if isinstance(error, FileNotFoundError | ConnectionError):
+    if isinstance(error, FileNotFoundError):
+        return WrongState("The job has just ended, or was started by a joblet before 0.2, which made no way in.")
+    if isinstance(error, ConnectionError):
         return WrongState("The job has just ended.")
     return _silent()
 
