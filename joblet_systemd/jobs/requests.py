@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import unit
-from ..config import JobsConfig
-from ..errors import Exhausted, InvalidValue, JobletError, WrongState
+from ..config import JobsConfig, Unenforced
+from ..errors import Exhausted, InvalidValue, JobletError, Unsupported, WrongState
 from ..files.root import lookup
 from ..files.staging import Staging
 from ..files.work import WorkDirs
-from ..model import USEC_PER_SEC, Actor, Job, JobSpec, Limits, State
+from ..model import USEC_PER_SEC, Actor, Job, JobSpec, Limits, State, parse_cpuset
 from ..systemd.manager import Manager
-from . import admission, timetable
+from . import timetable
 from .alarm import now_usec
 from .book import Book
 from .lifecycle import NEVER_STARTED, Lifecycle
@@ -110,7 +110,21 @@ class Jobs:
         return notes
 
     def _check(self, limits: Limits) -> list[str]:
-        return admission.check(limits, self._host, self._config.unenforced_limits)
+        """What this host cannot enforce and lets pass, as notes for the user. Raises Unsupported for the rest."""
+        if limits.cpu_cores is not None:
+            missing = sorted(parse_cpuset(limits.cpu_cores) - self._host.cpus)
+            if missing:
+                raise Unsupported(
+                    f"cpu_cores: this host has no CPU {missing[0]}.",
+                    hint=f"Its CPUs are {min(self._host.cpus)} to {max(self._host.cpus)}.",
+                )
+        unenforced = unit.unenforced(limits, self._host)
+        if unenforced and self._config.unenforced_limits is Unenforced.REFUSE:
+            raise Unsupported(
+                " ".join(unenforced),
+                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn'.",
+            )
+        return unenforced
 
     def positions(self) -> Mapping[str, int]:
         """The place in the queue of each job that waits in it, the next to start having 1."""
