@@ -29,25 +29,30 @@ def secret_file(tmp_path: Path) -> Path:
     return path
 
 
-def everywhere(host: Host, job: str) -> dict[str, str]:
-    """What others can read of a job, by where."""
+def everywhere(host: Host, job: str, marker: str) -> dict[str, str]:
+    """What others can read of a job, by where; of what is much, the lines with the secret. ``marker`` is a file
+    from before the job.
+    """
+    since = f"--since=@$(stat -c %Y {marker})"
     unit = host.unit(job)
     commands = {
         "systemctl show": f"systemctl show --all {unit}",
         "systemctl cat": f"systemctl cat {unit}",
         "systemctl status": f"systemctl status --full --lines=1000 {unit}",
         "bus": f"busctl introspect --full org.freedesktop.systemd1 /org/freedesktop/systemd1/unit/{bus_name(unit)}",
-        "journal": "journalctl --all --output=export --merge",
-        "journal namespace": "journalctl --namespace=joblet --all --output=export",
+        "journal": f"journalctl --all --output=export --merge {since}",
+        "journal namespace": f"journalctl --namespace=joblet --all --output=export {since}",
         "ps": "ps axww -o args",
         "command lines": "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
     }
     texts = {
-        name: host.exec("sh", "-c", f"({command}) | cat -v", check=False).stdout for name, command in commands.items()
+        name: host.exec("sh", "-c", f"({command}) | grep -aF -e '{SECRET}'", check=False).stdout
+        for name, command in commands.items()
     }
-    script = "grep -rlaF -e '{}' /var/lib/joblet /var/lib/systemd /var/tmp /tmp /run /etc/joblet 2>/dev/null || true"
+    places = "/var/lib/joblet /var/lib/systemd /var/tmp /tmp /run /etc/joblet"
+    script = f"find {places} -type f -newer {marker} -exec grep -laF -e '{SECRET}' {{}} + 2>/dev/null || true"
     # The mount of the unit's credentials is PID 1's and the job's, in memory that is not swapped (systemd.exec(5)).
-    files = host.exec("sh", "-c", script.format(SECRET)).stdout.splitlines()
+    files = host.exec("sh", "-c", script).stdout.splitlines()
     texts["files"] = "\n".join(f"{SECRET} in {file}" for file in files if not file.startswith("/run/credentials/"))
     texts["status"] = host.rnx("job", "status", job).stdout
     texts["status as JSON"] = host.rnx("--json", "job", "status", job).stdout
@@ -65,6 +70,8 @@ def bus_name(unit: str) -> str:
 
 def test_they_reach_the_job_and_nothing_else(host: Host, secret_file: Path) -> None:
     environment = {"TOKEN": SECRET}
+    marker = "/run/before-the-secret"
+    host.exec("sh", "-c", f"touch {marker}; sleep 1")
     argv = host.rnx_argv(
         *("--json", "job", "run", "--secret-env", "TOKEN", f"--secret-env-file={secret_file}", "--env=PLAIN=seen"),
         *("sh", "-c", TELL + "echo $PLAIN; env | grep -c ^CREDENTIALS_DIRECTORY; until test -e go; do sleep 0.1; done"),
@@ -79,7 +86,7 @@ def test_they_reach_the_job_and_nothing_else(host: Host, secret_file: Path) -> N
     assert found.stdout == f"{DIGEST}  -\n{DIGEST}  -\n".encode()
 
     def check() -> None:
-        texts = everywhere(host, job)
+        texts = everywhere(host, job, marker)
         assert [name for name, text in texts.items() if SECRET in text] == []
         assert "TOKEN=*** (secret)" in texts["status"]
         assert '"TOKEN": "***"' in texts["status as JSON"]
