@@ -62,8 +62,8 @@ def test_limits_of_a_running_job_are_changed(vm: Host, tmp_path: Path) -> None:
     assert (status["maxCpu"], status["maxMemory"], status["cpuCores"]) == (50, 80, "1")
     # And taken away.
     assert vm.rnx("job", "update", job, "--max-cpu=none", "--max-memory=none", "--cpu-cores=none").returncode == 0
-    limits = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; cat memory.max cpu.max cpuset.cpus.effective").stdout.split()
-    assert (limits[0], limits[1], limits[3]) == ("max", "max", "0-1")
+    assert vm.exec("cat", f"{cgroup(vm, job)}/memory.max").stdout == "max\n"
+    assert cpu_share(vm, job) > 1.2  # both CPUs are its own again
     vm.rnx("job", "stop", job)
 
 
