@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
 import subprocess
@@ -21,6 +20,12 @@ from joblet_wire import joblet_pb2, joblet_pb2_grpc
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = str(PROJECT / "tests" / "lab" / "lab")
+CHANNEL_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.ssl_target_name_override", "joblet"),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 500),
+]
 FINAL = ("COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT")
 
 
@@ -90,20 +95,28 @@ class Host:
 
     def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
         """Wait for the job's end; its status then."""
-        until(lambda: self._state(job) in FINAL, seconds)
+        self._wait(job, FINAL, seconds)
         return self.status(job)
 
     def running(self, job: str) -> None:
         """Wait until the job runs."""
-        until(lambda: self._state(job) == "RUNNING")
+        self._wait(job, ("RUNNING",), 30)
 
-    def _state(self, job: str) -> str:
-        """The job's state, empty while nobody answers: for waiting, over a connection that costs less than rnx."""
-        try:
-            service = _service(self.config, self.config.stat().st_mtime_ns)
-            return str(service.GetJobStatus(joblet_pb2.GetJobStatusRequest(uuid=job), timeout=10).status)
-        except grpc.RpcError:
-            return ""
+    def _wait(self, job: str, states: Sequence[str], seconds: float) -> None:
+        """Wait until the job is in one of these states, over a connection, which costs less than rnx at every look."""
+        node = yaml.safe_load(self.config.read_text())["nodes"]["default"]
+        credentials = grpc.ssl_channel_credentials(*(node[part].encode() for part in ("ca", "key", "cert")))
+        with grpc.secure_channel(node["address"], credentials, CHANNEL_OPTIONS) as channel:
+            service = joblet_pb2_grpc.JobServiceStub(channel)
+
+            def arrived() -> bool:
+                try:
+                    answer = service.GetJobStatus(joblet_pb2.GetJobStatusRequest(uuid=job), timeout=10)
+                except grpc.RpcError:
+                    return False
+                return answer.status in states
+
+            until(arrived, seconds)
 
     def popen(self, *words: str) -> subprocess.Popen[bytes]:
         """Start the client and go on."""
@@ -148,19 +161,6 @@ class Host:
         self.exec("systemctl", "reboot", check=False)
         until(lambda: self.exec(*began, check=False).stdout not in ("", before), 60)
         until(lambda: self.rnx("job", "list").returncode == 0, 60)
-
-
-@functools.lru_cache(maxsize=4)
-def _service(config: Path, _changed: int) -> Any:
-    node = yaml.safe_load(config.read_text())["nodes"]["default"]
-    credentials = grpc.ssl_channel_credentials(*(node[part].encode() for part in ("ca", "key", "cert")))
-    options: list[tuple[str, Any]] = [
-        ("grpc.ssl_target_name_override", "joblet"),
-        ("grpc.enable_http_proxy", 0),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 500),
-    ]
-    return joblet_pb2_grpc.JobServiceStub(grpc.secure_channel(node["address"], credentials, options))
 
 
 def until(condition: Callable[[], Any], seconds: float = 30) -> Any:

@@ -270,8 +270,9 @@ def test_a_terminal(host: Host, job: str) -> None:
         terminal.until(b"\nmine")
         terminal.resize(40, 120)
         terminal.process.send_signal(signal.SIGWINCH)
-        terminal.type(b"stty size\r")
-        terminal.until(b"\n40 120")
+        # It takes its way; and what is typed comes back as it is typed.
+        terminal.type(b"until [ \"$(stty size)\" = '40 120' ]; do sleep 0.1; done; echo re''sized\r")
+        terminal.until(b"resized")
         terminal.type(b"sleep 100\r")
         terminal.until(b"sleep 100\r\n")
         until(lambda: processes(host, job, "sleep 100"))

@@ -17,6 +17,7 @@ from hosts import Host, until
 from joblet_wire import joblet_pb2 as wire
 
 SECRET = "correct-horse-battery-7b1f"
+PATTERN = "/root/the-secret"  # for grep, whose command line would be found otherwise
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
 # Tells the job's knowledge without telling the secret.
 TELL = 'printf %s "$TOKEN" | sha256sum; printf %s "$KEY" | sha256sum; '
@@ -46,11 +47,11 @@ def everywhere(host: Host, job: str, marker: str) -> dict[str, str]:
         "command lines": "cat /proc/[0-9]*/cmdline | tr '\\0' ' '",
     }
     texts = {
-        name: host.exec("sh", "-c", f"({command}) | grep -aF -e '{SECRET}'", check=False).stdout
+        name: host.exec("sh", "-c", f"({command}) | grep -aF -f {PATTERN}", check=False).stdout
         for name, command in commands.items()
     }
     places = "/var/lib/joblet /var/lib/systemd /var/tmp /tmp /run /etc/joblet"
-    script = f"find {places} -type f -newer {marker} -exec grep -laF -e '{SECRET}' {{}} + 2>/dev/null || true"
+    script = f"find {places} -type f -newer {marker} -exec grep -laF -f {PATTERN} {{}} + 2>/dev/null || true"
     # The mount of the unit's credentials is PID 1's and the job's, in memory that is not swapped (systemd.exec(5)).
     files = host.exec("sh", "-c", script).stdout.splitlines()
     texts["files"] = "\n".join(f"{SECRET} in {file}" for file in files if not file.startswith("/run/credentials/"))
@@ -71,7 +72,7 @@ def bus_name(unit: str) -> str:
 def test_they_reach_the_job_and_nothing_else(host: Host, secret_file: Path) -> None:
     environment = {"TOKEN": SECRET}
     marker = "/run/before-the-secret"
-    host.exec("sh", "-c", f"touch {marker}; sleep 1")
+    host.exec("sh", "-c", f"touch {marker}; cat >{PATTERN}; sleep 1", stdin=SECRET.encode())
     argv = host.rnx_argv(
         *("--json", "job", "run", "--secret-env", "TOKEN", f"--secret-env-file={secret_file}", "--env=PLAIN=seen"),
         *("sh", "-c", TELL + "echo $PLAIN; env | grep -c ^CREDENTIALS_DIRECTORY; until test -e go; do sleep 0.1; done"),
