@@ -11,13 +11,16 @@ import disturbances
 import verdicts
 from disturbances import Disturbance
 from driver import Clients, Track, say
-from hosts import Host, until
+from hosts import FINAL, Host, until
 from kinds import plan
+
+from joblet_wire import joblet_pb2 as wire
 
 # A job may be in its last retry or its grace period when the storm is over, or wait behind all others.
 CALM_SEC = 240.0
 TELL_SEC = 10.0
 SETTLE_SEC = 15.0
+RUNS_SEC = 90.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,15 @@ class _Storm:
         self._note(f"{disturbance.what} {disturbance.amount or ''}".strip())
         await asyncio.to_thread(disturbances.do, self._host, disturbance)
 
+    async def _settled(self, clients: Clients) -> list[wire.Job]:
+        """All jobs, when the last runs of repeating ones, which nobody follows, have ended too; or that takes too long."""
+        deadline = time.monotonic() + RUNS_SEC
+        while True:
+            jobs = await clients.list_jobs()
+            if all(job.status in FINAL for job in jobs) or time.monotonic() > deadline:
+                return jobs
+            await asyncio.sleep(1)
+
     async def _judge(self, clients: Clients, lives: list[asyncio.Task[None]]) -> list[str]:
         faults = []
         for track, life in zip(self._tracks, lives, strict=True):
@@ -78,7 +90,7 @@ class _Storm:
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
                 faults += verdicts.of_job(track)
-        jobs = await clients.list_jobs()
+        jobs = await self._settled(clients)
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
         if not self._size.clock:
