@@ -75,7 +75,7 @@ class _Storm:
         await asyncio.to_thread(disturbances.do, self._host, disturbance)
 
     async def _settled(self, clients: Clients) -> list[wire.Job]:
-        """All jobs, when the last runs of repeating ones, which nobody follows, have ended too; or that takes too long."""
+        """All jobs, when the last runs of repeating ones, which nobody follows, have ended, or after RUNS_SEC."""
         deadline = time.monotonic() + RUNS_SEC
         while True:
             jobs = await clients.list_jobs()
