@@ -14,9 +14,10 @@ import os
 import time
 from collections.abc import Callable
 
+from ..model import USEC_PER_SEC
+
 TFD_TIMER_ABSTIME = 1
 TFD_TIMER_CANCEL_ON_SET = 2
-USEC = 1_000_000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -75,7 +76,7 @@ class Alarm:
     def _arm(self) -> None:
         while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
-        seconds, usec = divmod(max(self._heap[0][0], 1), USEC) if self._heap else (0, 0)
+        seconds, usec = divmod(max(self._heap[0][0], 1), USEC_PER_SEC) if self._heap else (0, 0)
         timer = _Timer(value=_Timespec(seconds, usec * 1000))  # all zero: off
         if _libc.timerfd_settime(self._fd, TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET, ctypes.byref(timer), None) < 0:
             number = ctypes.get_errno()

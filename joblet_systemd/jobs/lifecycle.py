@@ -14,7 +14,7 @@ from collections import Counter
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, JobletError
 from ..files.work import WorkDirs
-from ..model import Job, State, Usage, job_id_of_unit
+from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager
 from . import timetable
 from .alarm import now_usec
@@ -31,7 +31,6 @@ log = logging.getLogger(__name__)
 
 RETRY_SEC = 5.0
 STARTING_SEC = 0.5
-USEC = 1_000_000
 
 MAX_LOST_STARTS = 3
 NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
@@ -60,7 +59,9 @@ class Lifecycle:
         self._boot_id = boot_id
         self._tasks = Tasks()
         self.waiting = Waiting(config, book, runner, self._tasks, self._start, self.finish_with)
-        self._retention = Retention(book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC), self._forget)
+        self._retention = Retention(
+            book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC_PER_SEC), self._forget
+        )
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()

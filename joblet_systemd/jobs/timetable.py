@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..model import Job, JobSpec
+from ..model import USEC_PER_SEC, Job, JobSpec
 from ..shared import Shared
 from ..systemd import calendar
 from . import schedule
@@ -14,8 +14,7 @@ from . import schedule
 CORRECTION_USEC = 3 * 3600 * 1_000_000
 PREVIEW = 3
 MAX_PREVIEWS = 10_000
-USEC = 1_000_000
-MAX_RETRY_DELAY_USEC = 3600 * USEC
+MAX_RETRY_DELAY_USEC = 3600 * USEC_PER_SEC
 
 
 async def first(spec: JobSpec, now_usec: int) -> tuple[JobSpec, int]:
@@ -65,7 +64,7 @@ def clock_went_back(last_run_usec: int, now_usec: int) -> bool:
 
 def retry_delay(job: Job, default_sec: float) -> int:
     """How long after a failed attempt the next one comes, in microseconds."""
-    first = job.spec.retry_delay_usec or round(default_sec * USEC)
+    first = job.spec.retry_delay_usec or round(default_sec * USEC_PER_SEC)
     return int(min(first << min(job.attempt - 1, 32), MAX_RETRY_DELAY_USEC))
 
 

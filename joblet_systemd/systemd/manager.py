@@ -171,11 +171,6 @@ class Manager:
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
         await self._call(MANAGER_PATH, MANAGER, "SetUnitProperties", "sba(sv)", [unit, True, values])
 
-    async def kill(self, unit: str, signal: int) -> None:
-        """Send ``signal`` to every process of the unit. Gone already is fine."""
-        with _ignoring(NO_SUCH_UNIT):
-            await self._call(MANAGER_PATH, MANAGER, "KillUnit", "ssi", [unit, "all", signal])
-
     async def hold(self, unit: str) -> bool:
         """Keep the unit readable after its end, as AddRef= does at the start. False when it is gone."""
         try:
