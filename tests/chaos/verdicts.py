@@ -129,7 +129,7 @@ LEFTOVERS = {
     "secrets": "find /var/lib/joblet/secrets -mindepth 1 2>/dev/null",
     "failed units": "systemctl list-units --failed --plain --no-legend",
     "faults in the daemon's log": "journalctl -u joblet.service -o cat --no-pager"
-    " | grep -E 'Traceback|never retrieved|a bug|background task failed'",
+    " | grep -E -A30 'Traceback|never retrieved|a bug|background task failed'",
     "a damaged store": "python3 -c \"import sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro',"
     " uri=True); print(*d.execute('PRAGMA integrity_check').fetchone())\" | grep -vx ok",
 }
@@ -140,7 +140,7 @@ def of_host(host: Host) -> list[str]:
     faults = []
     for what, command in LEFTOVERS.items():
         lines = host.exec("sh", "-c", command, check=False).stdout.splitlines()
-        faults += [f"left over, {what}: {line}" for line in lines[:10]]
+        faults += [f"left over, {what}: {line}" for line in lines[:40]]
     there = set(host.exec("ls", "-A", "/var/lib/joblet/jobs").stdout.split())
     query = (
         "import sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"

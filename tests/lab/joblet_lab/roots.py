@@ -33,6 +33,7 @@ PRODUCT_DEPENDENCIES = (
     "python3-cryptography",
     "python3-dbus-fast",
     "python3-grpcio",
+    "python3-prometheus-client",
     "python3-protobuf",
     "python3-pyroute2",
     "python3-rich",
