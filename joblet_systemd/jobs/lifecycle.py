@@ -266,7 +266,7 @@ class Lifecycle:
             log.error("job %s: %s", job_id, error)
 
     def _forget(self, job_id: str) -> None:
-        self.book.store.delete([job_id])
+        self.book.delete([job_id])
         self._tasks.spawn(self.clean_up(job_id))
 
     # --- restart
