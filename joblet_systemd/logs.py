@@ -138,20 +138,22 @@ class Logs:
     async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
         search = TailSearch(tail, selection.streams)
         before: int | None = None
-        while True:
+        while streams := search.wanted:
             # Page by page: a line without an end may be long, and others want to read meanwhile.
-            entries = await self._look(partial(self._back, unit, before, selection))
+            page = dataclasses.replace(selection, streams=streams)
+            entries = await self._look(partial(self._back, unit, before, page))
             for entry in entries:
-                if search.found(entry):
-                    return search.cuts
+                search.look(entry)
             if len(entries) < CHUNK_ENTRIES:
-                return ()
+                break
             before = entries[-1].seq
+        return search.found()
 
     def _back(self, unit: str, before: int | None, selection: Selection, reader: Journal) -> list[Entry]:
         """A page of entries, the newest first, not beyond what the selection's ``after`` is."""
+        [stream] = selection.streams if len(selection.streams) == 1 else [None]
         found: list[Entry] = []
-        for entry in islice(reader.backwards(unit, before, selection.until_usec), CHUNK_ENTRIES):
+        for entry in islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES):
             if entry.seq <= selection.after:
                 break
             found.append(entry)

@@ -51,27 +51,27 @@ class TailSearch:
     def __init__(self, tail: int, streams: frozenset[str]) -> None:
         self._left = tail
         self._streams = streams
-        self._open: set[str] = set()  # in the middle of a line that is wanted
+        self._open: dict[str, int] = {}  # in the middle of a line that is wanted, since this entry at least
         self._cuts: dict[str, Cut] = {}
 
     @property
-    def cuts(self) -> tuple[Cut, ...]:
-        """Where the streams begin, as far as that was found."""
-        return tuple(self._cuts.values())
+    def wanted(self) -> frozenset[str]:
+        """The streams of which older entries can still tell something."""
+        return frozenset(self._streams if self._left else self._open)
 
-    def found(self, entry: Entry) -> bool:
-        """Look at the next older entry; whether all beginnings are found."""
-        if isinstance(entry, Output) and entry.stream in self._streams and entry.stream not in self._cuts:
+    def look(self, entry: Entry) -> None:
+        """Take the next older entry."""
+        if isinstance(entry, Output) and entry.stream in self.wanted:
             self._look(entry)
             if not self._left:
-                for stream in self._streams - self._open - self._cuts.keys():
+                for stream in self._streams - self._open.keys() - self._cuts.keys():
                     self._cuts[stream] = Cut(stream, entry.seq, 0)
-        return not self._left and not self._open
 
     def _look(self, entry: Output) -> None:
         data, end = entry.data, len(entry.data)
-        if entry.stream not in self._open:
-            self._open.add(entry.stream)
+        follower = self._open.get(entry.stream)
+        self._open[entry.stream] = entry.seq
+        if follower is None:
             self._left -= 1
             end -= data.endswith(b"\n")
         lines = data.count(b"\n", 0, end)
@@ -81,8 +81,18 @@ class TailSearch:
         for _ in range(self._left + 1):
             end = data.rfind(b"\n", 0, end)
         self._left = 0
-        self._open.discard(entry.stream)
-        self._cuts[entry.stream] = Cut(entry.stream, entry.seq, end + 1)
+        del self._open[entry.stream]
+        if follower is not None and end + 1 == len(data):
+            # Not "at the end of this entry": the one in which the stream goes on may be a long way off.
+            self._cuts[entry.stream] = Cut(entry.stream, follower, 0)
+        else:
+            self._cuts[entry.stream] = Cut(entry.stream, entry.seq, end + 1)
+
+    def found(self) -> tuple[Cut, ...]:
+        """Where the streams begin, when there are no older entries or none is wanted; nothing if that is the start."""
+        if self._left:
+            return ()
+        return (*self._cuts.values(), *(Cut(stream, seq, 0) for stream, seq in self._open.items()))
 
 
 class Window:

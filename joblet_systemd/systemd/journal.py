@@ -95,23 +95,28 @@ class Journal:
     def entries(self, unit: str, after: int = 0) -> Iterator[Entry]:
         """The unit's entries with a sequence number above ``after``, in order."""
         self.refresh()
+        cursor = self._cursor(unit, after) if after else None
         self._reader.flush_matches()
         self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        if after:
-            self._seek_behind(unit, after)
-        else:
+        if cursor is None:
             self._reader.seek_head()
+        else:
+            self._reader.seek_cursor(cursor)
         while self._reader._next():
             entry = self._entry()
             if entry is not None and entry.seq > after:
                 yield entry
 
-    def backwards(self, unit: str, before: int | None = None, until_usec: int | None = None) -> Iterator[Entry]:
-        """The unit's entries from number ``before`` - 1 on, or from the newest of that time on, the newest first."""
+    def backwards(
+        self, unit: str, before: int | None = None, until_usec: int | None = None, stream: str | None = None
+    ) -> Iterator[Entry]:
+        """The unit's entries, the newest first; those below number ``before``, up to a time, of one stream."""
         self.refresh()
+        cursor = self._cursor(unit, before) if before is not None else None
         self._reader.flush_matches()
         self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        cursor = self._cursor(unit, before) if before is not None else None
+        if stream is not None:
+            self._reader.add_match(f"JOBLET_STREAM={stream}")
         if cursor is not None:
             self._reader.seek_cursor(cursor)
         elif until_usec is not None:
@@ -129,21 +134,13 @@ class Journal:
         """The sequence number of the unit's last entry before that time, 0 when there is none."""
         return next((entry.seq for entry in self.backwards(unit, until_usec=usec - 1)), 0)
 
-    def _seek_behind(self, unit: str, seq: int) -> None:
-        cursor = self._cursor(unit, seq)
-        if cursor is None:
-            self._reader.seek_head()
-        else:
-            self._reader.seek_cursor(cursor)
-
     def _cursor(self, unit: str, seq: int) -> str | None:
-        """Where the unit's entry of that number is, None when it is not there; leaves the match for the unit."""
-        self._reader.add_match(f"JOBLET_SEQ={seq}")
-        self._reader.seek_head()
-        cursor = self._reader._get_cursor() if self._reader._next() else None
+        """Where the unit's entry of that number is, None when it is not there. Leaves its own matches behind."""
         self._reader.flush_matches()
         self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        return cursor
+        self._reader.add_match(f"JOBLET_SEQ={seq}")
+        self._reader.seek_head()
+        return self._reader._get_cursor() if self._reader._next() else None
 
     def record(self, unit: str, kind: str, after: int) -> Entry | None:
         """The unit's newest record of that kind, ``start`` or ``exit``, if it has a number above ``after``."""

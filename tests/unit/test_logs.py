@@ -55,8 +55,12 @@ class Reader:
             found = [entry for entry in self.paper.stored if entry.unit == unit and entry.seq > after]
         yield from found
 
-    def backwards(self, unit: str, before: int | None = None, until_usec: int | None = None) -> Iterator[Entry]:
+    def backwards(
+        self, unit: str, before: int | None = None, until_usec: int | None = None, stream: str | None = None
+    ) -> Iterator[Entry]:
         for entry in reversed(list(self.entries(unit))):
+            if stream is not None and not (isinstance(entry, Output) and entry.stream == stream):
+                continue
             if (before is None or entry.seq < before) and (until_usec is None or entry.realtime_usec <= until_usec):
                 self.paper.looked_back += 1
                 yield entry
