@@ -131,8 +131,9 @@ class Logs:
         if tail == 0:
             after = max(after, await self.newest(unit))
         elif tail is not None:
-            cuts = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
-            after = max(after, min((cut.seq for cut in cuts), default=0) - 1)
+            found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
+            after = max(after, min((cut.seq for cut in found), default=0) - 1)
+            cuts = found or cuts
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
     async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
