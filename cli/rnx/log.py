@@ -130,6 +130,7 @@ def _print(
 ) -> int:
     """Print lines as they come, to the end of all logs. Returns 0, or the exit code of the first failure."""
     from .follow import received_together
+    from .logprint import JsonLog
 
     code = 0
     for number, chunk in received_together(connection, wanted):
