@@ -215,7 +215,8 @@ class Jobs:
             )
         work = str(self._work.path(job.id))
         properties = unit.changed_limits(job.spec.limits, limits, work)
-        await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties])
+        if not await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties]):
+            raise WrongState(f"Job {job.id} is about to end: its unit is gone.")
         # It may have ended meanwhile; then its record stays as it is.
         current = self.book.live(job.id)
         return self.book.change(current, spec=spec) if current is not None else self.book.store.find(job.id), notes
