@@ -32,13 +32,16 @@ from .jobs.places import Places
 from .jobs.requests import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
+from .metrics import cgroup
+from .metrics.archive import Archive
+from .metrics.sampler import Sampler
 from .model import UNIT_PATTERN
 from .revocations import Watched
 from .store import Store
 from .systemd import notify
 from .systemd.journal import Journal
 from .systemd.manager import Manager
-from .unit import LOG_NAMESPACE
+from .unit import LOG_NAMESPACE, SLICE
 
 log = logging.getLogger("joblet")
 
@@ -86,9 +89,15 @@ async def _serve(config: Config, listen: str | None) -> None:
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
         book, boot = Book(store), this_host.boot_id()
-        lifecycle = Lifecycle(config.jobs, manager, runner, book, work, kept, boot)
+        archive = Archive(configuration.STATE_DIR / "samples.db")
+        archive.forget_others(store.ids())
+        sampler = Sampler(cgroup.directory(SLICE), archive, manager.traffic)
+        parts.push_async_callback(sampler.close)
+        lifecycle = Lifecycle(config.jobs, manager, runner, book, work, kept, sampler, boot)
         parts.push_async_callback(lifecycle.close)
         await lifecycle.recover()
+        sampling = asyncio.create_task(sampler.run())
+        parts.callback(sampling.cancel)
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
         await _let_clients_in(parts, sockets, jobs, kept, places)

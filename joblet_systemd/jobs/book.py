@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import ValuesView
+from collections.abc import Callable, Collection, ValuesView
 from typing import Any
 
 from ..errors import Denied
@@ -19,6 +19,22 @@ class Book:
         self.store = store
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self._on_change: list[Callable[[Job], None]] = []
+        self._on_forget: list[Callable[[Collection[str]], None]] = []
+
+    def watch(
+        self, on_change: Callable[[Job], None], on_forget: Callable[[Collection[str]], None] = lambda _: None
+    ) -> None:
+        """Call those with every job that is taken in, changed or ended, and with the ids of jobs that are forgotten.
+
+        Both after it was stored.
+        """
+        self._on_change.append(on_change)
+        self._on_forget.append(on_forget)
+
+    def _tell(self, job: Job) -> None:
+        for on_change in self._on_change:
+            on_change(job)
 
     def __contains__(self, job_id: str) -> bool:
         """Whether that job has not ended."""
@@ -40,18 +56,21 @@ class Book:
         """Take in a job that is in the store."""
         self._live[job.id] = job
         self._ended[job.id] = asyncio.Event()
+        self._tell(job)
 
     def change(self, job: Job, **changes: Any) -> Job:
         """Store and return the job with other values."""
         changed = dataclasses.replace(job, **changes)
         self.store.update(changed)
         self._live[job.id] = changed
+        self._tell(changed)
         return changed
 
     def repeat(self, parent: Job, changed: Job, run: Job | None) -> None:
         """Store what a run of a schedule leaves of its parent, and the run, together."""
         self.store.add_run(run, changed)
         self._live[parent.id] = changed
+        self._tell(changed)
         if run is not None:
             self.adopt(run)
 
@@ -60,6 +79,13 @@ class Book:
         self.store.update(job)
         del self._live[job.id]
         self._ended.pop(job.id).set()
+        self._tell(job)
+
+    def forget(self, job_ids: Collection[str]) -> None:
+        """Delete jobs that have ended from the store."""
+        self.store.delete(job_ids)
+        for on_forget in self._on_forget:
+            on_forget(job_ids)
 
     async def ended(self, job_id: str) -> Job:
         """Wait until the job is in a final state."""
