@@ -21,6 +21,7 @@ from .api.download import Downloads
 from .api.interact import InteractService
 from .api.jobs import JobService
 from .api.listener import Listener, bind
+from .api.metrics import MetricsService
 from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
@@ -34,6 +35,7 @@ from .jobs.runner import Runner
 from .logs import Logs
 from .metrics import cgroup
 from .metrics.archive import Archive
+from .metrics.host import HostReadings
 from .metrics.sampler import Sampler
 from .model import UNIT_PATTERN
 from .revocations import Watched
@@ -100,7 +102,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(sampling.cancel)
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        await _let_clients_in(parts, sockets, jobs, kept, places)
+        await _let_clients_in(parts, sockets, jobs, kept, places, sampler)
         reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminder.cancel)
         notify.ready()
@@ -112,7 +114,12 @@ async def _serve(config: Config, listen: str | None) -> None:
 
 
 async def _let_clients_in(
-    parts: contextlib.AsyncExitStack, sockets: Sequence[socket.socket], jobs: Jobs, kept: KeptFiles, places: Places
+    parts: contextlib.AsyncExitStack,
+    sockets: Sequence[socket.socket],
+    jobs: Jobs,
+    kept: KeptFiles,
+    places: Places,
+    sampler: Sampler,
 ) -> None:
     logs = Logs(lambda: Journal(LOG_NAMESPACE))
     parts.callback(logs.close)
@@ -120,13 +127,17 @@ async def _let_clients_in(
     parts.callback(uploads.close)
     downloads = Downloads(jobs, places.work)
     parts.callback(downloads.close)
-    service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
+    node_id = this_host.machine_id()
+    service = JobService(jobs, logs, uploads, kept, node_id=node_id)
+    readings = HostReadings(node_id, configuration.STATE_DIR / "jobs")
+    parts.callback(readings.close)
+    metrics = MetricsService(jobs, sampler, readings)
     inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
     inner.parent.mkdir(mode=0o700, exist_ok=True)
     inner.unlink(missing_ok=True)
     admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
     interact = InteractService(jobs, places.controls)
-    methods = {**service.methods(), **downloads.methods(), **interact.methods()}
+    methods = {**service.methods(), **downloads.methods(), **interact.methods(), **metrics.methods()}
     server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
     await server.start()
     parts.push_async_callback(server.stop)

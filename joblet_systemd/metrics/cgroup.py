@@ -45,7 +45,7 @@ def read(group: Path) -> Sample | None:
             memory_peak_bytes=_number(place, "memory.peak"),
             io_read_bytes=io_read,
             io_write_bytes=io_written,
-            tasks=_number(place, "pids.current"),
+            tasks=_tasks(place),
             tasks_peak=_number(place, "pids.peak"),
             cpu_pressure=some_avg10(_content(place, "cpu.pressure")),
             memory_pressure=some_avg10(_content(place, "memory.pressure")),
@@ -88,6 +88,14 @@ def some_avg10(content: bytes | None) -> float | None:
 def _number(place: int, name: str) -> int | None:
     content = (_content(place, name) or b"").strip()
     return int(content) if content.isdigit() else None
+
+
+def _tasks(place: int) -> int | None:
+    """The threads of all processes; counted one by one where the controller for that is missing."""
+    tasks = _number(place, "pids.current")
+    if tasks is None and (threads := _content(place, "cgroup.threads")) is not None:
+        tasks = threads.count(b"\n")
+    return tasks
 
 
 def _content(place: int, name: str) -> bytes | None:

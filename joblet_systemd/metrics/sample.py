@@ -52,12 +52,17 @@ VALUES = tuple(field.name for field in dataclasses.fields(Sample) if field.name 
 
 def as_json(sample: Sample) -> dict[str, Any]:
     """A sample as an object of JSON; a key is absent where the host keeps no account."""
-    moment = datetime.datetime.fromtimestamp(sample.time_usec / 1_000_000, datetime.UTC)
     values = {camel(name): getattr(sample, name) for name in VALUES}
     return {
-        "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "time": rfc3339(sample.time_usec),
         **{key: value for key, value in values.items() if value is not None},
     }
+
+
+def rfc3339(usec: int) -> str:
+    """``2025-01-31T12:00:00.123Z``."""
+    moment = datetime.datetime.fromtimestamp(usec / 1_000_000, datetime.UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def camel(name: str) -> str:
