@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from . import audit, expiry, revocations
 from . import config as configuration
@@ -48,13 +48,18 @@ from .unit import LOG_NAMESPACE, SLICE
 log = logging.getLogger("joblet")
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+HTTP_SOCKET = "http"  # what joblet-http.socket calls its descriptors
 
 
-def run(config: Config, listen: str | None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises JobletError when the daemon cannot start."""
+def run(config: Config, listen: str | None) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then end the process. Raises JobletError when the daemon cannot start."""
     _log_to_journal()
     faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where the daemon hung
     asyncio.run(_serve(config, listen))
+    # All is closed by now. Taking the interpreter down as well, gRPC waits for a thread of its own, which
+    # Python 3.14 does not allow any more at that point, and says so with a traceback.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
@@ -72,7 +77,9 @@ async def _serve(config: Config, listen: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as parts:
-        sockets = notify.listening_sockets() or [bind(listen or DEFAULT_ADDRESS)]
+        sockets = notify.listening_sockets()
+        web = sockets.pop(HTTP_SOCKET, [])
+        doors = [one for several in sockets.values() for one in several] or [bind(listen or DEFAULT_ADDRESS)]
         watchdog = asyncio.create_task(notify.feed_watchdog())
         parts.callback(watchdog.cancel)
 
@@ -102,7 +109,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(sampling.cancel)
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        await _let_clients_in(parts, sockets, jobs, kept, places, sampler)
+        await _let_clients_in(parts, doors, web, jobs, kept, places, sampler)
         reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminder.cancel)
         notify.ready()
@@ -115,7 +122,8 @@ async def _serve(config: Config, listen: str | None) -> None:
 
 async def _let_clients_in(
     parts: contextlib.AsyncExitStack,
-    sockets: Sequence[socket.socket],
+    doors: Sequence[socket.socket],
+    web: Sequence[socket.socket],
     jobs: Jobs,
     kept: KeptFiles,
     places: Places,
@@ -128,7 +136,7 @@ async def _let_clients_in(
     downloads = Downloads(jobs, places.work)
     parts.callback(downloads.close)
     node_id = this_host.machine_id()
-    service = JobService(jobs, logs, uploads, kept, node_id=node_id)
+    service = JobService(jobs, logs, uploads, kept, node_id)
     readings = HostReadings(node_id, configuration.STATE_DIR / "jobs")
     parts.callback(readings.close)
     metrics = MetricsService(jobs, sampler, readings)
@@ -141,9 +149,15 @@ async def _let_clients_in(
     server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
     await server.start()
     parts.push_async_callback(server.stop)
-    listener = Listener(sockets, inner)
+    listener = Listener(doors, inner)
     await listener.start()
     parts.callback(listener.stop)
+    if web:
+        from .http import parts as http  # noqa: PLC0415 (aiohttp takes 20 MB; not every host has that socket)
+
+        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, node_id))
+        await gateway.start()
+        parts.push_async_callback(gateway.stop)
 
 
 def _words(items: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ ACCEPTED = "a time (2026-12-24 18:00, or with Z or an offset such as +01:00), or
 
 
 def moment(text: str) -> datetime.datetime:
-    """``2026-12-24 18:00`` in this machine's time zone, one with an offset as it is, and ``10min`` as ten minutes ago."""
+    """``2026-12-24 18:00`` in this machine's time zone, one with an offset as it is, ``10min`` as that long ago."""
     wanted = text.strip()
     try:
         found = datetime.datetime.fromisoformat(wanted)

@@ -1,4 +1,4 @@
-"""A view that is drawn again and again in place, on terminals; and streams of answers that outlive a broken connection."""
+"""A view that is drawn again and again in place, on terminals; and streams that outlive a broken connection."""
 
 from __future__ import annotations
 

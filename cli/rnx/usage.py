@@ -84,17 +84,17 @@ def total_lines(event: JobMetricsEvent) -> Iterator[str]:
 
 def percent(sample: JobSample, name: str) -> str:
     """A share, or ``-``."""
-    return f"{getattr(sample, name):.1f}%" if sample.HasField(name) else "-"  # type: ignore[arg-type]
+    return f"{getattr(sample, name):.1f}%" if sample.HasField(name) else "-"
 
 
 def number(sample: JobSample, name: str) -> str:
     """A number, or ``-``."""
-    return str(getattr(sample, name)) if sample.HasField(name) else "-"  # type: ignore[arg-type]
+    return str(getattr(sample, name)) if sample.HasField(name) else "-"
 
 
 def size(sample: JobSample, name: str) -> str:
     """Bytes in short, or ``-``."""
-    return short_size(getattr(sample, name)) if sample.HasField(name) else "-"  # type: ignore[arg-type]
+    return short_size(getattr(sample, name)) if sample.HasField(name) else "-"
 
 
 def short_size(count: float) -> str:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Collection, ValuesView
-from typing import Any
+from collections.abc import Sequence, ValuesView
+from typing import Any, Protocol
 
 from ..errors import Denied
 from ..model import Actor, Job
 from ..store import Store
+
+
+class Watcher(Protocol):
+    """Is told of what has changed, after it is stored."""
+
+    def changed(self, job: Job) -> None:
+        """The job is new, or something of it is."""
+
+    def deleted(self, job_ids: Sequence[str]) -> None:
+        """The jobs are forgotten."""
 
 
 class Book:
@@ -17,24 +27,9 @@ class Book:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._watchers: list[Watcher] = []
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
-        self._on_change: list[Callable[[Job], None]] = []
-        self._on_forget: list[Callable[[Collection[str]], None]] = []
-
-    def watch(
-        self, on_change: Callable[[Job], None], on_forget: Callable[[Collection[str]], None] = lambda _: None
-    ) -> None:
-        """Call those with every job that is taken in, changed or ended, and with the ids of jobs that are forgotten.
-
-        Both after it was stored.
-        """
-        self._on_change.append(on_change)
-        self._on_forget.append(on_forget)
-
-    def _tell(self, job: Job) -> None:
-        for on_change in self._on_change:
-            on_change(job)
 
     def __contains__(self, job_id: str) -> bool:
         """Whether that job has not ended."""
@@ -51,6 +46,14 @@ class Book:
     def unfinished(self) -> ValuesView[Job]:
         """All jobs that have not ended."""
         return self._live.values()
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell this one, too, from now on."""
+        self._watchers.append(watcher)
+
+    def _tell(self, job: Job) -> None:
+        for watcher in self._watchers:
+            watcher.changed(job)
 
     def adopt(self, job: Job) -> None:
         """Take in a job that is in the store."""
@@ -81,11 +84,11 @@ class Book:
         self._ended.pop(job.id).set()
         self._tell(job)
 
-    def forget(self, job_ids: Collection[str]) -> None:
-        """Delete jobs that have ended from the store."""
+    def delete(self, job_ids: Sequence[str]) -> None:
+        """Forget jobs that have ended, all or none."""
         self.store.delete(job_ids)
-        for on_forget in self._on_forget:
-            on_forget(job_ids)
+        for watcher in self._watchers:
+            watcher.deleted(job_ids)
 
     async def ended(self, job_id: str) -> Job:
         """Wait until the job is in a final state."""

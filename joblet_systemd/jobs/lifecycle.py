@@ -59,7 +59,7 @@ class Lifecycle:
         self._work = work
         self._kept = kept
         self._sampler = sampler
-        book.watch(sampler.on_change, sampler.archive.forget)
+        book.watch(sampler)
         self._boot_id = boot_id
         self._tasks = Tasks()
         self.waiting = Waiting(config, book, runner, self._tasks, self._start, self.finish_with)
@@ -223,7 +223,7 @@ class Lifecycle:
                 usage=used,
             )
         else:
-            self._end(job, end, used, ended_usec)
+            self._end(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
         return job.unit if result is not None else ""
 
     async def _clear_for_next(self, job_id: str) -> None:
@@ -271,7 +271,7 @@ class Lifecycle:
             log.error("job %s: %s", job_id, error)
 
     def _forget(self, job_id: str) -> None:
-        self.book.forget([job_id])
+        self.book.delete([job_id])
         self._tasks.spawn(self.clean_up(job_id))
 
     # --- restart

@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,8 +108,8 @@ class Sampler:
 
     # --- which jobs run
 
-    def on_change(self, job: Job) -> None:
-        """Take notice of a job's state."""
+    def changed(self, job: Job) -> None:
+        """As a watcher of the book."""
         if job.state in RUNS:
             if job.id not in self._tracks:
                 self._begin(job)
@@ -118,6 +118,10 @@ class Sampler:
         if job.state.final:
             for watch in self._watches.pop(job.id, ()):
                 watch.end()
+
+    def deleted(self, job_ids: Sequence[str]) -> None:
+        """As a watcher of the book."""
+        self.archive.forget(job_ids)
 
     def _begin(self, job: Job) -> None:
         now = self._now()

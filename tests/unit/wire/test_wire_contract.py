@@ -223,6 +223,7 @@ ADDED_METHODS = {
 ADDED_MESSAGES = {
     *("SubmitJobRequest", "UpdateJobRequest", "UpdateJobResponse"),
     *("DownloadFilesRequest", "DownloadFilesResponse", "DownloadTotal"),
+    "DroppedOutput",
     *("WriteJobInputRequest", "WriteJobInputResponse"),
     *("ExecJobRequest", "ExecStart", "TerminalSize", "ExecJobResponse", "ExecResult"),
     *("JobSample", "TopJobsRequest", "TopJobsResponse", "RunningJob"),
@@ -238,8 +239,9 @@ GetJobStatusResponse: 100 reason string; 101 owner string; 102 unit string; 103 
   116 parent string; 117 files_kept_until string; 120 tasks_peak optional int64;
   121 net_received_bytes optional int64; 122 net_sent_bytes optional int64
 Job: 100 reason string; 101 owner string; 102 priority int32; 103 queue_position int32; 104 parent string
-GetJobLogsRequest: 100 no_follow bool; 101 cursor string
-DataChunk: 100 stream int32; 101 cursor string
+GetJobLogsRequest: 100 no_follow bool; 101 cursor string; 102 tail optional int64; 103 since string; 104 until string;
+  105 stream int32; 106 by_entry bool
+DataChunk: 100 stream int32; 101 cursor string; 102 time_usec int64; 103 dropped DroppedOutput
 JobMetricsEvent: 100 sample JobSample; 101 final bool
 """
 
