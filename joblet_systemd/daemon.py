@@ -155,7 +155,7 @@ async def _let_clients_in(
     if web:
         from .http import parts as http  # noqa: PLC0415 (aiohttp takes 20 MB; not every host has that socket)
 
-        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, node_id))
+        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, metrics, node_id))
         await gateway.start()
         parts.push_async_callback(gateway.stop)
 

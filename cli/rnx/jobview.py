@@ -110,7 +110,7 @@ def _usage_lines(job: GetJobStatusResponse) -> Iterator[str]:
     if job.HasField("io_read_bytes") and job.HasField("io_write_bytes"):
         yield f"IO: {output.size(job.io_read_bytes)} read, {output.size(job.io_write_bytes)} written"
     if job.HasField("net_received_bytes") and job.HasField("net_sent_bytes"):
-        yield f"Network: {output.size(job.net_received_bytes)} received, {output.size(job.net_sent_bytes)} sent"
+        yield f"Traffic: {output.size(job.net_received_bytes)} received, {output.size(job.net_sent_bytes)} sent"
     if job.HasField("tasks_peak"):
         yield f"Peak Tasks: {job.tasks_peak}"
 

@@ -79,7 +79,7 @@ def total_lines(event: JobMetricsEvent) -> Iterator[str]:
         yield f"IO: {output.size(sample.io_read_bytes)} read, {output.size(sample.io_write_bytes)} written"
     if sample.HasField("net_received_bytes") and sample.HasField("net_sent_bytes"):
         received, sent = output.size(sample.net_received_bytes), output.size(sample.net_sent_bytes)
-        yield f"Network: {received} received, {sent} sent"
+        yield f"Traffic: {received} received, {sent} sent"
 
 
 def percent(sample: JobSample, name: str) -> str:

@@ -35,12 +35,12 @@ ALIASES = {"disks": "disk", "networks": "network", "net": "network", "processes"
 
 
 class MetricsService:
-    """The methods of JobService and MonitoringService that tell what is used."""
+    """The methods of JobService and MonitoringService that tell what is used; its parts serve HTTP, too."""
 
     def __init__(self, jobs: Jobs, sampler: Sampler, host: HostReadings) -> None:
         self._jobs = jobs
-        self._sampler = sampler
-        self._host = host
+        self.sampler = sampler
+        self.host = host
         self.slots = Slots("streams of readings", MAX_IN_ALL, MAX_PER_IDENTITY, PATIENCE_SEC)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
@@ -59,7 +59,7 @@ class MetricsService:
         """StreamJobMetrics: each reading of a job, from its start if that is to come, and its totals at the end."""
         job = self._jobs.book.get(request.job_uuid, caller.actor)
         if not job.state.final:
-            async with self.slots.hold(caller.name), self._sampler.watch(job.id) as samples:
+            async with self.slots.hold(caller.name), self.sampler.watch(job.id) as samples:
                 # It may have ended while there was no slot; then nothing would end the watch.
                 if self._jobs.book.live(job.id) is not None:
                     async for sample in samples:
@@ -76,7 +76,7 @@ class MetricsService:
         job = self._jobs.book.get(request.job_uuid, caller.actor)
         start, end = request.start_time // NSEC_PER_USEC, request.end_time // NSEC_PER_USEC
         async with self.slots.hold(caller.name):
-            samples = await self._sampler.history(job.id, start or None, end or None, request.limit or None)
+            samples = await self.sampler.history(job.id, start or None, end or None, request.limit or None)
         for sample in samples:
             yield event(job, sample)
         if job.ended_usec is not None and start <= job.ended_usec <= (end or job.ended_usec):
@@ -89,13 +89,13 @@ class MetricsService:
             if request.once:
                 yield self._top()
                 return
-            with self._sampler.attention():
+            with self.sampler.attention():
                 while True:
                     yield self._top()
                     await asyncio.sleep(interval)
 
     def _top(self) -> wire.TopJobsResponse:
-        latest = self._sampler.latest()
+        latest = self.sampler.latest()
         running = [job for job in self._jobs.book.unfinished() if job.state in RUNS]
 
         def share(job: Job) -> float:
@@ -112,7 +112,7 @@ class MetricsService:
     async def status(self, request: wire.EmptyRequest, caller: Caller) -> wire.SystemStatusResponse:
         """GetSystemStatus: takes half a second when nobody has asked before."""
         async with self.slots.hold(caller.name):
-            readings = await self._host.read()
+            readings = await self.host.read()
         return wire.SystemStatusResponse(
             timestamp=_now(), available=True, server_version=server_version(), **_parts(readings)
         )
@@ -125,7 +125,7 @@ class MetricsService:
         parts = parts_of(request.metric_types)
         async with self.slots.hold(caller.name):
             while True:
-                readings = await self._host.read(parts)
+                readings = await self.host.read(parts)
                 yield wire.SystemMetricsResponse(timestamp=_now(), **_parts(readings))
                 await asyncio.sleep(interval)
 
