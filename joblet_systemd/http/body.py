@@ -106,6 +106,8 @@ def _secrets(field: str, value: Any) -> dict[str, str]:
 
 def _number(low: int, high: int) -> Convert:
     def convert(field: str, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # in JSON they are the same
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidValue(field, value, "a whole number")
         if not low <= value <= high:

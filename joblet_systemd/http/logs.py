@@ -96,15 +96,15 @@ class LogRoutes:
 
 def _selection(request: web.Request) -> Selection:
     """The part of the log that is asked for; behind the last event that the client has, if it has one."""
-    stream = query.text(request, "stream")
+    stream = query.text(request, "stream", accepted="stdout or stderr")
     if stream and stream not in messages.STREAMS:
         raise InvalidValue("stream", stream, "stdout or stderr")
     tail: int | None = query.number(request, "tail", -1, 0, MAX_TAIL)
     asked = wire.GetJobLogsRequest(
-        cursor=query.text(request, "cursor"),
+        cursor=query.text(request, "cursor", accepted="the id of an event, or 'end'"),
         tail=None if tail == -1 else tail,
-        since=query.text(request, "since"),
-        until=query.text(request, "until"),
+        since=query.text(request, "since", accepted="a time"),
+        until=query.text(request, "until", accepted="a time"),
         stream=messages.STREAMS.get(stream, 0),
     )
     last = request.headers.get("Last-Event-ID", "")

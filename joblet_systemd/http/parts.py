@@ -13,7 +13,7 @@ from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
 from ..jobs.requests import Jobs
 from ..logs import Logs
-from . import static
+from . import openapi, static
 from .about import AboutRoutes
 from .events import EventRoutes
 from .gateway import Gateway, application
@@ -43,6 +43,7 @@ def routes(parts: Parts) -> list[Route]:
         *LogRoutes(parts.jobs, parts.logs).routes(),
         *MetricsRoutes(parts.jobs, parts.logs, parts.metrics).routes(),
         *EventRoutes(parts.jobs.book, parts.node_id).routes(),
+        *openapi.routes(),
         *static.routes(),
     ]
 
