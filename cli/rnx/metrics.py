@@ -73,6 +73,8 @@ def metrics(
                 }
             )
             return
+        if not past:
+            output.note(f"there are no readings of job {job.uuid} for that time; it is {job.status}")
         _print(past)
         return
     live = StreamJobMetricsRequest(job_uuid=job.uuid)

@@ -56,7 +56,7 @@ def read(dmi: Path = DMI, hypervisor: Path = HYPERVISOR) -> Mapping[str, str]:
 def content(path: Path) -> str:
     """A file's line, shortened; empty when it is not there or not for us."""
     try:
-        text = path.read_text(encoding="ascii", errors="replace")
+        text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
     return "".join(character for character in text if character.isprintable()).strip()[:LONGEST]

@@ -10,14 +10,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import psutil
 
+from .cloud import content
 from .sample import rfc3339
 
 SHOWN = 10
-ATTRIBUTES = ("ppid", "name", "status", "cpu_times", "memory_info", "num_threads", "create_time")
+ATTRIBUTES = ("ppid", "status", "cpu_times", "memory_info", "num_threads", "create_time")
 STATES = {
     psutil.STATUS_RUNNING: "running_processes",
     psutil.STATUS_STOPPED: "stopped_processes",
@@ -69,7 +71,7 @@ def _told(entries: Iterable[tuple[float, int, psutil.Process]], total_memory: in
         {
             "pid": process.pid,
             "ppid": process.info["ppid"] or 0,
-            "name": plain(process.info["name"] or ""),
+            "name": content(Path(f"/proc/{process.pid}/comm")),
             "command": plain(_file(process)),
             "cpu_percent": round(share, 1),
             "memory_percent": round(100 * memory / total_memory, 1) if total_memory else 0.0,
@@ -91,4 +93,5 @@ def _file(process: psutil.Process) -> str:
 
 def plain(text: str) -> str:
     """Without what is no text or moves a terminal's cursor: processes choose their names themselves."""
+    # Names that are no UTF-8 have their bytes in surrogates, which are not printable.
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
