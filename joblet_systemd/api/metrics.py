@@ -8,13 +8,12 @@ import platform
 import shlex
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from joblet_wire import joblet_pb2 as wire
 
 from .. import __version__
 from ..errors import InvalidValue
-from ..jobs.requests import Jobs
 from ..metrics.host import PARTS, HostReadings
 from ..metrics.sample import VALUES, Sample
 from ..metrics.sampler import RUNS, Sampler
@@ -22,6 +21,9 @@ from ..model import USEC_PER_SEC, Job, Usage
 from . import messages
 from .server import Caller
 from .slots import Slots
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
 
 NSEC_PER_USEC = 1000
 MAX_INTERVAL_SEC = 60
