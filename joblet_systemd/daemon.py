@@ -93,7 +93,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
-        runner = Runner(manager, host, places, config.jobs.stop_grace)
+        runner = Runner(manager, host, places, config.jobs.stop_grace, config.jobs.max_log)
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)

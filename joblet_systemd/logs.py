@@ -141,33 +141,20 @@ class Logs:
         if tail == 0:
             after = max(after, await self.newest(unit))
         elif tail is not None:
-            cuts = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
-            after = max(after, min((cut.seq for cut in cuts), default=0) - 1)
+            found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
+            after = max(after, min((cut.seq for cut in found), default=0) - 1)
+            cuts = found or cuts
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
     async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
         search = TailSearch(tail, selection.streams)
         before: int | None = None
-        while streams := search.wanted:
+        while search.wanted:
             # Page by page: a line without an end may be long, and others want to read meanwhile.
-            page = dataclasses.replace(selection, streams=streams)
-            entries = await self._look(partial(self._back, unit, before, page))
-            for entry in entries:
-                search.look(entry)
-            if len(entries) < CHUNK_ENTRIES:
+            before = await self._look(partial(_look_back, search, unit, before, selection))
+            if before is None:
                 break
-            before = entries[-1].seq
         return search.found()
-
-    def _back(self, unit: str, before: int | None, selection: Selection, reader: Journal) -> list[Entry]:
-        """A page of entries, the newest first, not beyond what the selection's ``after`` is."""
-        [stream] = selection.streams if len(selection.streams) == 1 else [None]
-        found: list[Entry] = []
-        for entry in islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES):
-            if entry.seq <= selection.after:
-                break
-            found.append(entry)
-        return found
 
     async def _look(self, look: Callable[[Journal], T]) -> T:
         def run() -> T:
@@ -271,6 +258,21 @@ class Logs:
         if self._tail is not None:
             self._tail.stop()
         self._pool.shutdown(wait=False)
+
+
+def _look_back(search: TailSearch, unit: str, before: int | None, selection: Selection, reader: Journal) -> int | None:
+    """Show a page of entries to a search, the newest first; the number of the last, None if there are no more."""
+    [stream] = search.wanted if len(search.wanted) == 1 else [None]
+    entries = islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES)
+    last = shown = 0
+    for entry in entries:
+        if entry.seq <= selection.after:
+            return None
+        search.look(entry)
+        if not search.wanted:
+            return None
+        last, shown = entry.seq, shown + 1
+    return last if shown == CHUNK_ENTRIES else None
 
 
 def _ended(over: asyncio.Future[Job]) -> Job | None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import complete, moments, output, screen, usage
+from . import complete, output, screen, usage
 from .command import Command, Settings, pass_settings
 from .job import ID_HELP
+from .moment import moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,8 +24,8 @@ SHOWN = 20  # readings in the table without --limit
 
 @click.command("metrics", cls=Command, epilog=ID_HELP)
 @click.option("-f", "--follow", is_flag=True, help="Go on with each reading as it is taken, to the end of the job.")
-@click.option("--since", type=moments.moment, metavar="TIME", help="Readings from then on.")
-@click.option("--until", type=moments.moment, metavar="TIME", help="Readings up to then.")
+@click.option("--since", type=moment, metavar="TIME", help="Readings from then on.")
+@click.option("--until", type=moment, metavar="TIME", help="Readings up to then.")
 @click.option(
     "--limit", type=click.IntRange(1, 100_000), metavar="N", help=f"The newest N; {SHOWN} without it, and all as JSON."
 )
@@ -34,8 +35,8 @@ def metrics(
     settings: Settings,
     uuid: str,
     follow: bool,
-    since: datetime.datetime | None,
-    until: datetime.datetime | None,
+    since: str | None,
+    until: str | None,
     limit: int | None,
 ) -> None:
     """Show what a job uses: CPU, memory, I/O, tasks, network and pressure.
@@ -111,5 +112,5 @@ def _print(events: Iterable[JobMetricsEvent]) -> None:
         print(usage.row(event), flush=True)
 
 
-def _nanoseconds(moment: datetime.datetime | None) -> int:
-    return round(moment.timestamp() * 1_000_000) * 1000 if moment else 0
+def _nanoseconds(time: str | None) -> int:
+    return round(datetime.datetime.fromisoformat(time).timestamp() * 1_000_000) * 1000 if time else 0

@@ -14,6 +14,7 @@ from joblet_wire import joblet_pb2, joblet_pb2_grpc
 from .pki import Pair, authority
 
 JOB_ID = "0f9c1f6e-1111-4222-8333-944455556666"
+BEGAN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 OTHER_ID = "0f9c1f6e-2222-4222-8333-944455556666"
 
 
@@ -22,7 +23,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
-    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
+    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far, its time that many seconds after
+    ``BEGAN``; ``logs`` has those of single jobs, ``selects`` is whether the node can select from them. ``failure``
     is what every call then ends with. ``expires`` is when the caller's certificate ends, as a node says
     when that is near. ``streams`` is whether the node takes uploads in a stream, which
     are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
@@ -40,7 +42,9 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.notices: list[str] = []
         self.scheduled_time = ""
         self.undeleted = ""
-        self.log: list[tuple[int, bytes]] = []
+        self.log: list[tuple[int, bytes | joblet_pb2.DroppedOutput]] = []
+        self.logs: dict[str, list[tuple[int, bytes | joblet_pb2.DroppedOutput]]] = {}
+        self.selects = True
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.expires = ""
@@ -143,12 +147,21 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
     ) -> Iterator[joblet_pb2.DataChunk]:
         self._enter(request, context)
-        for number in range(int(request.cursor.replace("end", "") or 0), len(self.log)):
+        log = self.logs.get(request.uuid, self.log)
+        place, _, left = request.cursor.replace("end", "").partition("-")
+        for number in range(int(place or 0) - bool(left), len(log)):
             self.before_chunk(context, number)
-            stream, payload = self.log[number]
-            cursor = str(number + 1) if self.cursors else ""
-            yield joblet_pb2.DataChunk(payload=payload, stream=stream, cursor=cursor)
-        self.before_chunk(context, len(self.log))
+            stream, found = log[number]
+            chunk = joblet_pb2.DataChunk(stream=stream, cursor=str(number + 1) if self.cursors else "")
+            if self.selects:
+                chunk.time_usec = BEGAN + number * 1_000_000
+            if isinstance(found, bytes):
+                chunk.payload = found[-int(left) :] if left else found
+            else:
+                chunk.dropped.CopyFrom(found)
+            left = ""
+            yield chunk
+        self.before_chunk(context, len(log))
 
     def WriteJobInput(
         self, requests: Iterator[joblet_pb2.WriteJobInputRequest], context: grpc.ServicerContext
