@@ -6,12 +6,12 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..api.admission import Admission
 from ..api.metrics import MetricsService
 from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
-from ..jobs.requests import Jobs
 from ..logs import Logs
 from . import openapi, static
 from .about import AboutRoutes
@@ -22,6 +22,9 @@ from .logs import LogRoutes
 from .metrics import MetricsRoutes
 from .routes import Route
 from .tls import Contexts
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
 
 
 @dataclass(frozen=True, slots=True)
