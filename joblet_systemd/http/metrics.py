@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -14,7 +14,6 @@ from ..api import messages
 from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
 from ..errors import NotFound
-from ..jobs.requests import Jobs
 from ..logs import Logs
 from ..metrics import prometheus
 from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
@@ -22,6 +21,9 @@ from ..model import Job
 from ..shared import Shared
 from . import query, sse, view
 from .routes import Route
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
 
 DEFAULT_INTERVAL_SEC = 2
 OVER = "over"
