@@ -13,9 +13,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ..api import messages
 from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
-from ..errors import NotFound
+from ..errors import InvalidValue, NotFound
 from ..logs import Logs
 from ..metrics import prometheus
+from ..metrics.host import PARTS
 from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
 from ..model import Job
 from ..shared import Shared
@@ -93,8 +94,7 @@ class MetricsRoutes:
 
     async def _host(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ("parts", "interval"))
-        names = query.text(request, "parts")
-        parts = parts_of(names.split(",") if names else ())
+        parts = _parts(query.text(request, "parts"))
         interval = query.number(request, "interval", DEFAULT_INTERVAL_SEC, 1, MAX_INTERVAL_SEC)
         async with self._metrics.slots.hold(caller.name):
             if not sse.wanted(request):
@@ -130,6 +130,16 @@ class MetricsRoutes:
             log_dropped=self._logs.dropped,
         )
         return await asyncio.to_thread(prometheus.exposition, facts)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = text.split(",") if text else []
+    if len(set(names)) < len(names):
+        raise InvalidValue("parts", text, "each part once")
+    try:
+        return parts_of(names)
+    except InvalidValue as error:
+        raise InvalidValue("parts", text, f"one or several of {','.join(PARTS)}") from error
 
 
 async def _each(samples: Any) -> AsyncGenerator[Sample, None]:
