@@ -63,7 +63,7 @@ class LogRoutes:
         async with contextlib.aclosing(source):
             async for batch in source:
                 for piece in _portions(found.data for found in batch if isinstance(found, Output)):
-                    await response.write(piece)
+                    await sse.send(response, piece)
         return response
 
     async def _events(self, request: web.Request, job: Job, selection: Selection, follow: bool) -> web.StreamResponse:
@@ -75,10 +75,10 @@ class LogRoutes:
                 await response.write(sse.place(str(selection.after)))
         async for batch in sse.beating(self._source(job, selection, follow)):
             if batch is None:
-                await response.write(sse.HEARTBEAT)
+                await sse.send(response, sse.HEARTBEAT)
                 continue
             for piece in _portions(map(_event, batch)):
-                await response.write(piece)
+                await sse.send(response, piece)
         await response.write(self._end(job, whole=selection.until_usec is None))
         return response
 

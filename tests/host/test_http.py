@@ -48,9 +48,13 @@ def test_a_job_from_beginning_to_end(host: Host, web: Web) -> None:
     assert output(found, "stderr") == b"err\n"
     assert (found[-1].name, found[-1].data) == ("end", {"status": "FAILED", "exitCode": 3, "reason": "exit-code 3"})
     assert found[0].data["time"].endswith("Z")
+
+    def same() -> bool:
+        shown, rnx = web.get(f"/v1/jobs/{job[:8]}").json, host.status(job)
+        return {key: shown.get(key) for key in rnx} == rnx
+
+    until(same)  # files are removed some moments after the end
     shown = web.get(f"/v1/jobs/{job[:8]}").json
-    rnx = host.status(job)
-    assert {key: value for key, value in rnx.items() if shown.get(key) != value} == {}
     assert shown["secretEnvironment"] == {"S": "***"}
     [row] = web.get("/v1/jobs?q=WHOLE&status=FAILED&limit=1").json["jobs"]
     assert row["uuid"] == job
