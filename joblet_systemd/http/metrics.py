@@ -101,16 +101,15 @@ class MetricsRoutes:
                 return view.answer(await self._reading(parts))
             response = await sse.begin(request)
             while True:
-                # Before each: an interval is longer than what proxies wait for.
-                await response.write(sse.event(view.text(await self._reading(parts))))
+                await response.write(sse.event(view.text(await self._reading(parts, interval))))
                 for pause in _pauses(interval):
                     await asyncio.sleep(pause)
                     if pause == sse.HEARTBEAT_SEC:
                         await response.write(sse.HEARTBEAT)
 
-    async def _reading(self, parts: tuple[str, ...]) -> dict[str, Any]:
+    async def _reading(self, parts: tuple[str, ...], interval: int = 0) -> dict[str, Any]:
         now = messages.rfc3339(time.time_ns() // 1000)
-        return {"time": now, **_camel(await self._metrics.host.read(parts))}
+        return {"time": now, **_camel(await self._metrics.host.read(parts, interval))}
 
     # --- Prometheus
 
