@@ -110,11 +110,12 @@ def _selection(request: web.Request) -> Selection:
         until=query.text(request, "until", accepted="a time"),
         stream=messages.STREAMS.get(stream, 0),
     )
+    selection = messages.selection_of(asked)
     last = request.headers.get("Last-Event-ID", "")
-    if last and last != OVER:
-        # The beginning was chosen with the first request, and the lines counted then.
-        asked = wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream)
-    return messages.selection_of(asked)
+    if last in ("", OVER):
+        return selection
+    # The beginning was chosen with the first request, and the lines counted then.
+    return messages.selection_of(wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream))
 
 
 def _event(found: Output | Dropped) -> bytes:

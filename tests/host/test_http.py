@@ -79,6 +79,17 @@ def test_a_part_of_a_log_and_coming_back(web: Web) -> None:
     assert (raw.body, raw.headers["content-type"]) == (b"e1\ne2\ne3\ne4\ne5\n", "text/plain; charset=utf-8")
 
 
+def test_what_is_dropped_is_told(host: Host, web: Web) -> None:
+    with host.configured("jobs: {max_log: 1MB}\n"):
+        job = submitted(web, "sh", "-c", "seq 1 1000000; echo end")
+        found = list(web.events(f"/v1/jobs/{job}/logs"))
+    dropped = [event.data for event in found if event.name == "dropped"]
+    kept = output(found)
+    assert {piece["reason"] for piece in dropped} == {"limit"}
+    assert sum(piece["bytes"] for piece in dropped) == 6_888_896 + 4 - len(kept)
+    assert sum(piece["lines"] for piece in dropped) == 1_000_001 - kept.count(b"\n")
+
+
 def test_those_who_wait_for_a_job_that_has_not_begun(web: Web) -> None:
     job = submitted(web, "sh", "-c", "echo begun", schedule="2s")
     found = web.events(f"/v1/jobs/{job}/logs")
