@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -94,7 +94,17 @@ class Logs:
         self._history: Shared[tuple[list[Entry], bool]] = Shared(HISTORY_READERS)
         self._followers: dict[str, set[_Follower]] = {}
         self._number_of_followers = 0
+        self.dropped: Counter[str] = Counter()  # reports of lost output, by their reason
         self._tail: _Tail | None = None
+
+    @property
+    def followers(self) -> int:
+        """How many follow a log."""
+        return self._number_of_followers
+
+    def _counted(self, batch: Batch) -> Batch:
+        self.dropped.update(found.reason for found in batch if isinstance(found, Dropped))
+        return batch
 
     async def _page(self, unit: str, after: int) -> tuple[list[Entry], bool]:
         """The next entries, and whether there may be more."""
@@ -170,9 +180,9 @@ class Logs:
             if not entries:
                 break
             if found := window.passed(entries):
-                yield found
+                yield self._counted(found)
         if job.state.final and (lost := _lost_at_the_end(window, job)):
-            yield lost
+            yield self._counted(lost)
 
     async def follow(
         self, unit: str, selection: Selection, ended: Callable[[], Awaitable[Job]]
@@ -200,7 +210,7 @@ class Logs:
                     behind = True  # the tail missed some: the journal has them, if anything has
                     continue
                 if found := window.passed(entries):
-                    yield found
+                    yield self._counted(found)
                 if finished and not behind:
                     break
                 if follower.overflowed():
@@ -209,7 +219,7 @@ class Logs:
                     await follower.news.wait()
             # Not of a job that has ended since: its last entries are not lost, they were not looked for.
             if job is not None and (lost := _lost_at_the_end(window, job)):
-                yield lost
+                yield self._counted(lost)
         finally:
             alarm.cancel()
             over.cancel()

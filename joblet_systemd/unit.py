@@ -294,6 +294,7 @@ def _accounting() -> Iterable[Property]:
     yield Property("CPUAccounting", "b", True, "the result tells the CPU time")
     yield Property("MemoryAccounting", "b", True, "the result tells the peak memory")
     yield Property("IOAccounting", "b", True, "the result tells the bytes read and written")
+    yield Property("IPAccounting", "b", True, "the result tells the bytes received and sent")
     yield Property("TasksMax", "t", MAX_TASKS, "a fork bomb ends in the job")
     yield Property("MemorySwapMax", "t", 0, "swap must not stretch the memory limit")
 

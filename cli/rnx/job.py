@@ -36,6 +36,8 @@ ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characte
         "list": "job:list_",
         "status": "job:status",
         "log": "log:log",
+        "metrics": "metrics:metrics",
+        "top": "top:top",
         "attach": "attach:attach",
         "exec": "exec:exec_",
         "stop": "joblife:stop",
