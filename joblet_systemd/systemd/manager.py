@@ -12,7 +12,7 @@ import contextlib
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +34,8 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 
 MATCH_RULES = (
-    f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',path='{MANAGER_PATH}'",
+    # That alone: a job's start has some twenty units appear and vanish, with a signal for each.
+    f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',member='JobRemoved',path='{MANAGER_PATH}'",
     f"type='signal',sender='{DESTINATION}',interface='{PROPERTIES}',member='PropertiesChanged',"
     f"path_namespace='{UNIT_PATHS}',arg0='{UNIT}'",
     # PID 1 leaves the bus and comes back when it re-executes itself or the bus was restarted.
@@ -49,10 +50,8 @@ CALL_TIMEOUT_SEC = 90.0
 RECONNECT_SEC = 0.5
 UNSET = 2**64 - 1
 
-RESULT_PROPERTIES = (
-    *("Result", "ExecMainCode", "ExecMainStatus"),
-    *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes"),
-)
+# What PID 1 counts for a unit, by the control group controller that it needs for that.
+COUNTERS = {"CPUUsageNSec": "", "MemoryPeak": "memory", "IOReadBytes": "io", "IOWriteBytes": "io"}
 
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
 STARTING = "activating"
@@ -67,8 +66,8 @@ class UnitResult:
     ``result`` is systemd's word (``success``, ``exit-code``, ``signal``, ``oom-kill``, ``timeout``,
     …, systemd.exec(5) "$SERVICE_RESULT"); ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED
     (wait(2)) or 0 when nothing ran; ``status`` the exit code or signal number. Counters are
-    ``None`` where the host keeps no account. ``active_usec`` is the time from the end of its start to the
-    beginning of its end, by a clock that nobody sets.
+    ``None`` where the host keeps no account. ``active_usec``, told of a ``timeout`` only, is the time from the
+    end of its start to the beginning of its end, by a clock that nobody sets.
     """
 
     result: str
@@ -182,12 +181,13 @@ class Manager:
                 raise
         return True
 
-    async def release(self, unit: str) -> None:
-        """Let PID 1 forget an ended unit, failed ones included."""
+    async def release(self, unit: str, *, failed: bool = True) -> None:
+        """Let PID 1 forget an ended unit, also one that may have ``failed``."""
         # A failed unit stays loaded until it is reset; the reference goes either way.
         unloaded = (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.systemd1.NotReferenced")
-        with _ignoring(NO_SUCH_UNIT):
-            await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
+        if failed:
+            with _ignoring(NO_SUCH_UNIT):
+                await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
         with _ignoring(*unloaded):
             await self._call(unit_path(unit), UNIT, "Unref")
 
@@ -207,24 +207,32 @@ class Manager:
         reply = await self._call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", [[], [self._pattern]])
         return {entry[0]: _state(entry[3], entry[7]) for entry in reply[0]}
 
-    async def result(self, unit: str) -> UnitResult | None:
-        """How the unit ended, or ``None`` when PID 1 has forgotten it."""
-        if await self._get_property(unit_path(unit), UNIT, "LoadState", None) in (None, "not-found"):
-            return None
-        values = await asyncio.gather(
-            *(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES)
+    async def result(self, unit: str, controllers: Collection[str]) -> UnitResult | None:
+        """How the unit ended, or ``None`` when PID 1 has forgotten it. ``controllers`` are the host's."""
+        counted = [name for name, controller in COUNTERS.items() if not controller or controller in controllers]
+        # All at once, and no more than needed: GetAll would have PID 1 collect some 400 properties.
+        load, result, code, status, *values = await asyncio.gather(
+            self._get_property(unit_path(unit), UNIT, "LoadState", None),
+            *(
+                self._get_property(unit_path(unit), SERVICE, name, None)
+                for name in ("Result", "ExecMainCode", "ExecMainStatus", *counted)
+            ),
         )
+        if load in (None, "not-found"):
+            return None
+        counters = {name: int(value) for name, value in zip(counted, values, strict=True) if value not in (None, UNSET)}
+        cpu, memory, read, write = map(counters.get, COUNTERS)
+        active = await self._active_usec(unit) if result == "timeout" else 0
+        return UnitResult(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, active)
+
+    async def _active_usec(self, unit: str) -> int:
         entered, left = await asyncio.gather(
             *(
                 self._get_property(unit_path(unit), UNIT, f"Active{name}TimestampMonotonic", 0)
                 for name in ("Enter", "Exit")
             )
         )
-        result, code, status, *counters = values
-        cpu, memory, read, write = (None if counter in (None, UNSET) else int(counter) for counter in counters)
-        return UnitResult(
-            str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, max(0, left - entered)
-        )
+        return int(max(0, left - entered))
 
     async def _get_property(self, path: str, interface: str, name: str, *default: Any) -> Any:
         try:
