@@ -47,6 +47,9 @@ ABSENT = tuple(
     for name in ("NoReply", "Disconnected", "NameHasNoOwner", "ServiceUnknown", "Spawn")
 )
 CALL_TIMEOUT_SEC = 90.0
+# The bus refuses calls of a connection that waits for 128 answers (dbus-daemon(1), max_replies_per_connection), which
+# a few hundred jobs that are stopped or end together would reach.
+MAX_PENDING = 64
 RECONNECT_SEC = 0.5
 UNSET = 2**64 - 1
 
@@ -95,6 +98,7 @@ class Manager:
         self._on_reconnect: Callable[[], None] = _nobody
         self._bus: MessageBus | None = None
         self._starts: dict[str, asyncio.Future[str]] = {}
+        self._pending = asyncio.Semaphore(MAX_PENDING)
         self._keeper: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -292,9 +296,10 @@ class Manager:
         body: Iterable[Any] = (),
         fds: Iterable[int] = (),
     ) -> list[Any]:
-        if self._bus is None or not self._bus.connected:
-            raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
-        return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
+        async with self._pending:
+            if self._bus is None or not self._bus.connected:
+                raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
+            return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
 
     async def _call_on(
         self,
