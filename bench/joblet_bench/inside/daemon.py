@@ -31,7 +31,11 @@ def connected() -> Iterator[Any]:
     here = node()
     credentials = grpc.ssl_channel_credentials(*(here[part].encode() for part in ("ca", "key", "cert")))
     # An option that the others have not: or gRPC would use one connection for all.
-    options = [("grpc.ssl_target_name_override", "joblet"), ("grpc.use_local_subchannel_pool", 1)]
+    options = [
+        ("grpc.ssl_target_name_override", "joblet"),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.max_receive_message_length", -1),
+    ]
     with grpc.secure_channel(here["address"], credentials, options) as channel:
         yield joblet_pb2_grpc.JobServiceStub(channel)
 
