@@ -10,7 +10,10 @@ from typing import Any, TypeVar
 # gRPC's own log lines are no help to users; must be set before the import.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-import grpc
+from .sparing import put_off
+
+with put_off("asyncio", "grpc.aio"):
+    import grpc
 
 from joblet_wire import joblet_pb2_grpc
 

@@ -5,10 +5,14 @@ They are on the tmpfs of /run, made by the daemon at start and shared read-only 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import pwd
+import stat
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import Unsupported
@@ -19,32 +23,54 @@ USR_LINKS = ("bin", "lib", "lib32", "lib64", "libx32", "sbin")
 FILES = ("joblet-init",)
 
 # What programs of /usr look up in /etc, none of it secret. Patterns, as /etc differs between hosts.
-ETC_PATTERNS = (
+ETC = Path("/etc")
+# Each of these is bound into the job, which costs a start a millisecond.
+ETC_BOUND = (
     "alternatives",
-    "ca-certificates",
+    "ca-certificates/extracted",
     "crypto-policies",
     "fonts",
     "java-*-openjdk",
     "ld.so.cache",
-    "ld.so.conf",
-    "ld.so.conf.d",
-    "localtime",
     "maven",
-    "mime.types",
-    "perl",
     "pki/ca-trust",
     "pki/tls/certs",
+    "ssl/certs",
+)
+# Small files that seldom change are copied instead, and copied again when they have.
+ETC_COPIED = (
+    "ld.so.conf",
+    "ld.so.conf.d/*",
+    "localtime",
+    "mime.types",
+    "perl/**/*",
     "protocols",
     "services",
-    "ssl/certs",
     "ssl/openssl.cnf",
 )
+MAX_COPIED = 1 << 20  # of one file; none is nearly as large
+LOOK_SEC = 1.0  # a look at all of them takes half a millisecond
+
+# Files below /etc by their name, with what tells that one has changed: inode, time and size.
+Copied = dict[str, tuple[int, int, int]]
 
 
 def host_etc() -> tuple[str, ...]:
-    """The paths of this host's /etc that every job gets, sorted."""
-    etc = Path("/etc")
-    return tuple(sorted(str(path) for pattern in ETC_PATTERNS for path in etc.glob(pattern) if path.exists()))
+    """The paths of this host's /etc that are bound into every job, sorted."""
+    return tuple(sorted(str(path) for pattern in ETC_BOUND for path in ETC.glob(pattern) if path.exists()))
+
+
+def _copied() -> Copied:
+    """The files of this host's /etc that are copied for every job."""
+    found: Copied = {}
+    for pattern in ETC_COPIED:
+        for path in ETC.glob(pattern):
+            with contextlib.suppress(OSError):  # gone meanwhile, or a link that leads nowhere
+                status = path.stat()
+                # What not everybody may read is none of a job's business.
+                if stat.S_ISREG(status.st_mode) and status.st_mode & stat.S_IROTH and status.st_size <= MAX_COPIED:
+                    found[str(path.relative_to(ETC))] = (status.st_ino, status.st_mtime_ns, status.st_size)
+    return found
 
 
 class Roots:
@@ -54,7 +80,9 @@ class Roots:
         self._directory = directory
         self.skeleton = directory / "root"
         self.empty = directory / "empty"
-        self._etc: dict[str, Path] = {}
+        self._etc: dict[str, tuple[Copied, Path]] = {}
+        self._copied: Copied = {}
+        self._looked_at = -LOOK_SEC
 
     def prepare(self) -> None:
         """Make what is missing of the skeleton. Jobs that run on it do not notice."""
@@ -69,16 +97,23 @@ class Roots:
         self.empty.mkdir(mode=0o555, exist_ok=True)
 
     def etc(self, account: str) -> Path:
-        """The /etc for jobs that run as ``account``. Raises Unsupported when there is no such account."""
+        """The /etc for jobs that run as ``account``. Raises Unsupported when there is no such account, OSError."""
+        if time.monotonic() - self._looked_at >= LOOK_SEC:
+            self._copied, self._looked_at = _copied(), time.monotonic()
+        copied = self._copied
         known = self._etc.get(account)
-        if known is None:
-            known = self._etc[account] = self._make_etc(account)
-        return known
+        if known is None or known[0] != copied:
+            known = self._etc[account] = (copied, self._make_etc(account, copied))
+        return known[1]
 
-    def _make_etc(self, account: str) -> Path:
+    def _make_etc(self, account: str, copied: Iterable[str]) -> Path:
         entry = lookup(account)
-        files = etc_files(entry.pw_name, entry.pw_uid, entry.pw_gid)
-        # Named for its content: jobs keep what they were started with when a later daemon writes another.
+        files = {}
+        for name in copied:
+            with contextlib.suppress(OSError):  # replaced at this moment: the next start sees that
+                files[name] = (ETC / name).read_bytes()
+        files |= etc_files(entry.pw_name, entry.pw_uid, entry.pw_gid)
+        # Named for its content: jobs keep what they were started with when there is another.
         digest = hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()[:12]
         target = self._directory / "etc" / f"{account}-{digest}"
         if target.is_dir():
@@ -88,7 +123,8 @@ class Roots:
             fresh = Path(scratch) / "etc"
             fresh.mkdir(mode=0o755)
             for name, content in files.items():
-                (fresh / name).write_text(content, encoding="ascii")
+                (fresh / name).parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+                (fresh / name).write_bytes(content)
             os.rename(fresh, target)
         return target
 
@@ -105,9 +141,9 @@ def lookup(account: str) -> pwd.struct_passwd:
         ) from None
 
 
-def etc_files(account: str, uid: int, gid: int) -> dict[str, str]:
-    """The files of a job's /etc by name: enough for ``whoami``, name look-ups and Java."""
-    return {
+def etc_files(account: str, uid: int, gid: int) -> dict[str, bytes]:
+    """The files of a job's /etc that are not the host's, by name: enough for ``whoami`` and name look-ups."""
+    texts = {
         "passwd": "root:x:0:0:root:/work:/usr/sbin/nologin\n"
         f"{account}:x:{uid}:{gid}:Joblet job:/work:/bin/sh\n"
         "nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin\n",
@@ -118,3 +154,4 @@ def etc_files(account: str, uid: int, gid: int) -> dict[str, str]:
         "services: files\nprotocols: files\n",
         "resolv.conf": "# no network, no name servers\n",
     }
+    return {name: text.encode("ascii") for name, text in texts.items()}

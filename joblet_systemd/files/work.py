@@ -20,7 +20,7 @@ from pathlib import Path
 from ..config import JobsConfig, Unenforced
 from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from ..model import Limits
-from . import image
+from . import image, mounts
 from .root import lookup
 
 log = logging.getLogger(__name__)
@@ -242,7 +242,12 @@ class WorkDirs:
             raise _explained(error, self._directory) from error
 
     def _remove(self, job_id: str) -> None:
-        self._unmount_all(job_id)
+        work = self.path(job_id)
+        try:
+            while os.path.ismount(work):
+                mounts.detach(work)  # what is in memory only need not be written any more
+        except OSError as error:
+            raise JobletError(f"{work} cannot be unmounted: {error.strerror}.") from error
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:

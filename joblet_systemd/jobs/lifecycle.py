@@ -16,7 +16,7 @@ from ..errors import BusLost, Exhausted, JobletError
 from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
-from ..systemd.manager import ENDED, STARTING, Manager
+from ..systemd.manager import ENDED, STARTING, Manager, UnitResult
 from . import timetable
 from .alarm import now_usec
 from .book import Book
@@ -182,12 +182,13 @@ class Lifecycle:
 
     async def _finish(self, job_id: str, end: Outcome | None = None) -> None:
         """Store how the job ended, ``end`` or what PID 1 and the journal tell; repeats until it succeeds."""
-        loaded = ""
+        unit, left = "", None
         try:
             while job_id in self.book:
                 try:
                     if end is None:
-                        loaded = await self._record_end(job_id)
+                        unit = self.book[job_id].unit
+                        left = await self._record_end(job_id)
                     else:
                         self._end(self.book[job_id], end, Usage(), now_usec())
                     break
@@ -196,17 +197,17 @@ class Lifecycle:
                     await asyncio.sleep(RETRY_SEC)
         finally:
             self._finishing.discard(job_id)
-        if loaded:
+        if left is not None:
             try:
-                await self._manager.release(loaded)
+                await self._manager.release(unit, failed=left.result != "success")
             except JobletError as error:
                 # It is done when the connection is back, or by the next attempt.
-                log.warning("%s: %s", loaded, error)
+                log.warning("%s: %s", unit, error)
         if job_id in self.book:
             await self._clear_for_next(job_id)
 
-    async def _record_end(self, job_id: str) -> str:
-        """Returns the unit if PID 1 has it still."""
+    async def _record_end(self, job_id: str) -> UnitResult | None:
+        """Returns what PID 1 says of the unit if it has it still."""
         result, record = await self._runner.end(self.book[job_id])
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
@@ -224,7 +225,7 @@ class Lifecycle:
             )
         else:
             self._end(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
-        return job.unit if result is not None else ""
+        return result
 
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""

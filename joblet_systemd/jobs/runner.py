@@ -119,7 +119,7 @@ class Runner:
 
     async def end(self, job: Job) -> tuple[UnitResult | None, Exit | None]:
         """What PID 1 and joblet-init say of an attempt that has ended; either may know nothing."""
-        result = await self._manager.result(job.unit)
+        result = await self._manager.result(job.unit, self._host.controllers)
         # If joblet-init ended by itself it has written a record; if not, perhaps not.
         if result is not None and result.code == CLD_EXITED:
             for pause in RECORD_WAITS_SEC:

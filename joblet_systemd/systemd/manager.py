@@ -12,7 +12,7 @@ import contextlib
 import functools
 import logging
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,8 @@ PROPERTIES = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
 
 MATCH_RULES = (
-    f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',path='{MANAGER_PATH}'",
+    # That alone: a job's start has some twenty units appear and vanish, with a signal for each.
+    f"type='signal',sender='{DESTINATION}',interface='{MANAGER}',member='JobRemoved',path='{MANAGER_PATH}'",
     f"type='signal',sender='{DESTINATION}',interface='{PROPERTIES}',member='PropertiesChanged',"
     f"path_namespace='{UNIT_PATHS}',arg0='{UNIT}'",
     # PID 1 leaves the bus and comes back when it re-executes itself or the bus was restarted.
@@ -47,13 +48,17 @@ ABSENT = tuple(
     for name in ("NoReply", "Disconnected", "NameHasNoOwner", "ServiceUnknown", "Spawn")
 )
 CALL_TIMEOUT_SEC = 90.0
+# The bus refuses calls of a connection that waits for 128 answers (dbus-daemon(1), max_replies_per_connection), which
+# a few hundred jobs that are stopped or end together would reach.
+MAX_PENDING = 64
 RECONNECT_SEC = 0.5
 UNSET = 2**64 - 1
 
-RESULT_PROPERTIES = (
-    *("Result", "ExecMainCode", "ExecMainStatus"),
-    *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes", "IPIngressBytes", "IPEgressBytes"),
-)
+# What PID 1 counts for a unit, by the control group controller that it needs for that.
+COUNTERS = {
+    **{"CPUUsageNSec": "", "MemoryPeak": "memory", "IOReadBytes": "io", "IOWriteBytes": "io"},
+    **{"IPIngressBytes": "", "IPEgressBytes": ""},
+}
 
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
 STARTING = "activating"
@@ -68,8 +73,8 @@ class UnitResult:
     ``result`` is systemd's word (``success``, ``exit-code``, ``signal``, ``oom-kill``, ``timeout``,
     …, systemd.exec(5) "$SERVICE_RESULT"); ``code`` is CLD_EXITED, CLD_KILLED or CLD_DUMPED
     (wait(2)) or 0 when nothing ran; ``status`` the exit code or signal number. Counters are
-    ``None`` where the host keeps no account. ``active_usec`` is the time from the end of its start to the
-    beginning of its end, by a clock that nobody sets.
+    ``None`` where the host keeps no account. ``active_usec``, told of a ``timeout`` only, is the time from the
+    end of its start to the beginning of its end, by a clock that nobody sets.
     """
 
     result: str
@@ -99,6 +104,7 @@ class Manager:
         self._on_reconnect: Callable[[], None] = _nobody
         self._bus: MessageBus | None = None
         self._starts: dict[str, asyncio.Future[str]] = {}
+        self._pending = asyncio.Semaphore(MAX_PENDING)
         self._keeper: asyncio.Task[None] | None = None
 
     async def connect(self) -> None:
@@ -191,12 +197,13 @@ class Manager:
                 raise
         return True
 
-    async def release(self, unit: str) -> None:
-        """Let PID 1 forget an ended unit, failed ones included."""
+    async def release(self, unit: str, *, failed: bool = True) -> None:
+        """Let PID 1 forget an ended unit, also one that may have ``failed``."""
         # A failed unit stays loaded until it is reset; the reference goes either way.
         unloaded = (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.systemd1.NotReferenced")
-        with _ignoring(NO_SUCH_UNIT):
-            await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
+        if failed:
+            with _ignoring(NO_SUCH_UNIT):
+                await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
         with _ignoring(*unloaded):
             await self._call(unit_path(unit), UNIT, "Unref")
 
@@ -222,25 +229,34 @@ class Manager:
         reply = await self._call(MANAGER_PATH, MANAGER, "ListUnitsByPatterns", "asas", [[], [self._pattern]])
         return {entry[0]: _state(entry[3], entry[7]) for entry in reply[0]}
 
-    async def result(self, unit: str) -> UnitResult | None:
-        """How the unit ended, or ``None`` when PID 1 has forgotten it."""
-        if await self._get_property(unit_path(unit), UNIT, "LoadState", None) in (None, "not-found"):
-            return None
-        values = await asyncio.gather(
-            *(self._get_property(unit_path(unit), SERVICE, name, None) for name in RESULT_PROPERTIES)
+    async def result(self, unit: str, controllers: Collection[str]) -> UnitResult | None:
+        """How the unit ended, or ``None`` when PID 1 has forgotten it. ``controllers`` are the host's."""
+        counted = [name for name, controller in COUNTERS.items() if not controller or controller in controllers]
+        # All at once, and no more than needed: GetAll would have PID 1 collect some 400 properties.
+        load, result, code, status, *values = await asyncio.gather(
+            self._get_property(unit_path(unit), UNIT, "LoadState", None),
+            *(
+                self._get_property(unit_path(unit), SERVICE, name, None)
+                for name in ("Result", "ExecMainCode", "ExecMainStatus", *counted)
+            ),
         )
+        if load in (None, "not-found"):
+            return None
+        counters = dict(zip(counted, map(_counter, values), strict=True))
+        cpu, memory, read, write, ip_in, ip_out = map(counters.get, COUNTERS)
+        active = await self._active_usec(unit) if result == "timeout" else 0
+        return UnitResult(
+            *(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, active, ip_in, ip_out)
+        )
+
+    async def _active_usec(self, unit: str) -> int:
         entered, left = await asyncio.gather(
             *(
                 self._get_property(unit_path(unit), UNIT, f"Active{name}TimestampMonotonic", 0)
                 for name in ("Enter", "Exit")
             )
         )
-        result, code, status, *counters = values
-        cpu, memory, read, write, ip_in, ip_out = map(_counter, counters)
-        active = max(0, left - entered)
-        return UnitResult(
-            *(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, active, ip_in, ip_out)
-        )
+        return int(max(0, left - entered))
 
     async def traffic(self, unit: str) -> tuple[int | None, int | None]:
         """The bytes of IP packets that a unit has received and sent; None where the host keeps no account."""
@@ -307,9 +323,10 @@ class Manager:
         body: Iterable[Any] = (),
         fds: Iterable[int] = (),
     ) -> list[Any]:
-        if self._bus is None or not self._bus.connected:
-            raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
-        return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
+        async with self._pending:
+            if self._bus is None or not self._bus.connected:
+                raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
+            return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
 
     async def _call_on(
         self,

@@ -1,0 +1,160 @@
+"""The command line: a host, rows, a table."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import report
+from .figures import Finding
+
+PROJECT = Path(__file__).resolve().parents[2]
+LAB = str(PROJECT / "tests/lab/lab")
+RESULTS = PROJECT / "bench/RESULTS.md"
+NAME = "bench"
+ON_HOST = "/srv/joblet-bench"
+PEERS = ("podman", "crun", "runc", "bubblewrap")
+ROWS = {
+    "share": "the daemon's share of a job's start",
+    "rate": "starts per second",
+    "whole": "one command from start to end, beside systemd-run, podman, crun, runc and bwrap",
+    "latency": "how late a line is at a follower",
+    "throughput": "a flood of lines",
+    "memory": "the daemon's memory and CPU",
+    "growth": "with a great many stored jobs",
+}
+ROW_SEC = 240
+
+DESCRIBE = """
+. /etc/os-release; echo "system|$PRETTY_NAME, Linux $(uname -r)"
+echo "systemd|$(systemctl --version | head -n1)"
+echo "controllers|$(cat /sys/fs/cgroup/cgroup.controllers)"
+echo "CPU|$(nproc) x $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n1)"
+echo "memory|$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo)"
+echo "/var|$(findmnt -n -o FSTYPE -T /var/lib)"
+packages="joblet podman crun runc bubblewrap python3-grpcio"
+echo "packages|$(dpkg-query -Wf '${Package} ${Version}  ' $packages 2>/dev/null)"
+"""
+
+
+class Failed(Exception):
+    """Something that there is no going on without."""
+
+
+def tell(text: str) -> None:
+    """Say what is under way."""
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def lab(*words: str, stdin: bytes | None = None, seconds: float = 900) -> str:
+    """Run the lab's command; what it prints. Its standard error, with the progress of the rows, goes to ours."""
+    try:
+        done = subprocess.run([LAB, *words], input=stdin, stdout=subprocess.PIPE, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise Failed(f"'lab {' '.join(words)}' did not end within {seconds:.0f} s") from None
+    if done.returncode != 0:
+        raise Failed(f"'lab {' '.join(words)}' ended with {done.returncode}")
+    return done.stdout.decode()
+
+
+@contextlib.contextmanager
+def host(options: argparse.Namespace) -> Iterator[str]:
+    """The name of a host that is up, this run's own unless one was given."""
+    if options.host:
+        yield options.host
+        return
+    tell(f"a Debian {options.suite} host is booted with our packages")
+    lab("down", NAME)
+    lab("up", NAME, "--suite", options.suite)
+    try:
+        yield NAME
+    finally:
+        if options.keep:
+            tell(f"the host stays; 'tests/lab/lab down {NAME}' takes it down")
+        else:
+            lab("down", NAME)
+
+
+def prepare(name: str) -> None:
+    """Bring the measurements to the host, and the peers from its Debian mirror. What cannot be had is told later."""
+    files = subprocess.run(
+        ["tar", "-C", str(PROJECT / "bench"), "--exclude=__pycache__", "-c", "joblet_bench"],
+        check=True,
+        stdout=subprocess.PIPE,
+    )
+    lab("exec", name, "--", "mkdir", "-p", ON_HOST)
+    lab("exec", name, "--", "tar", "-x", "-C", ON_HOST, stdin=files.stdout)
+    missing = lab("exec", name, "--", "sh", "-c", f"dpkg-query -W {' '.join(PEERS)} >/dev/null 2>&1 || echo some")
+    if missing:
+        tell(f"{', '.join(PEERS)} are installed on it")
+        quietly = "apt-get update -qq; for p in %s; do apt-get install -qqy --no-install-recommends $p; done; true"
+        script = f"export DEBIAN_FRONTEND=noninteractive; {{ {quietly % ' '.join(PEERS)}; }} >/dev/null 2>&1"
+        lab("exec", name, "--", "sh", "-c", script)
+
+
+def measure(name: str, row: str, quick: bool) -> list[Finding]:
+    """The findings of one row; why there are none, if it failed."""
+    tell(f"{row}: {ROWS[row]}")
+    command = ["env", "-C", ON_HOST, f"PYTHONPATH={ON_HOST}", "python3", "-m", "joblet_bench.inside", row]
+    # The time limit is inside: what is left of a row must not disturb the next one.
+    limited = ["timeout", "--signal=INT", "--kill-after=20", str(ROW_SEC), *command, *(["--quick"] if quick else [])]
+    try:
+        output = lab("exec", name, "--", *limited, seconds=ROW_SEC + 60)
+    except Failed as failure:
+        tell(f"{row}: {failure}")
+        return [Finding(ROWS[row], "all of it", why_not="it failed; what it said is on standard error")]
+    return [Finding.from_json(json.loads(line)) for line in output.splitlines()]
+
+
+def describe(name: str) -> list[tuple[str, str]]:
+    """What host that is."""
+    known: list[tuple[str, str]] = [("date", datetime.date.today().isoformat())]
+    for line in lab("exec", name, "--", "sh", "-c", DESCRIBE).splitlines():
+        what, _, value = line.partition("|")
+        known.append((what, " ".join(value.split()) or "none"))
+    commit = subprocess.run(
+        ["git", "-C", str(PROJECT), "describe", "--always", "--dirty"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    return [*known, ("commit", commit.stdout.strip() or "unknown")]
+
+
+def main() -> int:
+    """Measure; 0 when every row was measured, whatever it says."""
+    parser = argparse.ArgumentParser(prog="bench/run", description=__doc__, allow_abbrev=False)
+    parser.add_argument("--suite", default="trixie", help="the Debian suite of the host (default: trixie)")
+    parser.add_argument("--host", metavar="NAME", help="measure on this host of the lab, which is up")
+    parser.add_argument("--keep", action="store_true", help="leave the host up")
+    parser.add_argument("--only", metavar="ROW", action="append", choices=ROWS, help="only this row; may be repeated")
+    parser.add_argument("--quick", action="store_true", help="a few measurements of each, to see that it works")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    options = parser.parse_args()
+    if os.geteuid() != 0:
+        sys.exit("bench: needs root; run it with sudo")
+    begun = time.monotonic()
+    findings: list[Finding] = []
+    try:
+        with host(options) as name:
+            prepare(name)
+            known = describe(name)
+            for row in options.only or ROWS:
+                findings += measure(name, row, options.quick)
+    except Failed as failure:
+        sys.exit(f"bench: {failure}")
+    tell(f"done in {time.monotonic() - begun:.0f} s")
+    if options.json:
+        print(json.dumps({"host": dict(known), "findings": [finding.to_json() for finding in findings]}, indent=1))
+    else:
+        print("".join(f"{what}: {value}\n" for what, value in known))
+        print(report.text(findings), end="")
+    if not options.quick and not options.only:
+        RESULTS.write_text(report.markdown(findings, known), encoding="utf-8")
+        tell(f"{RESULTS.relative_to(PROJECT)} is written")
+    return 1 if any(finding.what == "all of it" for finding in findings) else 0
