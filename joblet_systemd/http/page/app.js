@@ -1,0 +1,138 @@
+// The page: who looks at it, which view is shown, how the connection is.
+
+import { connection, json } from "./api.js";
+import { announce, explained, h, setAttribute, setText, toast } from "./dom.js";
+import { HostView } from "./host.js";
+import { JobView } from "./job.js";
+import { always, showHelp, use } from "./keys.js";
+import { JobList } from "./list.js";
+import { Me } from "./me.js";
+import { openForm } from "./submit.js";
+import { printable } from "./text.js";
+import { themeButton } from "./theme.js";
+
+const main = document.getElementById("main");
+const banner = document.getElementById("banner");
+const FIRST_RETRY_MS = 2_000;
+
+themeButton(document.getElementById("theme"));
+document.getElementById("help").addEventListener("click", showHelp);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault(); // the part behind # is the view's
+  main.focus();
+});
+
+let me = null;
+let list = null;
+let view = null;
+
+start();
+
+async function start() {
+  try {
+    me = new Me(await json("v1/whoami"));
+  } catch (error) {
+    main.replaceChildren(
+      h("div", { class: "empty", role: "alert" }, h("h1", { text: error.title || "This page cannot be shown" }), ...explained(error), h("p", { text: "Trying again…" })),
+    );
+    setTimeout(start, FIRST_RETRY_MS);
+    return;
+  }
+  setText(document.getElementById("node"), printable(me.node));
+  const who = document.getElementById("who");
+  who.replaceChildren(h("span", { class: "who-name", text: printable(me.name) }), h("span", { class: "role", text: me.role }));
+  list = new JobList(me, { open: (id) => (location.hash = `#/jobs/${encodeURIComponent(id)}`), submit: me.maySubmit && submit });
+  always({ key: "?", label: "this help", run: showHelp });
+  if (me.maySubmit) always({ key: "c", label: "new job", run: submit });
+  addEventListener("hashchange", route);
+  connection.addEventListener("change", showConnection);
+  setInterval(showConnection, 1000);
+  showConnection();
+  route();
+}
+
+function submit() {
+  openForm({ started });
+}
+
+function started(id) {
+  toast("The job is started.");
+  location.hash = `#/jobs/${encodeURIComponent(id)}`;
+}
+
+/** Show what the address asks for. */
+function route() {
+  const [, where = "jobs", id] = location.hash.split("/");
+  if (view !== list) view?.close();
+  if (where === "jobs" && id) {
+    let wanted = id;
+    try {
+      wanted = decodeURIComponent(id);
+    } catch {
+      // Then it is no id that there is, and the node will say so.
+    }
+    view = new JobView(wanted, { list, me, again: (job) => openForm({ job, started }) });
+    view.element.addEventListener("built", () => use(view.keys));
+  } else if (where === "host") {
+    view = new HostView();
+    document.title = "Host · Joblet";
+  } else {
+    view = list;
+    document.title = "Jobs · Joblet";
+  }
+  main.replaceChildren(view.element);
+  use(view.keys);
+  view.shown();
+  for (const name of ["jobs", "host"]) {
+    setAttribute(document.getElementById(`nav-${name}`), "aria-current", name === where || (name === "jobs" && where === "") ? "page" : null);
+  }
+}
+
+let told = "open";
+
+function showConnection() {
+  const { state, trouble } = connection;
+  const element = document.getElementById("connection");
+  setAttribute(element, "data-state", state);
+  setText(element, { open: "Live", connecting: "Connecting…", lost: "Offline" }[state]);
+  if (trouble === null) {
+    if (state === "open") {
+      banner.hidden = true;
+      if (told !== "open") {
+        told = "open";
+        announce("Connected again.");
+        lookForUpdate();
+      }
+    }
+    return;
+  }
+  const seconds = Math.max(0, Math.ceil((trouble.at - Date.now()) / 1000));
+  const why = trouble.problem && trouble.problem.status >= 500 ? trouble.problem.message : "The connection to the node is lost.";
+  if (banner.hidden) {
+    banner.hidden = false;
+    banner.replaceChildren(
+      h("span", {}),
+      h("button", { type: "button", class: "small", text: "Try now", onclick: () => connection.retry() }),
+    );
+  }
+  setText(banner.firstChild, `${why} Next attempt ${seconds > 0 ? `in ${seconds} s` : "now"}; nothing will be missed.`);
+  if (told !== "lost") {
+    told = "lost";
+    announce(why);
+  }
+}
+
+/** After a break the node may be another version, which this page does not fit. */
+async function lookForUpdate() {
+  try {
+    const { version } = await json("v1/whoami");
+    if (version === me.version) return;
+  } catch {
+    return; // the streams tell what is wrong
+  }
+  banner.hidden = false;
+  banner.replaceChildren(
+    h("span", { text: "The node runs another version now." }),
+    h("button", { type: "button", class: "small", text: "Load the page again", onclick: () => location.reload() }),
+  );
+}

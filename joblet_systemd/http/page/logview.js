@@ -1,0 +1,406 @@
+// A job's output on display: as it comes, searched, coloured, copied, downloaded.
+
+import { Problem, Stream, request } from "./api.js";
+import { needsParsing, parse, plain } from "./ansi.js";
+import { announce, h, perFrame, setAttribute, setText, toast } from "./dom.js";
+import { KEEP_LINES, Log, NOTICE, STDERR, STDOUT, Selection, View, firstFrom } from "./log.js";
+import { Rows } from "./rows.js";
+import { clock, count, dateTime, size } from "./text.js";
+
+const ROW = 20; // px, as in style.css
+const SEARCH_PAUSE_MS = 150;
+const MOST_COPIED = 32 << 20; // characters
+
+/** The output of the job `id`. `ended(result)` is called at the end of the stream with what it tells of the end. */
+export class LogView {
+  element;
+  #id;
+  #log = new Log();
+  #selection = new Selection();
+  #view;
+  #stream;
+  #rows;
+  #box;
+  #search;
+  #found;
+  #where;
+  #only;
+  #follow = true;
+  #hit = null; // the number of the line that the search stands at
+  #drawn = 0; // grows when all rows are to be drawn anew
+  #state = "Waiting for output…";
+  #controls = {};
+  #timer = null;
+
+  constructor(id, { ended }) {
+    this.#id = id;
+    this.#view = new View(this.#log, this.#selection);
+    this.#build();
+    this.#stream = new Stream(`v1/jobs/${encodeURIComponent(id)}/logs?tail=${KEEP_LINES}`, {
+      open: () => this.#say(this.#log.end ? "" : "Waiting for output…"),
+      event: (event) => this.#take(event, ended),
+      fail: (problem) => {
+        this.#log.notice(`The output cannot be read: ${problem.message} ${problem.hint ?? ""}`);
+        this.#say("");
+        this.#soon();
+      },
+    });
+  }
+
+  close() {
+    this.#stream.close();
+    clearTimeout(this.#timer);
+  }
+
+  get keys() {
+    return [
+      { key: "/", label: "search the output", run: () => this.#search.focus() },
+      { key: "n", label: "next place found", run: () => this.#go(1) },
+      { key: "N", label: "previous place found", run: () => this.#go(-1) },
+      { key: "f", label: "follow the output", run: () => this.#setFollow(!this.#follow) },
+      { key: "t", label: "times", run: () => this.#controls.times.click() },
+      { key: ["j", "ArrowDown"], label: "scroll down", run: () => this.#scroll(ROW * 2) },
+      { key: ["k", "ArrowUp"], label: "scroll up", run: () => this.#scroll(-ROW * 2) },
+      { key: ["PageDown", " "], run: () => this.#scroll(this.#box.clientHeight - ROW) },
+      { key: "PageUp", run: () => this.#scroll(ROW - this.#box.clientHeight) },
+      { key: ["g", "Home"], label: "start of the output", run: () => this.#toStart() },
+      { key: ["G", "End"], label: "end of the output", run: () => this.#setFollow(true) },
+    ];
+  }
+
+  shown() {
+    this.#box.focus({ preventScroll: true });
+    this.#rows.draw();
+  }
+
+  /** What Esc does here; whether there was anything to do. */
+  escape() {
+    if (document.activeElement !== this.#search && this.#search.value === "") return false;
+    this.#search.value = "";
+    this.#searchNow();
+    this.#box.focus();
+    return true;
+  }
+
+  #build() {
+    const button = (key, label, title, run, pressed) => {
+      const element = h("button", { type: "button", class: "small", title, "aria-pressed": pressed, onclick: run, text: label });
+      this.#controls[key] = element;
+      return element;
+    };
+    this.#search = h("input", {
+      type: "search",
+      placeholder: "Search the output",
+      "aria-label": "Search the output",
+      "aria-keyshortcuts": "/",
+      autocomplete: "off",
+      spellcheck: "false",
+      oninput: () => {
+        clearTimeout(this.#timer);
+        this.#timer = setTimeout(() => this.#searchNow(), SEARCH_PAUSE_MS);
+      },
+      onkeydown: (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault();
+        this.#go(event.shiftKey ? -1 : 1);
+      },
+    });
+    this.#only = h("input", { type: "checkbox", onchange: () => this.#select() });
+    this.#found = h("span", { class: "found", role: "status" });
+    this.#where = h("select", { "aria-label": "Streams shown", onchange: () => this.#select() },
+      h("option", { value: "both", text: "stdout + stderr" }),
+      h("option", { value: "stdout", text: "stdout" }),
+      h("option", { value: "stderr", text: "stderr" }),
+    );
+    this.#box = h("div", { class: "log-box", tabindex: 0, role: "region", "aria-label": "Output" });
+    this.#controls.bottom = h("button", { type: "button", class: "to-end", hidden: true, onclick: () => this.#setFollow(true) });
+    this.#controls.state = h("span", { class: "log-state", role: "status" });
+    this.element = h(
+      "section",
+      { class: "log", "aria-label": "Output of the job" },
+      h(
+        "div",
+        { class: "bar" },
+        this.#search,
+        h("label", { class: "check", title: "Show only the lines found" }, this.#only, "only these"),
+        this.#found,
+        h("span", { class: "grow" }),
+        this.#where,
+        button("times", "Times", "Show when each line was written (t)", () => this.#toggleTimes(), false),
+        button("follow", "Follow", "Stay at the end as output comes (f)", () => this.#setFollow(!this.#follow), true),
+        button("copy", "Copy", "Copy the lines shown", () => this.#copy()),
+        button("download", "Download", "Download all of the output, byte for byte", () => this.#download()),
+      ),
+      h("div", { class: "log-frame" }, this.#box, this.#controls.bottom),
+      h("div", { class: "foot" }, this.#controls.state),
+    );
+    this.#rows = new Rows(this.#box, {
+      height: ROW,
+      make: () => h("div", { class: "line" }, h("time", {}), h("span", { class: "mark", "aria-hidden": "true" }), h("code", {})),
+      fill: (element, index) => this.#fill(element, index),
+      stamp: (index) => {
+        const number = this.#view.number(index);
+        return `${number}|${this.#log.line(number)?.text.length}|${this.#drawn}|${number === this.#hit}`;
+      },
+    });
+    this.#box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    this.#say(this.#state);
+  }
+
+  // --- what comes ----------------------------------------------------------------------------------------------
+
+  #take({ event, data }, ended) {
+    if (event === "message") {
+      if (this.#state) this.#say("");
+      this.#log.add(JSON.parse(data));
+    } else if (event === "dropped") {
+      this.#log.notice(lost(JSON.parse(data)));
+    } else if (event === "end") {
+      this.#stream.close();
+      const result = JSON.parse(data);
+      this.#say(`End of the output${this.#log.end ? "" : ": there was none"}.`);
+      ended(result);
+    }
+    this.#soon();
+  }
+
+  #soon = perFrame(() => this.#refresh());
+
+  #refresh() {
+    const before = this.#log.first;
+    const more = this.#view.advance();
+    this.#rows.count = this.#view.count;
+    if (this.#removed !== before && !this.#follow) {
+      // Lines went at the start: stay with those that are looked at.
+      if (this.#selection.everything) this.#box.scrollTop -= (before - this.#removed) * ROW;
+    }
+    this.#removed = before;
+    this.#rows.drawNow();
+    if (this.#follow) {
+      this.#rows.toEnd();
+      this.#rows.drawNow();
+    }
+    this.#tellFound(more);
+    this.#tellState();
+    if (more) this.#soon();
+  }
+
+  #removed = 0;
+
+  #say(text) {
+    this.#state = text;
+    this.#tellState();
+  }
+
+  #tellState() {
+    const lines = this.#log.end;
+    const parts = [];
+    if (lines) parts.push(count(lines, "line"));
+    if (this.#log.first > 0 || lines >= KEEP_LINES) {
+      parts.push(`the last ${count(this.#log.lines.length, "line")} are here, Download has all`);
+    }
+    if (this.#state) parts.push(this.#state);
+    setText(this.#controls.state, parts.join(" · "));
+    const behind = this.#follow ? 0 : this.#log.end - this.#seen;
+    this.#controls.bottom.hidden = this.#follow || this.#rows.count === 0;
+    setText(this.#controls.bottom, behind > 0 ? `↓ ${count(behind, "new line")}` : "↓ To the end");
+  }
+
+  // --- how it looks --------------------------------------------------------------------------------------------
+
+  #fill(element, index) {
+    const number = this.#view.number(index);
+    const line = this.#log.line(number);
+    const [time, , code] = element.children;
+    if (line === undefined) {
+      code.replaceChildren();
+      return;
+    }
+    element.className = `line ${["out", "err", "notice"][line.stream]}${number === this.#hit ? " hit" : ""}`;
+    setAttribute(element, "aria-label", line.stream === STDERR ? `stderr: ${plain(line.text)}` : null);
+    setText(time, this.#times ? clock(line.time) : "");
+    setAttribute(time, "title", this.#times ? dateTime(line.time) : null);
+    code.replaceChildren(...this.#pieces(line));
+  }
+
+  #times = false;
+
+  #pieces(line) {
+    const { parts } = needsParsing(line.text) ? parse(line.text, line.style) : { parts: [line] };
+    const text = parts.map((part) => part.text).join("");
+    const marks = this.#marks(text);
+    const pieces = [];
+    let at = 0;
+    let mark = 0;
+    for (const part of parts) {
+      const end = at + part.text.length;
+      let from = at;
+      while (from < end) {
+        while (mark < marks.length && marks[mark][1] <= from) mark += 1;
+        const [start, stop] = marks[mark] ?? [end, end];
+        const marked = start <= from;
+        const to = Math.min(end, marked ? stop : start);
+        pieces.push(styled(part.text.slice(from - at, to - at), part.style, marked));
+        from = to;
+      }
+      at = end;
+    }
+    return pieces;
+  }
+
+  /** Where the searched text is in a line: pairs of start and end, a bounded number. */
+  #marks(text) {
+    const marks = [];
+    const { text: wanted } = this.#selection;
+    if (wanted === "") return marks;
+    let from = this.#selection.find(text, 0);
+    while (from !== -1 && marks.length < 100) {
+      marks.push([from, from + wanted.length]);
+      from = this.#selection.find(text, from + wanted.length);
+    }
+    return marks;
+  }
+
+  // --- what one does with it -----------------------------------------------------------------------------------
+
+  #searchNow() {
+    this.#select();
+    this.#hit = null;
+  }
+
+  #select() {
+    const streams = { both: [STDOUT, STDERR], stdout: [STDOUT], stderr: [STDERR] }[this.#where.value];
+    this.#selection = new Selection({ text: this.#search.value, only: this.#only.checked, streams: new Set(streams) });
+    this.#view = new View(this.#log, this.#selection);
+    this.#drawn += 1;
+    this.#soon();
+  }
+
+  #tellFound(more) {
+    const { matching } = this.#view;
+    if (this.#selection.text === "") {
+      setText(this.#found, "");
+      return;
+    }
+    const at = this.#hit === null ? "" : `${firstFrom(matching, this.#hit) + 1} of `;
+    setText(this.#found, more ? "searching…" : matching.length === 0 ? "not found" : `${at}${count(matching.length, "line")}`);
+  }
+
+  /** To the next line with the searched text, or to the one before; around the end, too. */
+  #go(by) {
+    if (this.#search.value !== this.#selection.text) this.#searchNow();
+    while (this.#view.advance());
+    const { matching } = this.#view;
+    if (matching.length === 0) {
+      this.#soon();
+      return;
+    }
+    const from = this.#hit ?? this.#view.number(Math.floor(this.#box.scrollTop / ROW)) - 1;
+    let place = firstFrom(matching, by > 0 ? from + 1 : from) + (by > 0 ? 0 : -1);
+    place = (place + matching.length) % matching.length;
+    this.#hit = matching[place];
+    this.#setFollow(false);
+    this.#rows.count = this.#view.count;
+    this.#rows.reveal(this.#view.index(this.#hit), true);
+    this.#soon();
+    announce(plain(this.#log.line(this.#hit).text).slice(0, 200));
+  }
+
+  #scroll(by) {
+    this.#box.scrollTop += by;
+  }
+
+  #toStart() {
+    this.#setFollow(false);
+    this.#box.scrollTop = 0;
+  }
+
+  #seen = 0; // how many lines there were when following was given up
+
+  #setFollow(follow) {
+    if (!follow && this.#follow) this.#seen = this.#log.end;
+    this.#follow = follow;
+    setAttribute(this.#controls.follow, "aria-pressed", follow);
+    this.#soon();
+  }
+
+  #top = 0;
+
+  /** To scroll up is to stop following; to be at the end, to go on. */
+  #scrolled() {
+    const top = this.#box.scrollTop;
+    if (this.#rows.atEnd) {
+      if (!this.#follow) this.#setFollow(true);
+    } else if (this.#follow && top < this.#top - 1) {
+      this.#setFollow(false);
+    }
+    this.#top = top;
+  }
+
+  #toggleTimes() {
+    this.#times = !this.#times;
+    setAttribute(this.#controls.times, "aria-pressed", this.#times);
+    this.element.classList.toggle("timed", this.#times);
+    this.#drawn += 1;
+    this.#soon();
+  }
+
+  async #copy() {
+    while (this.#view.advance());
+    const texts = [];
+    let characters = 0;
+    let index = this.#view.count;
+    while (index > 0 && characters < MOST_COPIED) {
+      index -= 1;
+      const line = this.#log.line(this.#view.number(index));
+      const text = plain(line.text) + (line.more ? "" : "\n");
+      texts.push(this.#times && line.stream !== NOTICE ? `${dateTime(line.time)} ${text}` : text);
+      characters += text.length;
+    }
+    try {
+      await navigator.clipboard.writeText(texts.reverse().join(""));
+      toast(`${count(texts.length, "line")} copied.`);
+    } catch {
+      toast("Nothing was copied", new Problem(0, "", "The browser does not let this page use the clipboard.", "Select the text and press Ctrl+C, or use Download."));
+    }
+  }
+
+  async #download() {
+    const button = this.#controls.download;
+    button.disabled = true;
+    try {
+      const response = await request(`v1/jobs/${encodeURIComponent(this.#id)}/logs?follow=false`, { accept: "text/plain" });
+      const blob = await response.blob();
+      const url = URL.createObjectURL(blob);
+      h("a", { href: url, download: `${this.#id}.log` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 60_000);
+      toast(`${size(blob.size)} downloaded.`);
+    } catch (error) {
+      toast("The output could not be downloaded", error);
+    } finally {
+      button.disabled = false;
+    }
+  }
+}
+
+/** An element for a piece of a line. Colours are numbers that have been checked, set by themselves. */
+function styled(text, style, marked) {
+  let { fg, bg } = style;
+  if (style.inverse) [fg, bg] = [bg ?? "page", fg ?? "text"];
+  const classes = ["bold", "dim", "italic", "underline", "strike"].filter((name) => style[name]);
+  for (const [kind, colour] of [["fg", fg], ["bg", bg]]) {
+    if (colour !== null && !String(colour).startsWith("rgb")) classes.push(`${kind}-${colour}`);
+  }
+  const element = document.createElement(marked ? "mark" : "span");
+  if (classes.length > 0) element.className = classes.join(" ");
+  if (String(fg).startsWith("rgb")) element.style.color = fg;
+  if (String(bg).startsWith("rgb")) element.style.backgroundColor = bg;
+  element.textContent = text;
+  return element;
+}
+
+function lost({ lines, entries, bytes, reason }) {
+  const what = lines ? count(lines, "line") : entries ? count(entries, "entry").replace("entrys", "entries") : "output";
+  const much = bytes ? ` (${size(bytes)})` : "";
+  return `${what}${much} lost here${reason ? `: ${reason}` : ""}`;
+}
