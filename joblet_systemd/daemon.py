@@ -43,6 +43,7 @@ from .unit import LOG_NAMESPACE
 log = logging.getLogger("joblet")
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
+HTTP_SOCKET = "http"  # what joblet-http.socket calls its descriptors
 
 
 def run(config: Config, listen: str | None) -> None:
@@ -67,7 +68,9 @@ async def _serve(config: Config, listen: str | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as parts:
-        sockets = notify.listening_sockets() or [bind(listen or DEFAULT_ADDRESS)]
+        sockets = notify.listening_sockets()
+        web = sockets.pop(HTTP_SOCKET, [])
+        doors = [one for several in sockets.values() for one in several] or [bind(listen or DEFAULT_ADDRESS)]
         watchdog = asyncio.create_task(notify.feed_watchdog())
         parts.callback(watchdog.cancel)
 
@@ -91,7 +94,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         await lifecycle.recover()
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        await _let_clients_in(parts, sockets, jobs, kept, places)
+        await _let_clients_in(parts, doors, web, jobs, kept, places)
         reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminder.cancel)
         notify.ready()
@@ -103,7 +106,12 @@ async def _serve(config: Config, listen: str | None) -> None:
 
 
 async def _let_clients_in(
-    parts: contextlib.AsyncExitStack, sockets: Sequence[socket.socket], jobs: Jobs, kept: KeptFiles, places: Places
+    parts: contextlib.AsyncExitStack,
+    doors: Sequence[socket.socket],
+    web: Sequence[socket.socket],
+    jobs: Jobs,
+    kept: KeptFiles,
+    places: Places,
 ) -> None:
     logs = Logs(lambda: Journal(LOG_NAMESPACE))
     parts.callback(logs.close)
@@ -111,7 +119,8 @@ async def _let_clients_in(
     parts.callback(uploads.close)
     downloads = Downloads(jobs, places.work)
     parts.callback(downloads.close)
-    service = JobService(jobs, logs, uploads, kept, node_id=this_host.machine_id())
+    node_id = this_host.machine_id()
+    service = JobService(jobs, logs, uploads, kept, node_id)
     inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
     inner.parent.mkdir(mode=0o700, exist_ok=True)
     inner.unlink(missing_ok=True)
@@ -121,9 +130,15 @@ async def _let_clients_in(
     server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
     await server.start()
     parts.push_async_callback(server.stop)
-    listener = Listener(sockets, inner)
+    listener = Listener(doors, inner)
     await listener.start()
     parts.callback(listener.stop)
+    if web:
+        from .http import parts as http  # noqa: PLC0415 (aiohttp takes 20 MB; not every host has that socket)
+
+        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, node_id))
+        await gateway.start()
+        parts.push_async_callback(gateway.stop)
 
 
 def _words(items: Iterable[str]) -> str:

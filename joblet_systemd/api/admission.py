@@ -73,9 +73,10 @@ class Admission:
 def leaf_in(context: Any) -> Leaf:
     """What the certificate of the call's connection says. Raises Denied when it says nothing of use."""
     pem = context.auth_context().get("x509_pem_cert", [b""])[0]
-    return _leaf(bytes(pem))
+    return known_leaf(bytes(pem))
 
 
 @functools.lru_cache(maxsize=256)
-def _leaf(pem: bytes) -> Leaf:
+def known_leaf(pem: bytes) -> Leaf:
+    """As ``pki.leaf_of``, for a certificate that comes again with every call."""
     return leaf_of(pem)

@@ -4,31 +4,27 @@ grpcio cannot serve a socket that is open already (https://github.com/grpc/grpc/
 joblet.socket stays open while the daemon restarts, so that no client is refused. So connections are
 accepted here and their bytes, TLS and all, passed on to a UNIX socket on which grpcio listens.
 
-Whoever can reach the port can connect, certificate or not. How many connections there are, in all and from one
-source, is bounded here; that a connection which says nothing is closed after some seconds is gRPC's part.
+Whoever can reach the port can connect, certificate or not. How many connections there are is bounded here
+(``crowd``); that a connection which says nothing is closed after some seconds is gRPC's part.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InvalidValue, JobletError
+from .crowd import Crowd
 
 log = logging.getLogger(__name__)
 
 BUFFER_BYTES = 64 << 10
-MAX_CONNECTIONS = 4096
-MAX_FROM_ONE_SOURCE = 1024
 # gRPC notices earlier that a client takes nothing any more, but what it said last may still be on its way here.
 STUCK_SEC = 120.0
-QUIET_SEC = 10.0  # between two lines in the log of connections that are closed
 
 
 class Listener:
@@ -39,9 +35,7 @@ class Listener:
         self._target = target
         self._servers: list[asyncio.Server] = []
         self._relays: set[asyncio.Task[None]] = set()
-        self._sources: Counter[str] = Counter()
-        self._refused = 0
-        self._told_at = -QUIET_SEC
+        self._crowd = Crowd()
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -60,55 +54,24 @@ class Listener:
         task = asyncio.current_task()
         assert task is not None
         self._relays.add(task)
-        source = _source(writer)
-        self._sources[source] += 1
         inner: asyncio.StreamWriter | None = None
         try:
-            if len(self._relays) > MAX_CONNECTIONS or self._sources[source] > MAX_FROM_ONE_SOURCE:
-                self._refuse(source)
-                return
-            inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)
-            async with asyncio.TaskGroup() as directions:
-                up = directions.create_task(_copy(reader, inner))
-                await _copy(inner_reader, writer)
-                # gRPC is done with it; the client may never be.
-                up.cancel()
+            with self._crowd.join(writer.get_extra_info("peername")) as may_stay:
+                if not may_stay:
+                    return
+                inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)
+                async with asyncio.TaskGroup() as directions:
+                    up = directions.create_task(_copy(reader, inner))
+                    await _copy(inner_reader, writer)
+                    # gRPC is done with it; the client may never be.
+                    up.cancel()
         except* OSError as errors:
             log.debug("a connection broke: %s", errors.exceptions)
         finally:
             self._relays.discard(task)
-            self._sources[source] -= 1
-            if not self._sources[source]:
-                del self._sources[source]
             if inner is not None:
                 inner.close()
             _close(writer)
-
-    def _refuse(self, source: str) -> None:
-        self._refused += 1
-        now = asyncio.get_running_loop().time()
-        if now - self._told_at >= QUIET_SEC:
-            log.warning(
-                "%d connections, %d of them from %s; %d more were closed at once (at most %d, and %d from one source)",
-                len(self._relays) - 1,
-                self._sources[source] - 1,
-                source,
-                self._refused,
-                MAX_CONNECTIONS,
-                MAX_FROM_ONE_SOURCE,
-            )
-            self._told_at, self._refused = now, 0
-
-
-def _source(writer: asyncio.StreamWriter) -> str:
-    """The address that a client has for itself: of IPv6 the network of 64 bits, all of which may be one machine's."""
-    peer = writer.get_extra_info("peername")
-    address = ipaddress.ip_address(str(peer[0]).partition("%")[0]) if peer else None
-    if not isinstance(address, ipaddress.IPv6Address):
-        return str(address)
-    if address.ipv4_mapped:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -175,7 +175,7 @@ async def _respond(
 @contextlib.asynccontextmanager
 async def _edge(bounds: Bounds, admission: Admission, name: str, context: Any) -> AsyncIterator[Caller]:
     """Admit the caller, and turn whatever goes wrong into a status, logged once."""
-    line = _Line(name)
+    line = AuditLine(name)
     try:
         line.leaf = leaf = leaf_in(context)
         _tell_of_its_end(leaf, context)
@@ -211,7 +211,7 @@ def _details(error: JobletError) -> str:
 
 
 @dataclass
-class _Line:
+class AuditLine:
     """What the audit is told of a call: all that change something, and all denials."""
 
     name: str
@@ -219,6 +219,7 @@ class _Line:
     caller: Caller | None = None
 
     def write(self, outcome: str, *, denied: bool = False) -> None:
+        """Say how it ended."""
         if not denied and LEAST_ROLE[self.name] <= Role.READER:
             return
         who, serial = (self.leaf.identity.name, self.leaf.serial) if self.leaf else ("unknown", "")

@@ -16,12 +16,53 @@ log = logging.getLogger("joblet")
 FILES = ("server.key", "server.crt", "ca.crt")
 
 
+class KeyFiles:
+    """The files of ``directory``, key, certificate and CA."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.paths = tuple(directory / name for name in FILES)
+
+    def signature(self) -> tuple[object, ...]:
+        """Another one whenever the files are others."""
+        try:
+            found = [path.stat() for path in self.paths]
+        except OSError as error:
+            return (error.errno,)
+        return tuple((status.st_ino, status.st_mtime_ns, status.st_ctime_ns) for status in found)
+
+    def load(self) -> tuple[bytes, bytes, bytes]:
+        """What is in them. Raises JobletError when they are not there or do not belong together."""
+        key, certificate, ca = (self._read(path) for path in self.paths)
+        try:
+            parsed, authority = (x509.load_pem_x509_certificate(pem) for pem in (certificate, ca))
+            fits = pki.belongs(parsed, pki.parse_key(key)) and pki.issued_by(parsed, authority)
+        except ValueError as error:
+            raise self._unusable(str(error)) from error
+        if not fits:
+            raise self._unusable("key, certificate and CA do not belong together")
+        return key, certificate, ca
+
+    @staticmethod
+    def _read(path: Path) -> bytes:
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise JobletError(f"{path} cannot be read: {error.strerror}.", hint="'jobletd setup' makes it.") from error
+
+    def _unusable(self, why: str) -> JobletError:
+        return JobletError(
+            f"{', '.join(FILES)} in {self._directory} cannot be used: {why}.",
+            hint="'jobletd setup' says what is amiss and makes what is missing.",
+        )
+
+
 class Keys:
     """The files of ``directory`` as gRPC wants them. Raises JobletError when they are not there or do not match."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
-        self._seen = self._signature()
+        self._files = KeyFiles(directory)
+        self._seen = self._files.signature()
         self._first = self._load()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -34,7 +75,7 @@ class Keys:
 
     def _changed(self) -> grpc.ServerCertificateConfiguration | None:
         """Called by gRPC, in a thread of its own, before every handshake; None keeps what there is."""
-        seen = self._signature()
+        seen = self._files.signature()
         if seen == self._seen:
             return None
         self._seen = seen
@@ -47,33 +88,6 @@ class Keys:
         log.info("the server's certificate was read again")
         return loaded
 
-    def _signature(self) -> tuple[object, ...]:
-        try:
-            found = [(self._directory / name).stat() for name in FILES]
-        except OSError as error:
-            return (error.errno,)
-        return tuple((status.st_ino, status.st_mtime_ns, status.st_ctime_ns) for status in found)
-
     def _load(self) -> grpc.ServerCertificateConfiguration:
-        key, certificate, ca = (self._read(name) for name in FILES)
-        try:
-            parsed, authority = (x509.load_pem_x509_certificate(pem) for pem in (certificate, ca))
-            fits = pki.belongs(parsed, pki.parse_key(key)) and pki.issued_by(parsed, authority)
-        except ValueError as error:
-            raise self._unusable(str(error)) from error
-        if not fits:
-            raise self._unusable("key, certificate and CA do not belong together")
+        key, certificate, ca = self._files.load()
         return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
-
-    def _read(self, name: str) -> bytes:
-        path = self._directory / name
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise JobletError(f"{path} cannot be read: {error.strerror}.", hint="'jobletd setup' makes it.") from error
-
-    def _unusable(self, why: str) -> JobletError:
-        return JobletError(
-            f"{', '.join(FILES)} in {self._directory} cannot be used: {why}.",
-            hint="'jobletd setup' says what is amiss and makes what is missing.",
-        )

@@ -34,6 +34,12 @@ async def feed_watchdog() -> None:
         await asyncio.sleep(int(usec) / 2_000_000)
 
 
-def listening_sockets() -> list[socket.socket]:
-    """The sockets of joblet.socket; empty when the daemon was not started by socket activation."""
-    return [socket.socket(fileno=fd) for fd in daemon.listen_fds(unset_environment=True)]
+def listening_sockets() -> dict[str, list[socket.socket]]:
+    """The sockets handed over by the names that their units give them (FileDescriptorName= in systemd.socket(5)).
+
+    Empty when the daemon was not started by socket activation.
+    """
+    found: dict[str, list[socket.socket]] = {}
+    for fd, name in daemon.listen_fds_with_names(unset_environment=True).items():
+        found.setdefault(name, []).append(socket.socket(fileno=fd))
+    return found

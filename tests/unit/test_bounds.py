@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from joblet_systemd.api import bounds, listener
+from joblet_systemd.api import bounds, crowd
 from joblet_systemd.api.bounds import END, Bounds
 from joblet_systemd.api.listener import Listener
 from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
@@ -241,7 +241,7 @@ def test_a_connection_that_the_server_is_done_with_is_closed_whatever_the_client
 def test_connections_of_one_source(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listener, "MAX_FROM_ONE_SOURCE", 3)
+    monkeypatch.setattr(crowd, "MAX_FROM_ONE_SOURCE", 3)
 
     async def answers(port: int) -> tuple[bytes, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -278,8 +278,4 @@ def test_connections_of_one_source(
     ],
 )
 def test_sources(peer: str, source: str) -> None:
-    class Writer:
-        def get_extra_info(self, name: str) -> Any:
-            return (peer, 5000)
-
-    assert listener._source(Writer()) == source  # type: ignore[arg-type]
+    assert crowd._source((peer, 5000)) == source

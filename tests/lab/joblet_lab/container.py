@@ -106,8 +106,10 @@ def write_seed(seed: Path, host: Host, *, enforces: bool) -> None:
 
 def package_files(*, enforces: bool) -> dict[str, str]:
     """Return what differs from an installation as shipped: the daemon is reached from outside the host."""
+    sockets = {"joblet.socket": 50051, "joblet-http.socket": 50052}
     files = {
-        "etc/systemd/system/joblet.socket.d/lab.conf": "[Socket]\nListenStream=\nListenStream=0.0.0.0:50051\n",
+        f"etc/systemd/system/{name}.d/lab.conf": f"[Socket]\nListenStream=\nListenStream=0.0.0.0:{port}\n"
+        for name, port in sockets.items()
     }
     if not enforces:
         files["etc/joblet/joblet-config.d/lab.yml"] = "jobs:\n  unenforced_limits: warn\n"

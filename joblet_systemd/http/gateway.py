@@ -1,0 +1,105 @@
+"""The HTTP server: from the sockets of joblet-http.socket to the handlers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from ..api.admission import Admission
+from ..api.crowd import Crowd
+from .edge import Edge, add_headers, middleware
+from .guard import HEAD_SEC, IDLE_SEC, Guard
+from .routes import Route
+from .tls import Contexts
+
+log = logging.getLogger(__name__)
+
+MAX_LINE_BYTES = 8190
+STOP_SEC = 0.5
+
+
+def application(admission: Admission, routes: Iterable[Route]) -> web.Application:
+    """The handlers of all routes, each behind the edge."""
+    edge = Edge(admission)
+    app = web.Application(middlewares=[middleware])
+    app.on_response_prepare.append(add_headers)
+    for route in routes:
+        app.router.add_route(route.method, route.path, edge.wrap(route))
+    return app
+
+
+class Gateway:
+    """Accepts on ``sockets``; every connection is a TLS handshake, then HTTP/1.1."""
+
+    def __init__(self, sockets: Sequence[socket.socket], contexts: Contexts, app: web.Application) -> None:
+        self._sockets = sockets
+        self._contexts = contexts
+        self._runner = web.AppRunner(
+            app,
+            handle_signals=False,
+            access_log=None,
+            keepalive_timeout=IDLE_SEC,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            auto_decompress=False,  # a small body could become a large one
+        )
+        self._crowd = Crowd()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Begin to accept."""
+        await self._runner.setup()
+        for listening in self._sockets:
+            listening.setblocking(False)
+            self._spawn(self._accept(listening))
+
+    async def stop(self) -> None:
+        """End all connections. The sockets stay open in PID 1, and new clients wait there."""
+        for task in self._tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STOP_SEC):
+                await self._runner.cleanup()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, peer = await loop.sock_accept(listening)
+            except OSError as error:
+                log.warning("no connection could be accepted: %s", error)
+                await asyncio.sleep(1)
+                continue
+            self._spawn(self._serve(connection, peer))
+
+    async def _serve(self, connection: socket.socket, peer: object) -> None:
+        with contextlib.closing(connection), self._crowd.join(peer) as may_stay:
+            if not may_stay:
+                return
+            connection.setblocking(False)
+            assert self._runner.server is not None
+            gone = asyncio.Event()
+            guard = Guard(self._runner.server(), gone.set)
+            try:
+                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                    lambda: guard, connection, ssl=self._contexts.newest(), ssl_handshake_timeout=HEAD_SEC
+                )
+            except (OSError, ssl.SSLError) as error:  # no certificate, another CA's, another protocol, or nothing
+                log.debug("no TLS with %s: %s", peer, error)
+                return
+            try:
+                await gone.wait()
+            finally:
+                transport.abort()

@@ -1,0 +1,46 @@
+"""Puts the HTTP interface together: all routes there are."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..api.admission import Admission
+from ..api.tls import KeyFiles
+from ..jobs.kept import KeptFiles
+from ..jobs.requests import Jobs
+from ..logs import Logs
+from . import static
+from .about import AboutRoutes
+from .gateway import Gateway, application
+from .jobs import JobRoutes
+from .logs import LogRoutes
+from .routes import Route
+from .tls import Contexts
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What of the daemon the routes need."""
+
+    jobs: Jobs
+    logs: Logs
+    kept: KeptFiles
+    node_id: str
+
+
+def routes(parts: Parts) -> list[Route]:
+    """Every route; a module with more of them adds a line here."""
+    return [
+        *AboutRoutes(parts.node_id).routes(),
+        *JobRoutes(parts.jobs, parts.kept, parts.node_id).routes(),
+        *LogRoutes(parts.jobs, parts.logs).routes(),
+        *static.routes(),
+    ]
+
+
+def gateway(sockets: Sequence[socket.socket], pki: Path, admission: Admission, parts: Parts) -> Gateway:
+    """The server of the HTTP interface, with the keys in the directory ``pki``."""
+    return Gateway(sockets, Contexts(KeyFiles(pki)), application(admission, routes(parts)))

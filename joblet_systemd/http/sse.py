@@ -1,0 +1,67 @@
+"""Server-sent events: the stream, its heartbeats, and where a client that comes back was."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TypeVar
+
+from aiohttp import web
+
+from .edge import STREAM
+
+TYPE = "text/event-stream"
+HEARTBEAT_SEC = 15.0
+HEARTBEAT = b": still here\n\n"
+# How long browsers wait before they come back.
+RETRY = b"retry: 1000\n\n"
+
+Item = TypeVar("Item")
+
+
+def event(data: bytes, *, name: str = "", number: str = "") -> bytes:
+    """One event. ``data`` is a single line, as JSON is; ``number`` becomes the client's Last-Event-ID."""
+    lines = [f"id: {number}\n".encode()] if number else []
+    if name:
+        lines.append(f"event: {name}\n".encode())
+    return b"".join([*lines, b"data: ", data, b"\n\n"])
+
+
+def wanted(request: web.Request) -> bool:
+    """Whether the client asks for a stream of events."""
+    return TYPE in request.headers.get("Accept", "")
+
+
+async def begin(request: web.Request, content_type: str = TYPE) -> web.StreamResponse:
+    """Send the head of a stream."""
+    response = web.StreamResponse(headers={"Content-Type": content_type})
+    request[STREAM] = response
+    await response.prepare(request)
+    if content_type == TYPE:
+        await response.write(RETRY)
+    return response
+
+
+async def beating(source: AsyncGenerator[Item, None]) -> AsyncIterator[Item | None]:
+    """The items of the source, and None whenever there is none for HEARTBEAT_SEC. Closes the source."""
+    coming: asyncio.Task[Item] | None = None
+    try:
+        while True:
+            coming = coming or asyncio.ensure_future(anext(source))
+            done, _ = await asyncio.wait([coming], timeout=HEARTBEAT_SEC)
+            if not done:
+                yield None
+                continue
+            finished, coming = coming, None
+            try:
+                item = finished.result()
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if coming is not None:
+            coming.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await coming
+        await source.aclose()

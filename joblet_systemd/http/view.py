@@ -1,0 +1,89 @@
+"""Jobs as JSON, with the keys that 'rnx --json job status' has."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from aiohttp import web
+
+from .. import environment
+from ..api.messages import MIB, rfc3339
+from ..model import Job
+
+# In a list, arguments and environments that are longer are left out: the job by itself has them.
+MAX_DETAILS_BYTES = 2 << 10
+
+
+def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
+    """What is known of a job by itself. What has not happened, or is not accounted for here, is null."""
+    spec, limits, usage = job.spec, job.spec.limits, job.usage
+    return {
+        "uuid": job.id,
+        "name": spec.name,
+        "nodeId": node_id,
+        "owner": job.owner,
+        "command": spec.command,
+        "args": list(spec.args),
+        "status": str(job.state),
+        "reason": job.reason,
+        "exitCode": job.exit_code if job.state.final else None,
+        "queuePosition": position or None,
+        "priority": spec.priority,
+        "retries": spec.retries,
+        "attempt": job.attempt,
+        "parent": job.parent,
+        "schedule": spec.schedule,
+        "submitTime": rfc3339(job.submitted_usec),
+        "scheduledTime": rfc3339(job.due_usec) or None,
+        "startTime": rfc3339(job.started_usec) or None,
+        "endTime": rfc3339(job.ended_usec) or None,
+        "maxCpu": limits.cpu_percent or 0,
+        "cpuCores": limits.cpu_cores or "",
+        "maxMemory": (limits.memory_bytes or 0) // MIB,
+        "maxIoBps": limits.io_bytes_per_sec or 0,
+        "maxRuntimeMs": (limits.runtime_usec or 0) // 1000,
+        "maxDisk": (limits.disk_bytes or 0) // MIB,
+        "cpuUsec": usage.cpu_usec,
+        "memoryPeakBytes": usage.memory_peak_bytes,
+        "ioReadBytes": usage.io_read_bytes,
+        "ioWriteBytes": usage.io_write_bytes,
+        "environment": dict(spec.environment),
+        "secretEnvironment": dict.fromkeys(spec.secrets, environment.MASK),
+        "network": "none",
+        "volumes": [],
+        "runtime": "",
+        "workDir": "/work",
+        "interactive": spec.interactive,
+        "uploads": list(job.uploads),
+        "unit": job.unit,
+    }
+
+
+def entry(one: Job, node_id: str, position: int = 0) -> dict[str, Any]:
+    """A job as one of many: what is long is empty then, and ``omitted`` names it."""
+    shown = job(one, node_id, position)
+    sizes = {
+        "args": _size(one.spec.args),
+        "environment": _size(part for item in one.spec.environment.items() for part in item),
+        "uploads": _size(one.uploads),
+    }
+    omitted = [key for key, size in sizes.items() if size > MAX_DETAILS_BYTES]
+    for key in omitted:
+        shown[key] = type(shown[key])()
+    return {**shown, "omitted": omitted}
+
+
+def text(value: Any) -> bytes:
+    """JSON as it is sent. Words of jobs that are no UTF-8 have their bytes replaced."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+
+
+def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=text(value), status=status, headers=headers, content_type="application/json")
+
+
+def _size(words: Iterable[str]) -> int:
+    return sum(map(len, words))
