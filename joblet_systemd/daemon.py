@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from . import audit, expiry, revocations
 from . import config as configuration
@@ -46,11 +46,15 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 HTTP_SOCKET = "http"  # what joblet-http.socket calls its descriptors
 
 
-def run(config: Config, listen: str | None) -> None:
-    """Serve until SIGTERM or SIGINT. Raises JobletError when the daemon cannot start."""
+def run(config: Config, listen: str | None) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, then end the process. Raises JobletError when the daemon cannot start."""
     _log_to_journal()
     faulthandler.enable()  # the watchdog's SIGABRT leaves in the journal where the daemon hung
     asyncio.run(_serve(config, listen))
+    # All is closed by now. Taking the interpreter down as well, gRPC waits for a thread of its own, which
+    # Python 3.14 does not allow any more at that point, and says so with a traceback.
+    logging.shutdown()
+    os._exit(0)
 
 
 def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

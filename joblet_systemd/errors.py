@@ -36,8 +36,15 @@ class InvalidValue(JobletError):
         shown = repr(value)
         if len(shown) > 80:
             shown = shown[:77] + "..."
-        super().__init__(f"{field}: {shown} is not accepted; expected {accepted}.", hint=hint)
+        self._rest = f"{shown} is not accepted; expected {accepted}."
+        super().__init__(f"{field}: {self._rest}", hint=hint)
         self.field = field
+
+    def called(self, field: str) -> InvalidValue:
+        """The same of a field that has another name where the caller speaks of it."""
+        self.field = field
+        self.message = f"{field}: {self._rest}"
+        return self
 
 
 class NotFound(JobletError):

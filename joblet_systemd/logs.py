@@ -1,32 +1,36 @@
 """Output for followers: history from the journal, then live from one shared tail, nothing lost or doubled.
 
-joblet-init numbers a job's entries, so a follower's place is simply the number of the last entry it
-got. The tail reads the namespace for all followers together and exists only while somebody follows.
-A follower that is slower than its job does not hold the others up and loses nothing: when its buffer
-is full it goes back to the journal. All followers together hold a bounded amount of memory: the more
-there are, the less each reads ahead.
+A follower's place is the number of the last entry it got. The tail reads the namespace for all followers together
+and exists only while somebody follows. A follower that is slower than its job does not hold the others up and loses
+nothing: when its buffer is full it goes back to the journal. All followers together hold a bounded amount of memory:
+the more there are, the less each reads ahead. What the journal itself has lost is reported in its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import dataclasses
 import threading
+import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from .errors import NotFound
+from .model import USEC_PER_SEC, Job
+from .selection import Cut, Selection, TailSearch, Window
 from .shared import Shared
-from .systemd.entries import Entry, Output
+from .systemd.entries import Dropped, Entry, Output
 
 if TYPE_CHECKING:
     from .systemd.journal import Journal
 
-log = logging.getLogger(__name__)
+__all__ = ["Batch", "Dropped", "Logs", "Output", "Selection"]
 
 # journald batches its inotify events by 250 ms (sd_journal_get_fd(3)); looking is cheaper than waiting.
 POLL_SEC = 0.02
@@ -35,7 +39,10 @@ BUFFER_BYTES = 4 << 20  # what one follower reads ahead at most
 ALL_BUFFERS_BYTES = 64 << 20
 ENTRY_OVERHEAD = 500  # what an entry weighs in memory beside its data
 HISTORY_READERS = 4
-MAX_REPORTED = 1000
+SETTLED_SEC = 1.0  # after which journald stores nothing any more with a time that has passed
+
+T = TypeVar("T")
+Batch = list[Output | Dropped]
 
 
 def _weight(entry: Entry) -> int:
@@ -87,12 +94,7 @@ class Logs:
         self._history: Shared[tuple[list[Entry], bool]] = Shared(HISTORY_READERS)
         self._followers: dict[str, set[_Follower]] = {}
         self._number_of_followers = 0
-        self._reported: set[tuple[str, int]] = set()  # gaps, each once and not once per follower
         self._tail: _Tail | None = None
-
-    async def read(self, unit: str, after: int) -> list[Entry]:
-        """The next entries of a unit behind number ``after``, a bounded number; empty at the end."""
-        return (await self._page(unit, after))[0]
 
     async def _page(self, unit: str, after: int) -> tuple[list[Entry], bool]:
         """The next entries, and whether there may be more."""
@@ -115,11 +117,54 @@ class Logs:
 
     async def newest(self, unit: str) -> int:
         """The number of a unit's newest entry, 0 when there is none."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, self._newest, unit)
+        return await self._look(lambda reader: reader.newest(unit))
 
-    def _newest(self, unit: str) -> int:
-        with self._reader() as reader:
-            return reader.newest(unit)
+    async def resolved(self, unit: str, selection: Selection) -> Selection:
+        """The same selection by numbers of entries, as far as it looks back: without ``tail`` and ``since_usec``.
+
+        Reads the journal from its end backwards, and no further than there are lines wanted.
+        """
+        after, tail, since = selection.after, selection.tail, selection.since_usec
+        if since is not None:
+            after = max(after, await self._look(lambda reader: reader.number_before(unit, since)))
+        cuts = selection.cuts
+        if tail == 0:
+            after = max(after, await self.newest(unit))
+        elif tail is not None:
+            cuts = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
+            after = max(after, min((cut.seq for cut in cuts), default=0) - 1)
+        return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
+
+    async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
+        search = TailSearch(tail, selection.streams)
+        before: int | None = None
+        while streams := search.wanted:
+            # Page by page: a line without an end may be long, and others want to read meanwhile.
+            page = dataclasses.replace(selection, streams=streams)
+            entries = await self._look(partial(self._back, unit, before, page))
+            for entry in entries:
+                search.look(entry)
+            if len(entries) < CHUNK_ENTRIES:
+                break
+            before = entries[-1].seq
+        return search.found()
+
+    def _back(self, unit: str, before: int | None, selection: Selection, reader: Journal) -> list[Entry]:
+        """A page of entries, the newest first, not beyond what the selection's ``after`` is."""
+        [stream] = selection.streams if len(selection.streams) == 1 else [None]
+        found: list[Entry] = []
+        for entry in islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES):
+            if entry.seq <= selection.after:
+                break
+            found.append(entry)
+        return found
+
+    async def _look(self, look: Callable[[Journal], T]) -> T:
+        def run() -> T:
+            with self._reader() as reader:
+                return look(reader)
+
+        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Journal]:
@@ -129,42 +174,54 @@ class Logs:
         finally:
             self._readers.append(reader)
 
-    async def follow(
-        self, unit: str, after: int, ended: Callable[[], Awaitable[object]]
-    ) -> AsyncGenerator[list[Output], None]:
-        """The unit's output behind entry ``after``, in batches: what there is, then what comes, to the last byte.
+    async def stored(self, job: Job, selection: Selection) -> AsyncGenerator[Batch, None]:
+        """What there is now of a job's log, in batches."""
+        window = Window(job.unit, await self.resolved(job.unit, selection))
+        end = await self.newest(job.unit)  # a job that goes on writing would never let it end
+        while window.after < end and not window.over:
+            entries, _ = await self._page(job.unit, window.after)
+            if not entries:
+                break
+            if found := window.passed(entries):
+                yield found
+        if job.state.final and (lost := _lost_at_the_end(window, job)):
+            yield lost
 
-        ``ended`` returns when the job has ended and all its entries are in the journal.
+    async def follow(
+        self, unit: str, selection: Selection, ended: Callable[[], Awaitable[Job]]
+    ) -> AsyncGenerator[Batch, None]:
+        """A part of the unit's log, in batches: what there is, then what comes, to the last byte.
+
+        ``ended`` returns the job when it has ended and all its entries are in the journal.
         """
         follower = _Follower(unit)
         over = asyncio.ensure_future(ended())
         over.add_done_callback(lambda _: follower.news.set())
+        alarm = _Alarm(selection.until_usec, follower.news.set)
         try:
             await self._subscribe(follower)
-            behind = True
-            while True:
-                finished = over.done()
+            window, behind = Window(unit, await self.resolved(unit, selection)), True
+            while not window.over:
+                finished = over.done() or alarm.rung()
                 stored = behind or finished
                 entries = follower.take()
                 if stored:
-                    entries, behind = await self._page(unit, after)
-                fresh = [entry for entry in entries if entry.seq > after]
-                expected = range(after + 1, after + 1 + len(fresh))
-                if not stored and [entry.seq for entry in fresh] != list(expected):
+                    entries, behind = await self._page(unit, window.after)
+                elif not window.continues_with(entries):
                     behind = True  # the tail missed some: the journal has them, if anything has
                     continue
-                if fresh:
-                    self._report_gaps(unit, after, fresh)
-                    after = fresh[-1].seq
-                    if output := [entry for entry in fresh if isinstance(entry, Output)]:
-                        yield output
+                if found := window.passed(entries):
+                    yield found
                 if finished and not behind:
-                    return
+                    break
                 if follower.overflowed():
                     behind = True
-                elif not behind:
+                elif not behind and not window.over:
                     await follower.news.wait()
+            if over.done() and (job := _ended(over)) and (lost := _lost_at_the_end(window, job)):
+                yield lost
         finally:
+            alarm.cancel()
             over.cancel()
             self._unsubscribe(follower)
 
@@ -199,20 +256,40 @@ class Logs:
             for follower in self._followers[unit]:
                 follower.put(batch, weight, limit)
 
-    def _report_gaps(self, unit: str, after: int, entries: list[Entry]) -> None:
-        for entry in entries:
-            if entry.seq != after + 1 and (unit, entry.seq) not in self._reported:
-                log.warning("%s: the journal has lost entries %d to %d", unit, after + 1, entry.seq - 1)
-                if len(self._reported) >= MAX_REPORTED:
-                    self._reported.clear()
-                self._reported.add((unit, entry.seq))
-            after = entry.seq
-
     def close(self) -> None:
         """Stop the tail and the readers."""
         if self._tail is not None:
             self._tail.stop()
         self._pool.shutdown(wait=False)
+
+
+def _ended(over: asyncio.Future[Job]) -> Job | None:
+    try:
+        return over.result()
+    except NotFound:  # deleted in the moment in which it had ended
+        return None
+
+
+def _lost_at_the_end(window: Window, job: Job) -> Batch:
+    """What a job that has ended wrote behind the last entry that there is."""
+    return [] if window.over else [*window.lost(job.seq_base, job.ended_usec or 0)]
+
+
+class _Alarm:
+    """Calls ``ring`` when no entry with a time up to ``usec`` can come any more."""
+
+    def __init__(self, usec: int | None, ring: Callable[[], object]) -> None:
+        self._sec = None if usec is None else usec / USEC_PER_SEC + SETTLED_SEC
+        self._timer = None
+        if self._sec is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, self._sec - time.time()), ring)
+
+    def rung(self) -> bool:
+        return self._sec is not None and time.time() >= self._sec
+
+    def cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 class _Tail:

@@ -107,8 +107,8 @@ class Job:
     ``owner`` is the client identity (certificate CN), ``account`` the Unix account its processes run
     as, ``boot_id`` the boot that ran it, ``parent`` the repeating job whose schedule started it.
     ``attempt`` counts starts, 0 before the first; the entries of the current one have sequence numbers
-    above ``seq_base``. ``due_usec`` is when a SCHEDULED job, or the next attempt, is to start.
-    ``files_kept``: /work is still there.
+    above ``seq_base``, and once the job has ended none has. ``due_usec`` is when a SCHEDULED job, or the
+    next attempt, is to start. ``files_kept``: /work is still there.
     ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out.
     """
 

@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,38 @@ class Store:
 
     def each(self) -> Iterator[Job]:
         """All jobs, the oldest first, one by one, as they are at the first. May be used in any one thread."""
-        with self._explained(), contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
+        with self._reading() as db:
             yield from map(self._decoded, db.execute(f"SELECT {COLUMN_LIST} FROM jobs ORDER BY number"))
+
+    def page(
+        self, limit: int, before: int | None = None, states: Collection[State] = (), owner: str = "", text: str = ""
+    ) -> list[tuple[int, Job]]:
+        """The newest jobs, each with its number, the newest first: those with a number below ``before``.
+
+        ``text`` is looked for in id, name, command and arguments, whatever the case of ASCII letters. May be used
+        in any thread: a look at all jobs for a text takes its time.
+        """
+        conditions = ["number < ?"]
+        parameters: list[Any] = [2**63 - 1 if before is None else before]
+        if states:
+            conditions.append(f"state IN ({', '.join('?' * len(states))})")
+            parameters += map(str, states)
+        if owner:
+            conditions.append("owner = ?")
+            parameters.append(owner)
+        if text:
+            places = ("id", "name", "json_extract(spec, '$.command')", "json_extract(spec, '$.args')")
+            conditions.append(f"({' OR '.join(f'instr(lower({place}), lower(?))' for place in places)})")
+            parameters += [text] * 3 + [json.dumps(text)[1:-1]]
+        query = f"SELECT number, {COLUMN_LIST} FROM jobs WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"
+        with self._reading() as db:
+            return [(row[0], self._decoded(row[1:])) for row in db.execute(query, (*parameters, limit))]
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection]:
+        """A connection of its own, for any one thread."""
+        with self._explained(), contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
+            yield db
 
     def unfinished(self) -> list[Job]:
         """The jobs that are not in a final state, the oldest first."""

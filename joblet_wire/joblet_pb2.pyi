@@ -169,14 +169,18 @@ class CreateVolumeResponse(_message.Message):
     def __init__(self, name: _Optional[str] = ..., size: _Optional[str] = ..., type: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class DataChunk(_message.Message):
-    __slots__ = ["cursor", "payload", "stream"]
+    __slots__ = ["cursor", "dropped", "payload", "stream", "time_usec"]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     STREAM_FIELD_NUMBER: _ClassVar[int]
+    TIME_USEC_FIELD_NUMBER: _ClassVar[int]
     cursor: str
+    dropped: DroppedOutput
     payload: bytes
     stream: int
-    def __init__(self, payload: _Optional[bytes] = ..., stream: _Optional[int] = ..., cursor: _Optional[str] = ...) -> None: ...
+    time_usec: int
+    def __init__(self, payload: _Optional[bytes] = ..., stream: _Optional[int] = ..., cursor: _Optional[str] = ..., time_usec: _Optional[int] = ..., dropped: _Optional[_Union[DroppedOutput, _Mapping[str, object]]] = ...) -> None: ...
 
 class DeleteAllJobsRequest(_message.Message):
     __slots__: list[str] = []
@@ -286,6 +290,18 @@ class DownloadTotal(_message.Message):
     files: int
     def __init__(self, files: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
 
+class DroppedOutput(_message.Message):
+    __slots__ = ["bytes", "entries", "lines", "reason"]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    bytes: int
+    entries: int
+    lines: int
+    reason: str
+    def __init__(self, reason: _Optional[str] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ..., lines: _Optional[int] = ...) -> None: ...
+
 class EmptyRequest(_message.Message):
     __slots__: list[str] = []
     def __init__(self) -> None: ...
@@ -356,14 +372,24 @@ class FileUpload(_message.Message):
     def __init__(self, path: _Optional[str] = ..., content: _Optional[bytes] = ..., mode: _Optional[int] = ..., is_directory: bool = ...) -> None: ...
 
 class GetJobLogsRequest(_message.Message):
-    __slots__ = ["cursor", "no_follow", "uuid"]
+    __slots__ = ["by_entry", "cursor", "no_follow", "since", "stream", "tail", "until", "uuid"]
+    BY_ENTRY_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     NO_FOLLOW_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
+    UNTIL_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
+    by_entry: bool
     cursor: str
     no_follow: bool
+    since: str
+    stream: int
+    tail: int
+    until: str
     uuid: str
-    def __init__(self, uuid: _Optional[str] = ..., no_follow: bool = ..., cursor: _Optional[str] = ...) -> None: ...
+    def __init__(self, uuid: _Optional[str] = ..., no_follow: bool = ..., cursor: _Optional[str] = ..., tail: _Optional[int] = ..., since: _Optional[str] = ..., until: _Optional[str] = ..., stream: _Optional[int] = ..., by_entry: bool = ...) -> None: ...
 
 class GetJobMetricsRequest(_message.Message):
     __slots__ = ["end_time", "job_uuid", "limit", "start_time"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import dataclasses
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 
 from joblet_wire import joblet_pb2 as wire
@@ -11,17 +12,14 @@ from joblet_wire import joblet_pb2 as wire
 from ..files.staging import Staging
 from ..jobs.kept import KeptFiles
 from ..jobs.requests import Jobs
-from ..logs import Logs
+from ..logs import Batch, Dropped, Logs, Output
 from ..model import JobSpec, State
-from ..systemd.entries import Output
 from . import messages
 from .listing import Listing
 from .server import Caller
 from .upload import Stream, Uploads
 
-STREAMS = {"stdout": 1, "stderr": 2}
 CHUNK_BYTES = 64 << 10
-CURSOR_END = "end"
 
 
 class JobService:
@@ -115,40 +113,49 @@ class JobService:
         return wire.UpdateJobResponse(uuid=job.id, status=job.state, notices=notices)
 
     async def logs(self, request: wire.GetJobLogsRequest, caller: Caller) -> AsyncGenerator[wire.DataChunk, None]:
-        """GetJobLogs: the output from the start or behind ``cursor``, in chunks of one stream each.
+        """GetJobLogs: the selected output, in chunks of one stream each, and what of it was dropped.
 
         Ends when the job's last byte is delivered; with ``no_follow`` when what there is now is. The cursor
-        ``end`` is behind what there is now; an empty chunk comes first then and tells where that is.
+        ``end`` is behind what there is now. With it or ``tail``, an empty chunk comes first and tells where that is,
+        so that a client whose connection breaks before anything else has come can resume there.
         """
         job = self._jobs.book.get(request.uuid, caller.actor)
-        if request.cursor == CURSOR_END:
-            after = await self._logs.newest(job.unit)
-            yield wire.DataChunk(stream=STREAMS["stdout"], cursor=str(after))
-        else:
-            after = messages.cursor_of(request.cursor)
+        selection = messages.selection_of(request)
+        if selection.tail is not None:
+            selection = await self._logs.resolved(job.unit, selection)
+            if not selection.cuts:
+                yield wire.DataChunk(stream=messages.STREAMS["stdout"], cursor=str(selection.after))
         if request.no_follow:
-            source = self._stored(job.unit, after)
+            source = self._logs.stored(job, selection)
         else:
-            source = self._logs.follow(job.unit, after, lambda: self._jobs.book.ended(job.id))
+            source = self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id))
         async with contextlib.aclosing(source):
-            async for chunk in _chunks(source):
-                yield chunk
-
-    async def _stored(self, unit: str, after: int) -> AsyncGenerator[list[Output], None]:
-        while entries := await self._logs.read(unit, after):
-            after = entries[-1].seq
-            yield [entry for entry in entries if isinstance(entry, Output)]
+            async for batch in source:
+                for chunk in map(messages.chunk, batch) if request.by_entry else _joined(batch):
+                    yield chunk
 
 
-async def _chunks(source: AsyncIterator[list[Output]]) -> AsyncGenerator[wire.DataChunk, None]:
+def _joined(batch: Batch) -> Iterator[wire.DataChunk]:
     """Join neighbouring entries of one stream: a message costs more than its bytes."""
-    async for batch in source:
-        data, stream, cursor = bytearray(), "", 0
-        for entry in batch:
-            if data and (entry.stream != stream or len(data) + len(entry.data) > CHUNK_BYTES):
-                yield wire.DataChunk(payload=bytes(data), stream=STREAMS[stream], cursor=str(cursor))
-                data.clear()
-            data += entry.data
-            stream, cursor = entry.stream, entry.seq
-        if data:
-            yield wire.DataChunk(payload=bytes(data), stream=STREAMS[stream], cursor=str(cursor))
+    neighbours: list[Output] = []
+    size = 0
+    for found in batch:
+        if neighbours and not _joins(found, neighbours[0], size):
+            yield _chunk(neighbours)
+            neighbours, size = [], 0
+        if isinstance(found, Dropped):
+            yield messages.chunk(found)
+        else:
+            neighbours.append(found)
+            size += len(found.data)
+    if neighbours:
+        yield _chunk(neighbours)
+
+
+def _joins(found: Output | Dropped, first: Output, size: int) -> bool:
+    return isinstance(found, Output) and found.stream == first.stream and size + len(found.data) <= CHUNK_BYTES
+
+
+def _chunk(neighbours: list[Output]) -> wire.DataChunk:
+    whole = dataclasses.replace(neighbours[-1], data=b"".join(entry.data for entry in neighbours))
+    return messages.chunk(dataclasses.replace(whole, realtime_usec=neighbours[0].realtime_usec))

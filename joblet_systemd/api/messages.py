@@ -12,6 +12,8 @@ from joblet_wire import joblet_pb2 as wire
 from .. import environment
 from ..errors import InvalidValue
 from ..model import Job, JobSpec, Limits
+from ..selection import Selection
+from ..systemd.entries import Dropped, Output
 
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
 MAX_ARGUMENTS_BYTES = 1 << 20
@@ -23,6 +25,10 @@ MAX_PRIORITY = 100
 MAX_RETRIES = 100
 MAX_RUNTIME_MS = 3653 * 86_400_000
 MAX_RETRY_DELAY_MS = 86_400_000
+STREAMS = {"stdout": 1, "stderr": 2}
+STREAMS_ASKED = {0: frozenset(STREAMS), 1: frozenset({"stdout"}), 2: frozenset({"stderr"})}
+CURSOR_END = "end"
+EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 def spec_of(request: wire.RunJobRequest) -> JobSpec:
@@ -209,6 +215,24 @@ def submitted(job: Job, notices: Iterable[str]) -> wire.RunJobResponse:
     )
 
 
+def selection_of(request: wire.GetJobLogsRequest) -> Selection:
+    """The part of a log that is asked for. Raises InvalidValue."""
+    if request.stream not in STREAMS_ASKED:
+        raise InvalidValue("stream", request.stream, "0 for both, 1 for stdout or 2 for stderr")
+    tail = request.tail if request.HasField("tail") else None
+    if tail is not None and tail < 0:
+        raise InvalidValue("tail", tail, "a number of lines, 0 or more")
+    if request.cursor == CURSOR_END:
+        tail = 0
+    return Selection(
+        after=0 if request.cursor == CURSOR_END else cursor_of(request.cursor),
+        tail=tail,
+        since_usec=moment_of("since", request.since),
+        until_usec=moment_of("until", request.until),
+        streams=STREAMS_ASKED[request.stream],
+    )
+
+
 def cursor_of(text: str) -> int:
     """The number of the last entry a follower has. Raises InvalidValue."""
     if not text:
@@ -216,6 +240,29 @@ def cursor_of(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and len(text) < 19):
         raise InvalidValue("cursor", text, "the cursor of a chunk received before, or 'end'")
     return int(text)
+
+
+def moment_of(field: str, text: str) -> int | None:
+    """A time in RFC 3339 as microseconds since the epoch, None for no text. Raises InvalidValue."""
+    if not text:
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+        if moment.tzinfo is None or len(text) > 40:
+            raise ValueError(text)
+        return max(1, (moment - EPOCH) // datetime.timedelta(microseconds=1))
+    except (ValueError, OverflowError):
+        raise InvalidValue(field, text, "a time such as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00") from None
+
+
+def chunk(found: Output | Dropped) -> wire.DataChunk:
+    """An entry as GetJobLogs has it."""
+    if isinstance(found, Dropped):
+        dropped = wire.DroppedOutput(reason=found.reason, entries=found.entries, bytes=found.bytes, lines=found.lines)
+        return wire.DataChunk(cursor=str(found.seq), time_usec=found.realtime_usec, dropped=dropped)
+    return wire.DataChunk(
+        payload=found.data, stream=STREAMS[found.stream], cursor=str(found.seq), time_usec=found.realtime_usec
+    )
 
 
 def rfc3339(usec: int | None) -> str:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import defaultdict
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from ..api import messages
 from ..api.server import Caller
+from ..api.threads import Threads
+from ..errors import InvalidValue
 from ..jobs.kept import KeptFiles
 from ..jobs.requests import Jobs
-from ..model import State
-from . import view
+from ..jobs.waiting import STATES as WAITING
+from ..model import Job, State
+from . import body, query, view
 from .routes import Route
 
-LIST = "JobService/ListJobs"
+# Answers of one identity, until the last byte has been sent; and the threads that make them.
+AT_ONCE, THREADS = 8, 2
+DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+LIST_PARAMETERS = ("limit", "before", "status", "owner", "q")
 
 
 class JobRoutes:
@@ -22,25 +32,78 @@ class JobRoutes:
         self._jobs = jobs
         self._kept = kept
         self._node_id = node_id
+        self._bodies = body.Bodies()
+        self._threads = Threads(THREADS, "list")
+        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
     def routes(self) -> list[Route]:
         """For the application."""
         return [
-            Route("GET", "/v1/jobs", LIST, self._list),
+            Route("GET", "/v1/jobs", "JobService/ListJobs", self._list),
+            Route("POST", "/v1/jobs", "JobService/RunJob", self._submit),
             Route("GET", "/v1/jobs/{job}", "JobService/GetJobStatus", self._get),
+            Route("DELETE", "/v1/jobs/{job}", "JobService/StopJob", self._stop),
         ]
 
     async def _list(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        positions = self._jobs.positions()
-        jobs = self._jobs.book.store.all()[-100:]
-        jobs.reverse()
-        entries = [view.entry(job, self._node_id, positions.get(job.id, 0)) for job in jobs]
-        return view.answer({"jobs": entries, "next": None})
+        query.known(request, LIST_PARAMETERS)
+        limit = query.number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
+        before = query.number(request, "before", 0, 1, 10**18) or None
+        filters = {
+            "states": _states(query.text(request, "status")),
+            "owner": query.text(request, "owner"),
+            "text": query.text(request, "q"),
+        }
+        await caller.held.enter_async_context(self._slots[caller.name])
+        positions = dict(self._jobs.positions())
+        shown = await self._threads.run(self._page, limit, before, filters, positions)
+        return web.Response(body=shown, content_type=body.TYPE)
+
+    def _page(
+        self, limit: int, before: int | None, filters: Mapping[str, object], positions: Mapping[str, int]
+    ) -> bytes:
+        found = self._jobs.book.store.page(limit, before, **filters)  # type: ignore[arg-type]
+        entries = [view.entry(job, self._node_id, positions.get(job.id, 0)) for _, job in found]
+        return view.text({"jobs": entries, "next": str(found[-1][0]) if len(found) == limit else None})
 
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        job = self._jobs.book.get(request.match_info["job"], caller.actor)
+        query.known(request, ())
+        return view.answer(await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor)))
+
+    async def _shown(self, job: Job) -> dict[str, object]:
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
-        shown = view.job(job, self._node_id, position)
-        shown["nextRuns"] = [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job)]
-        shown["filesKeptUntil"] = messages.rfc3339(self._kept.until(job)) or None
-        return view.answer(shown)
+        return {
+            **view.job(job, self._node_id, position),
+            "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job)],
+            "filesKeptUntil": messages.rfc3339(self._kept.until(job)) or None,
+        }
+
+    async def _submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        query.known(request, ())
+        asked = body.job(await self._bodies.json(request, caller.name, caller.held))
+        with body.in_json_terms():
+            spec = messages.spec_of(asked)
+            job, notices = await self._jobs.submit(spec, caller.actor, caller.account, None, asked.secret_environment)
+        caller.job = job.id
+        return view.answer({**await self._shown(job), "notices": notices}, 201, {"Location": f"/v1/jobs/{job.id}"})
+
+    async def _stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        query.known(request, ())
+        job = self._jobs.book.get_own(request.match_info["job"], caller.actor)
+        caller.job = job.id
+        if job.state in WAITING:
+            job = await self._jobs.cancel(job.id, caller.actor)
+        else:
+            job = await self._jobs.stop(job.id, caller.actor)
+        return view.answer(await self._shown(job))
+
+    def close(self) -> None:
+        """Make no more answers."""
+        self._threads.close()
+
+
+def _states(text: str) -> list[State]:
+    try:
+        return [State(word.strip().upper()) for word in text.split(",")] if text else []
+    except ValueError:
+        raise InvalidValue("status", text, f"one or several of {','.join(State)}") from None

@@ -14,6 +14,7 @@ from ..jobs.requests import Jobs
 from ..logs import Logs
 from . import static
 from .about import AboutRoutes
+from .events import EventRoutes
 from .gateway import Gateway, application
 from .jobs import JobRoutes
 from .logs import LogRoutes
@@ -37,6 +38,7 @@ def routes(parts: Parts) -> list[Route]:
         *AboutRoutes(parts.node_id).routes(),
         *JobRoutes(parts.jobs, parts.kept, parts.node_id).routes(),
         *LogRoutes(parts.jobs, parts.logs).routes(),
+        *EventRoutes(parts.jobs.book, parts.node_id).routes(),
         *static.routes(),
     ]
 

@@ -25,8 +25,20 @@ STATUS = {
 }
 
 
+class BadRequest(JobletError):
+    """A request that HTTP itself has a word for: a status of 4xx."""
+
+    grpc_status = "INVALID_ARGUMENT"
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
 def of(error: JobletError) -> dict[str, Any]:
     """The members of the problem: type, title, status, detail, and hint and field where there are such."""
+    if isinstance(error, BadRequest):
+        return plain(error.status, error.message, error.hint)
     words = re.sub(r"(?<!^)(?=[A-Z])", " ", type(error).__name__).lower()
     problem: dict[str, Any] = {
         "type": f"urn:joblet:problem:{words.replace(' ', '-')}",
@@ -41,9 +53,10 @@ def of(error: JobletError) -> dict[str, Any]:
     return problem
 
 
-def plain(status: int, detail: str) -> dict[str, Any]:
+def plain(status: int, detail: str, hint: str = "") -> dict[str, Any]:
     """The problem of a request that HTTP itself has a word for."""
-    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    problem = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail}
+    return problem | ({"hint": hint} if hint else {})
 
 
 def response(problem: dict[str, Any], headers: dict[str, str] | None = None) -> web.Response:

@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import ValuesView
-from typing import Any
+from collections.abc import Sequence, ValuesView
+from typing import Any, Protocol
 
 from ..errors import Denied
 from ..model import Actor, Job
 from ..store import Store
+
+
+class Watcher(Protocol):
+    """Is told of what has changed, after it is stored."""
+
+    def changed(self, job: Job) -> None:
+        """The job is new, or something of it is."""
+
+    def deleted(self, job_ids: Sequence[str]) -> None:
+        """The jobs are forgotten."""
 
 
 class Book:
@@ -17,6 +27,7 @@ class Book:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._watchers: list[Watcher] = []
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
 
@@ -36,22 +47,33 @@ class Book:
         """All jobs that have not ended."""
         return self._live.values()
 
+    def watch(self, watcher: Watcher) -> None:
+        """Tell this one, too, from now on."""
+        self._watchers.append(watcher)
+
+    def _tell(self, job: Job) -> None:
+        for watcher in self._watchers:
+            watcher.changed(job)
+
     def adopt(self, job: Job) -> None:
         """Take in a job that is in the store."""
         self._live[job.id] = job
         self._ended[job.id] = asyncio.Event()
+        self._tell(job)
 
     def change(self, job: Job, **changes: Any) -> Job:
         """Store and return the job with other values."""
         changed = dataclasses.replace(job, **changes)
         self.store.update(changed)
         self._live[job.id] = changed
+        self._tell(changed)
         return changed
 
     def repeat(self, parent: Job, changed: Job, run: Job | None) -> None:
         """Store what a run of a schedule leaves of its parent, and the run, together."""
         self.store.add_run(run, changed)
         self._live[parent.id] = changed
+        self._tell(changed)
         if run is not None:
             self.adopt(run)
 
@@ -60,6 +82,13 @@ class Book:
         self.store.update(job)
         del self._live[job.id]
         self._ended.pop(job.id).set()
+        self._tell(job)
+
+    def delete(self, job_ids: Sequence[str]) -> None:
+        """Forget jobs that have ended, all or none."""
+        self.store.delete(job_ids)
+        for watcher in self._watchers:
+            watcher.deleted(job_ids)
 
     async def ended(self, job_id: str) -> Job:
         """Wait until the job is in a final state."""

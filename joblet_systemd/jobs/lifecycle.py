@@ -218,7 +218,7 @@ class Lifecycle:
                 usage=used,
             )
         else:
-            self._end(job, end, used, ended_usec)
+            self._end(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
         return job.unit if result is not None else ""
 
     async def _clear_for_next(self, job_id: str) -> None:
@@ -266,7 +266,7 @@ class Lifecycle:
             log.error("job %s: %s", job_id, error)
 
     def _forget(self, job_id: str) -> None:
-        self.book.store.delete([job_id])
+        self.book.delete([job_id])
         self._tasks.spawn(self.clean_up(job_id))
 
     # --- restart

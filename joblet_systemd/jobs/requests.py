@@ -170,14 +170,14 @@ class Jobs:
         job = self.book.get_own(reference, caller)
         if not job.state.final:
             raise WrongState(f"Job {job.id} has not ended: it is {job.state}.", hint="Stop or cancel it first.")
-        self.book.store.delete([job.id])
+        self.book.delete([job.id])
         await self._lifecycle.clean_up(job.id)
         return job
 
     async def delete_all(self, caller: Actor) -> tuple[int, int]:
         """Forget all jobs that have ended and that the caller may delete; how many, and how many are left."""
         own = self.book.store.finished(None if caller.others else caller.name)
-        self.book.store.delete(own)
+        self.book.delete(own)
         for job_id in sorted(set(own) & set(self._work.ids())):
             await self._lifecycle.clean_up(job_id)
         return len(own), self.book.store.count()
@@ -215,7 +215,8 @@ class Jobs:
             )
         work = str(self._work.path(job.id))
         properties = unit.changed_limits(job.spec.limits, limits, work)
-        await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties])
+        if not await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties]):
+            raise WrongState(f"Job {job.id} is about to end: its unit is gone.")
         # It may have ended meanwhile; then its record stays as it is.
         current = self.book.live(job.id)
         return self.book.change(current, spec=spec) if current is not None else self.book.store.find(job.id), notes

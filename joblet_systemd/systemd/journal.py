@@ -16,7 +16,7 @@ from pathlib import Path
 from systemd._reader import _Reader  # the raw reader: ten times faster than systemd.journal.Reader
 
 from ..errors import SystemdError
-from .entries import Entry, Exit, Output, Start
+from .entries import Dropped, Entry, Exit, Output, Start
 
 
 def sockets(namespace: str) -> Path:
@@ -95,28 +95,52 @@ class Journal:
     def entries(self, unit: str, after: int = 0) -> Iterator[Entry]:
         """The unit's entries with a sequence number above ``after``, in order."""
         self.refresh()
-        self._reader.flush_matches()
-        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        if after:
-            self._seek_behind(unit, after)
-        else:
-            self._reader.seek_head()
-        while self._reader._next():
-            entry = self._entry()
-            if entry is not None and entry.seq > after:
-                yield entry
-
-    def _seek_behind(self, unit: str, seq: int) -> None:
-        self._reader.add_match(f"JOBLET_SEQ={seq}")
-        self._reader.seek_head()
-        found = self._reader._next()
-        cursor = self._reader._get_cursor() if found else None
+        cursor = self._cursor(unit, after) if after else None
         self._reader.flush_matches()
         self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
         if cursor is None:
             self._reader.seek_head()
         else:
             self._reader.seek_cursor(cursor)
+        while self._reader._next():
+            entry = self._entry()
+            if entry is not None and entry.seq > after:
+                yield entry
+
+    def backwards(
+        self, unit: str, before: int | None = None, until_usec: int | None = None, stream: str | None = None
+    ) -> Iterator[Entry]:
+        """The unit's entries, the newest first; those below number ``before``, up to a time, of one stream."""
+        self.refresh()
+        cursor = self._cursor(unit, before) if before is not None else None
+        self._reader.flush_matches()
+        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
+        if stream is not None:
+            self._reader.add_match(f"JOBLET_STREAM={stream}")
+        if cursor is not None:
+            self._reader.seek_cursor(cursor)
+        elif until_usec is not None:
+            self._reader.seek_realtime(until_usec)
+        else:
+            self._reader.seek_tail()
+        while self._reader._previous():
+            entry = self._entry()
+            if entry is None or (before is not None and entry.seq >= before):
+                continue
+            if until_usec is None or entry.realtime_usec <= until_usec:
+                yield entry
+
+    def number_before(self, unit: str, usec: int) -> int:
+        """The sequence number of the unit's last entry before that time, 0 when there is none."""
+        return next((entry.seq for entry in self.backwards(unit, until_usec=usec - 1)), 0)
+
+    def _cursor(self, unit: str, seq: int) -> str | None:
+        """Where the unit's entry of that number is, None when it is not there. Leaves its own matches behind."""
+        self._reader.flush_matches()
+        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
+        self._reader.add_match(f"JOBLET_SEQ={seq}")
+        self._reader.seek_head()
+        return self._reader._get_cursor() if self._reader._next() else None
 
     def record(self, unit: str, kind: str, after: int) -> Entry | None:
         """The unit's newest record of that kind, ``start`` or ``exit``, if it has a number above ``after``."""
@@ -130,15 +154,7 @@ class Journal:
 
     def newest(self, unit: str) -> int:
         """The sequence number of the unit's newest entry, 0 when there is none."""
-        self.refresh()
-        self._reader.flush_matches()
-        self._reader.add_match(f"_SYSTEMD_UNIT={unit}")
-        self._reader.seek_tail()
-        while self._reader._previous():
-            entry = self._entry()
-            if entry is not None:
-                return entry.seq
-        return 0
+        return next((entry.seq for entry in self.backwards(unit)), 0)
 
     def seek_end(self) -> None:
         """Go behind the newest entry of all units: ``news`` gives what comes from now on."""
@@ -166,8 +182,12 @@ class Journal:
         if stream:
             end = b"\n" if self._bytes("JOBLET_EOL") == b"1" else b""
             return Output(unit, int(seq), realtime, stream, self._bytes("MESSAGE") + end)
-        if self._text("JOBLET_RECORD") == "start":
+        record = self._text("JOBLET_RECORD")
+        if record == "start":
             return Start(unit, int(seq), realtime)
+        if record == "dropped":
+            lost = {"bytes": self._number("JOBLET_DROPPED_BYTES"), "lines": self._number("JOBLET_DROPPED_LINES")}
+            return Dropped(unit, int(seq), realtime, "limit", **lost)
         return Exit(
             unit,
             int(seq),
@@ -178,6 +198,7 @@ class Journal:
             stopped=self._text("JOBLET_STOPPED") == "1",
             cpu_usec=self._number("JOBLET_CPU_USEC"),
             max_rss_bytes=self._number("JOBLET_MAXRSS_KIB") * 1024,
+            log_bytes=self._number("JOBLET_LOG_BYTES"),
         )
 
     def _bytes(self, name: str) -> bytes:

@@ -166,10 +166,16 @@ class Manager:
         with _ignoring(NO_SUCH_UNIT):
             await self._call(MANAGER_PATH, MANAGER, "StopUnit", "ss", [unit, "replace"])
 
-    async def change(self, unit: str, properties: Sequence[UnitProperty]) -> None:
-        """Set properties of a running unit, until it ends or the host reboots."""
+    async def change(self, unit: str, properties: Sequence[UnitProperty]) -> bool:
+        """Set properties of a running unit, until it ends or the host reboots. False when it is gone."""
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
-        await self._call(MANAGER_PATH, MANAGER, "SetUnitProperties", "sba(sv)", [unit, True, values])
+        try:
+            await self._call(MANAGER_PATH, MANAGER, "SetUnitProperties", "sba(sv)", [unit, True, values])
+        except SystemdError as error:
+            if error.name != NO_SUCH_UNIT:
+                raise
+            return False
+        return True
 
     async def hold(self, unit: str) -> bool:
         """Keep the unit readable after its end, as AddRef= does at the start. False when it is gone."""

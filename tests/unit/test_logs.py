@@ -2,12 +2,15 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Coroutine, Iterator
+from typing import Any
 
 import pytest
 
-from joblet_systemd import logs
-from joblet_systemd.logs import Logs
+from joblet_systemd import logs, model
+from joblet_systemd.logs import Batch, Dropped, Logs, Selection
+from joblet_systemd.model import JobSpec, State
 from joblet_systemd.systemd.entries import Entry, Exit, Output
 
 UNIT = "joblet-job-x.service"
@@ -20,18 +23,24 @@ class Paper:
         self.stored: list[Entry] = []
         self.hidden_from_tail: set[int] = set()
         self.open = 0
+        self.looked_back = 0
         self.lock = threading.Lock()
 
-    def write(self, data: bytes, unit: str = UNIT) -> None:
+    def write(self, data: bytes, unit: str = UNIT, stream: str = "stdout") -> None:
         with self.lock:
-            self.stored.append(Output(unit, self._next(unit), 0, "stdout", data))
+            seq = self._next(unit)
+            self.stored.append(Output(unit, seq, 1000 * seq, stream, data))
+
+    def drop(self, size: int, lines: int) -> None:
+        with self.lock:
+            self.stored.append(Dropped(UNIT, self._next(UNIT), 0, "limit", bytes=size, lines=lines))
 
     def end(self) -> None:
         with self.lock:
             self.stored.append(Exit(UNIT, self._next(UNIT), 0, 0, 0, "", False, 0, 0))
 
     def _next(self, unit: str) -> int:
-        return 1 + sum(entry.unit == unit for entry in self.stored)
+        return 1 + max((entry.seq for entry in self.stored if entry.unit == unit), default=0)
 
 
 class Reader:
@@ -45,6 +54,22 @@ class Reader:
         with self.paper.lock:
             found = [entry for entry in self.paper.stored if entry.unit == unit and entry.seq > after]
         yield from found
+
+    def backwards(
+        self, unit: str, before: int | None = None, until_usec: int | None = None, stream: str | None = None
+    ) -> Iterator[Entry]:
+        for entry in reversed(list(self.entries(unit))):
+            if stream is not None and not (isinstance(entry, Output) and entry.stream == stream):
+                continue
+            if (before is None or entry.seq < before) and (until_usec is None or entry.realtime_usec <= until_usec):
+                self.paper.looked_back += 1
+                yield entry
+
+    def number_before(self, unit: str, usec: int) -> int:
+        return next((entry.seq for entry in self.backwards(unit, until_usec=usec - 1)), 0)
+
+    def newest(self, unit: str) -> int:
+        return next((entry.seq for entry in self.backwards(unit)), 0)
 
     def seek_end(self) -> None:
         with self.paper.lock:
@@ -69,12 +94,37 @@ class Job:
         self.paper = Paper()
         self.logs = Logs(lambda: Reader(self.paper))  # type: ignore[arg-type,return-value]
         self.over = asyncio.Event()
+        self.last = 0  # the number of the last entry, if that is not there any more
 
-    async def follow(self, after: int = 0) -> bytes:
-        got = b""
-        async for batch in self.logs.follow(UNIT, after, self.over.wait):
-            got += b"".join(entry.data for entry in batch)
-        return got
+    def as_it_is(self) -> model.Job:
+        last = max((entry.seq for entry in self.paper.stored if entry.unit == UNIT), default=0)
+        state = State.COMPLETED if self.over.is_set() else State.RUNNING
+        return model.Job(
+            id="x",
+            spec=JobSpec("true"),
+            owner="a",
+            account="joblet-a",
+            state=state,
+            submitted_usec=0,
+            seq_base=max(last, self.last) if state.final else 0,
+        )
+
+    async def ended(self) -> model.Job:
+        await self.over.wait()
+        return self.as_it_is()
+
+    async def batches(self, selection: Selection | None = None, follow: bool = True) -> Batch:
+        wanted = selection or Selection()
+        source = self.logs.follow(UNIT, wanted, self.ended) if follow else self.logs.stored(self.as_it_is(), wanted)
+        return [found async for batch in source for found in batch]
+
+    async def follow(self, after: int = 0, **wanted: Any) -> bytes:
+        found = await self.batches(Selection(after=after, **wanted))
+        return b"".join(entry.data for entry in found if isinstance(entry, Output))
+
+    async def stored(self, **wanted: Any) -> bytes:
+        found = await self.batches(Selection(**wanted), follow=False)
+        return b"".join(entry.data for entry in found if isinstance(entry, Output))
 
     def finish(self) -> None:
         self.paper.end()
@@ -143,8 +193,8 @@ def test_a_slow_follower_loses_nothing_and_holds_nobody_up(monkeypatch: pytest.M
         may_go_on = asyncio.Event()
 
         async def slow() -> None:
-            async for batch in job.logs.follow(UNIT, 0, job.over.wait):
-                got.extend(entry.data for entry in batch)
+            async for batch in job.logs.follow(UNIT, Selection(), job.ended):
+                got.extend(entry.data for entry in batch if isinstance(entry, Output))
                 await may_go_on.wait()
 
         job.paper.write(b"first")
@@ -175,9 +225,9 @@ def test_many_slow_followers_share_what_they_may_read_ahead(monkeypatch: pytest.
         async def slow() -> bytes:
             nonlocal most
             got = b""
-            async for batch in job.logs.follow(UNIT, 0, job.over.wait):
+            async for batch in job.logs.follow(UNIT, Selection(), job.ended):
                 most = max(most, len(batch))
-                got += b"".join(entry.data for entry in batch)
+                got += b"".join(entry.data for entry in batch if isinstance(entry, Output))
                 await may_go_on.wait()
             return got
 
@@ -221,18 +271,120 @@ def test_followers_at_the_same_place_are_one_reading(monkeypatch: pytest.MonkeyP
     scenario(play())
 
 
-def test_a_gap_in_the_journal_is_reported_and_passed(caplog: pytest.LogCaptureFixture) -> None:
+GAPS: dict[str, tuple[list[int], list[tuple[int, int]]]] = {
+    "one in the middle": ([2], [(2, 1)]),
+    "two": ([2, 4, 5], [(2, 1), (5, 2)]),
+    "the beginning, with the start record": ([1, 2, 3], [(3, 2)]),
+    "the start record alone": ([1], []),
+    "the end": ([5, 6, 7], [(7, 3)]),
+    "everything": ([1, 2, 3, 4, 5, 6, 7], [(7, 6)]),
+}
+
+
+@pytest.mark.parametrize("follow", [True, False], ids=["live", "stored"])
+@pytest.mark.parametrize(("lost", "told"), GAPS.values(), ids=GAPS)
+def test_what_the_journal_has_lost_is_told_in_its_place(
+    lost: list[int], told: list[tuple[int, int]], follow: bool
+) -> None:
     async def play() -> None:
         job = Job()
-        for data in (b"1", b"2", b"3"):
-            job.paper.write(data)
+        for number in range(1, 7):
+            job.paper.write(b"%d" % number)
         job.finish()
-        del job.paper.stored[1]
-        assert await job.follow() == b"13"
+        job.last = 7
+        job.paper.stored = [entry for entry in job.paper.stored if entry.seq not in lost]
+        found = await job.batches(follow=follow)
+        assert [(entry.seq, entry.entries) for entry in found if isinstance(entry, Dropped)] == told
+        assert [entry.seq for entry in found] == sorted(entry.seq for entry in found)
+        assert {entry.reason for entry in found if isinstance(entry, Dropped)} <= {"journal"}
+        # Whoever resumes gets the rest, and is told nothing twice.
+        for place, entry in enumerate(found):
+            assert await job.batches(Selection(after=entry.seq), follow) == found[place + 1 :]
         job.logs.close()
 
     scenario(play())
-    assert "has lost entries 2 to 2" in caplog.text
+
+
+def test_what_the_job_was_not_allowed_to_write_is_told_whatever_stream_is_wanted() -> None:
+    async def play() -> None:
+        job = Job()
+        follower = asyncio.create_task(job.batches(Selection(streams=frozenset({"stderr"}))))
+        await asyncio.sleep(0.1)
+        job.paper.write(b"out")
+        job.paper.write(b"err", stream="stderr")
+        job.paper.drop(100, 3)
+        job.finish()
+        found = await follower
+        assert [entry.seq for entry in found] == [2, 3]
+        assert found[1] == Dropped(UNIT, 3, 0, "limit", bytes=100, lines=3)
+        job.logs.close()
+
+    scenario(play())
+
+
+def test_since_and_until_go_by_the_time_of_the_entries() -> None:
+    async def play() -> None:
+        job = Job()
+        for number in range(1, 7):
+            job.paper.write(b"%d" % number)  # at 1000, 2000, ...
+        assert await job.stored(since_usec=3000) == b"3456"
+        assert await job.stored(since_usec=2999, until_usec=4000) == b"34"
+        assert await job.stored(until_usec=999) == b""
+        assert await job.stored(since_usec=7000) == b""
+        assert await job.stored(after=4, since_usec=2000) == b"56"
+        assert await job.follow(until_usec=3000) == b"123"  # the job goes on, and that time is over
+        job.logs.close()
+
+    scenario(play())
+
+
+def test_a_follower_with_a_time_to_end_at_ends_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "SETTLED_SEC", 0.1)
+
+    async def play() -> None:
+        job = Job()
+        job.paper.write(b"1")
+        follower = asyncio.create_task(job.follow(until_usec=int((time.time() + 0.5) * 1e6)))
+        await asyncio.sleep(0.1)
+        job.paper.write(b"2")
+        assert await follower == b"12"
+        job.logs.close()
+
+    scenario(play())
+
+
+def test_the_stored_part_of_a_job_that_goes_on_writing_has_an_end() -> None:
+    async def play() -> None:
+        job = Job()
+        job.paper.write(b"1")
+        async for _ in job.logs.stored(job.as_it_is(), Selection()):
+            job.paper.write(b"more")
+        job.logs.close()
+
+    scenario(play())
+
+
+def test_the_last_lines_are_found_from_the_end() -> None:
+    async def play() -> None:
+        job = Job()
+        for number in range(2000):
+            job.paper.write(b"%d a\n%d b\n" % (number, number))
+        assert await job.stored(tail=3) == b"1998 b\n1999 a\n1999 b\n"
+        assert job.paper.looked_back < 600
+        assert await job.stored(tail=0) == b""
+        assert await job.stored(tail=3, until_usec=2_000_500) == b"1998 b\n1999 a\n1999 b\n"
+        assert await job.stored(tail=3, until_usec=2000) == b"0 b\n1 a\n1 b\n"
+        assert await job.stored(tail=3, since_usec=2_000_000) == b"1999 a\n1999 b\n"
+        assert await job.stored(tail=3, after=1999) == b"1999 a\n1999 b\n"
+        assert (await job.stored(tail=10_000)).count(b"\n") == 4000
+        follower = asyncio.create_task(job.follow(tail=1))
+        await asyncio.sleep(0.2)
+        job.paper.write(b"and on")
+        job.finish()
+        assert await follower == b"1999 b\nand on"
+        job.logs.close()
+
+    scenario(play())
 
 
 def test_the_tail_runs_only_while_somebody_follows() -> None:

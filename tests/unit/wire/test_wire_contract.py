@@ -222,6 +222,7 @@ ADDED_METHODS = {
 ADDED_MESSAGES = {
     *("SubmitJobRequest", "UpdateJobRequest", "UpdateJobResponse"),
     *("DownloadFilesRequest", "DownloadFilesResponse", "DownloadTotal"),
+    "DroppedOutput",
     *("WriteJobInputRequest", "WriteJobInputResponse"),
     *("ExecJobRequest", "ExecStart", "TerminalSize", "ExecJobResponse", "ExecResult"),
 }
@@ -235,8 +236,9 @@ GetJobStatusResponse: 100 reason string; 101 owner string; 102 unit string; 103 
   112 interactive bool; 113 queue_position int32; 114 schedule string; 115 next_runs repeated string;
   116 parent string; 117 files_kept_until string
 Job: 100 reason string; 101 owner string; 102 priority int32; 103 queue_position int32; 104 parent string
-GetJobLogsRequest: 100 no_follow bool; 101 cursor string
-DataChunk: 100 stream int32; 101 cursor string
+GetJobLogsRequest: 100 no_follow bool; 101 cursor string; 102 tail optional int64; 103 since string; 104 until string;
+  105 stream int32; 106 by_entry bool
+DataChunk: 100 stream int32; 101 cursor string; 102 time_usec int64; 103 dropped DroppedOutput
 """
 
 FILE = FileDescriptorProto()
