@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from clients import node
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 from hosts import Host, until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
-
-from clients import node
 
 PROGRAMS = ("chromium", "chromedriver", "certutil", "pk12util", "unshare")
 # The name that every server certificate has; where it leads to, the browser is told.
@@ -81,7 +80,11 @@ def _keys(home: Path, keys: dict[str, str]) -> None:
     key = serialization.load_pem_private_key(keys["key"].encode(), None)
     certificate = x509.load_pem_x509_certificate(keys["cert"].encode())
     bundle: Any = pkcs12.serialize_key_and_certificates(
-        b"joblet", key, certificate, None, serialization.BestAvailableEncryption(b"joblet")  # type: ignore[arg-type]
+        b"joblet",
+        key,
+        certificate,
+        None,
+        serialization.BestAvailableEncryption(b"joblet"),  # type: ignore[arg-type]
     )
     (home / "client.p12").write_bytes(bundle)
     (home / "ca.pem").write_text(keys["ca"])

@@ -194,7 +194,7 @@ export class Stream {
           return;
         }
         // Only now: what has not been handled is sent again.
-        this.#on.event(event);
+        if (event.event !== null) this.#on.event(event);
         if (event.id) this.#lastId = event.id;
         this.#failures = 0;
       });

@@ -4,7 +4,7 @@ import { json, request } from "./api.js";
 import { badge, showState } from "./badge.js";
 import { JobCharts } from "./charts.js";
 import { explained, h, setText, toast } from "./dom.js";
-import { FINAL, WAITING, commandOf, ranFor, titleOf } from "./jobs.js";
+import { FINAL, WAITING, commandOf, ranFor, resultOf, titleOf } from "./jobs.js";
 import { LogView } from "./logview.js";
 import { dateTime, duration, printable, size } from "./text.js";
 
@@ -134,8 +134,7 @@ export class JobView {
     if (this.#job === null) return;
     const job = this.#job;
     const words = [];
-    if (job.reason) words.push(printable(job.reason));
-    else if (job.exitCode !== null && job.exitCode !== undefined) words.push(`exit code ${job.exitCode}`);
+    if (resultOf(job)) words.push(printable(resultOf(job)));
     const ran = ranFor(job, Date.now());
     if (ran !== null) words.push(FINAL.has(job.status) ? `ran ${duration(ran)}` : `for ${duration(ran)}`);
     if (job.status === "SCHEDULED" && job.scheduledTime) words.push(`at ${dateTime(Date.parse(job.scheduledTime))}`);

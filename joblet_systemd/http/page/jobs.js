@@ -39,6 +39,12 @@ export function startOf(job) {
   return Number.isNaN(at) ? null : at;
 }
 
+/** How it ended, in words; empty before. */
+export function resultOf(job) {
+  if (job.reason) return job.reason.replace(/^exit-code /, "exit code ");
+  return job.exitCode === null || job.exitCode === undefined ? "" : `exit code ${job.exitCode}`;
+}
+
 /**
  * Jobs by their id, in the order of the node's list: the newest first.
  *

@@ -3,7 +3,7 @@
 import { Stream, json } from "./api.js";
 import { badge, showState, stateWord } from "./badge.js";
 import { announce, explained, h, perFrame, setAttribute, setText } from "./dom.js";
-import { GROUPS, JobStore, commandOf, ranFor, startOf, titleOf } from "./jobs.js";
+import { GROUPS, JobStore, commandOf, ranFor, resultOf, startOf, titleOf } from "./jobs.js";
 import { Rows } from "./rows.js";
 import { count, dateTime, duration, printable, shortTime } from "./text.js";
 
@@ -314,33 +314,35 @@ export class JobList {
 
   #make() {
     const link = h("a", { tabindex: -1 });
+    const command = h("span", { class: "command" });
     const cells = ["name", "owner", "start", "duration", "result"].map((key) => h("span", { class: `cell ${key}`, role: "gridcell" }));
-    cells[0].append(link);
+    cells[0].append(link, command);
     const state = badge();
     const row = h("div", { class: "row", role: "row" }, h("span", { class: "cell status", role: "gridcell" }, state), ...cells);
-    row.parts = { state, link, cells };
+    row.parts = { state, link, command, cells };
     return row;
   }
 
   #fill(row, index) {
     const job = this.#jobs[index];
     const now = Date.now();
-    const { state, link, cells } = row.parts;
+    const { state, link, command, cells } = row.parts;
     row.dataset.id = job.uuid;
     row.id = `job-${job.uuid}`;
     setAttribute(row, "aria-rowindex", index + 2);
     setAttribute(row, "aria-selected", this.#selected === job.uuid);
     showState(state, job.status);
     setText(link, printable(titleOf(job)));
+    setText(command, job.name ? printable(commandOf(job)) : "");
     setAttribute(link, "href", `#/jobs/${encodeURIComponent(job.uuid)}`);
     setAttribute(link, "title", printable(commandOf(job)));
     const start = startOf(job);
     const ran = ranFor(job, now);
     setText(cells[1], printable(job.owner ?? ""));
-    setText(cells[2], start === null ? queued(job) : shortTime(start, now));
+    setText(cells[2], start === null ? queued(job) : started(job, start, now));
     setAttribute(cells[2], "title", start === null ? null : dateTime(start));
     setText(cells[3], ran === null ? "" : duration(ran));
-    setText(cells[4], resultOf(job));
+    setText(cells[4], printable(resultOf(job)));
   }
 
   // --- what one does with it -----------------------------------------------------------------------------------
@@ -398,10 +400,9 @@ export class JobList {
 }
 
 function queued(job) {
-  return job.queuePosition ? `in the queue, ${job.queuePosition}.` : "";
+  return job.queuePosition ? `${job.queuePosition}. in the queue` : "";
 }
 
-function resultOf(job) {
-  if (job.reason) return printable(job.reason);
-  return job.exitCode === null || job.exitCode === undefined ? "" : `exit code ${job.exitCode}`;
+function started(job, start, now) {
+  return job.status === "SCHEDULED" ? `at ${shortTime(start, now)}` : shortTime(start, now);
 }

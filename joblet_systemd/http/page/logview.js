@@ -108,7 +108,7 @@ export class LogView {
     this.#only = h("input", { type: "checkbox", onchange: () => this.#select() });
     this.#found = h("span", { class: "found", role: "status" });
     this.#where = h("select", { "aria-label": "Streams shown", onchange: () => this.#select() },
-      h("option", { value: "both", text: "stdout + stderr" }),
+      h("option", { value: "both", text: "all output" }),
       h("option", { value: "stdout", text: "stdout" }),
       h("option", { value: "stderr", text: "stderr" }),
     );

@@ -1,7 +1,7 @@
 // Reading text/event-stream (WHATWG HTML, 9.2.6) without EventSource, which tells neither the status nor the hint of
 // a refusal, and cannot be told where to go on after it has given up.
 
-/** Takes the stream's text in pieces of any size and calls `handle({event, data, id})` for each event. */
+/** Takes the stream's text in pieces of any size and calls `handle({event, data, id})` for each event; `event` is null for a bare id. */
 export class EventParser {
   #handle;
   #rest = "";
@@ -45,7 +45,9 @@ export class EventParser {
     const data = this.#data;
     this.#event = "";
     this.#data = [];
-    if (data.length > 0) this.#handle({ event, data: data.join("\n"), id: this.#id });
-    else if (event !== "message") this.#handle({ event, data: "", id: this.#id });
+    // An event without data is none, but its id counts.
+    if (data.length > 0 || this.#id !== "") {
+      this.#handle({ event: data.length > 0 ? event : null, data: data.join("\n"), id: this.#id });
+    }
   }
 }
