@@ -138,7 +138,7 @@ async def _let_clients_in(
     await listener.start()
     parts.callback(listener.stop)
     if web:
-        from .http import parts as http  # noqa: PLC0415 (aiohttp takes 20 MB; not every host has that socket)
+        from .http import parts as http  # noqa: PLC0415 (aiohttp takes 10 MB; not every host has that socket)
 
         gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, node_id))
         await gateway.start()

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from .. import __version__
 from ..api.server import Caller
-from . import view
+from . import query, view
 from .routes import Route
 
 
@@ -21,6 +21,7 @@ class AboutRoutes:
         return [Route("GET", "/v1/whoami", "JobService/ListJobs", self._whoami)]
 
     async def _whoami(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        query.known(request, ())
         return view.answer(
             {"name": caller.name, "role": str(caller.role), "node": self._node_id, "version": __version__}
         )

@@ -61,7 +61,7 @@ def _parsed(raw: bytes) -> Any:
         return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
         why = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise InvalidValue("body", f"{len(raw)} bytes", f"JSON in UTF-8 ({why:.100})") from None
+        raise BadRequest(400, f"The body is not JSON in UTF-8: {why:.100}.") from None
 
 
 def _refuse_constant(name: str) -> None:
@@ -106,6 +106,8 @@ def _secrets(field: str, value: Any) -> dict[str, str]:
 
 def _number(low: int, high: int) -> Convert:
     def convert(field: str, value: Any) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # in JSON they are the same
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidValue(field, value, "a whole number")
         if not low <= value <= high:

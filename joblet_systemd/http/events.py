@@ -110,8 +110,7 @@ class EventRoutes:
         at = feed.number(asked) if asked else feed.newest
         response = await sse.begin(request)
         if at is not None:
-            # An id without data is remembered and nothing else: a client that breaks off now can go on here.
-            await response.write(f"id: {feed.place(at)}\n\n".encode())
+            await response.write(sse.place(feed.place(at)))
         while True:
             events = feed.behind(at) if at is not None else None
             if at is None or events is None:

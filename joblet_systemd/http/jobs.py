@@ -22,6 +22,7 @@ from .routes import Route
 # Answers of one identity, until the last byte has been sent; and the threads that make them.
 AT_ONCE, THREADS = 8, 2
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+STATES = f"one or several of {','.join(State)}"
 LIST_PARAMETERS = ("limit", "before", "status", "owner", "q")
 
 
@@ -50,7 +51,7 @@ class JobRoutes:
         limit = query.number(request, "limit", DEFAULT_LIMIT, 1, MAX_LIMIT)
         before = query.number(request, "before", 0, 1, 10**18) or None
         filters = {
-            "states": _states(query.text(request, "status")),
+            "states": _states(query.text(request, "status", accepted=STATES)),
             "owner": query.text(request, "owner"),
             "text": query.text(request, "q"),
         }
@@ -106,4 +107,4 @@ def _states(text: str) -> list[State]:
     try:
         return [State(word.strip().upper()) for word in text.split(",")] if text else []
     except ValueError:
-        raise InvalidValue("status", text, f"one or several of {','.join(State)}") from None
+        raise InvalidValue("status", text, STATES) from None

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from typing import Any
 
 from aiohttp import web
+
+from joblet_wire import joblet_pb2 as wire
 
 from ..api import messages
 from ..api.server import Caller
 from ..errors import InvalidValue, NotFound
 from ..jobs.requests import Jobs
-from ..logs import Logs
+from ..logs import Batch, Dropped, Logs, Output
 from ..model import Job
-from ..systemd.entries import Output
-from . import sse, view
+from ..selection import Selection
+from . import query, sse, view
 from .routes import Route
 
+PARAMETERS = ("follow", "cursor", "tail", "since", "until", "stream")
 WRITE_BYTES = 64 << 10
+MAX_TAIL = 10**9
 # The id of the last event of a job that has ended: who has it needs nothing more.
 OVER = "over"
 
@@ -36,73 +40,95 @@ class LogRoutes:
         return [Route("GET", "/v1/jobs/{job}/logs", "JobService/GetJobLogs", self._get)]
 
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        query.known(request, PARAMETERS)
+        follow, selection = query.flag(request, "follow", True), _selection(request)
         job = self._jobs.book.get(request.match_info["job"], caller.actor)
         caller.job = job.id
-        after = request.headers.get("Last-Event-ID") or request.query.get("cursor", "")
-        if after == OVER:
-            return web.Response(status=204)  # which tells EventSource not to come again
-        follow = _flag(request, "follow", True)
-        start = await self._logs.newest(job.unit) if after == "end" else messages.cursor_of(after)
-        source = self._follow(job, start) if follow else self._stored(job, start)
+        if request.headers.get("Last-Event-ID") == OVER:
+            return web.Response(status=204)  # by which EventSource knows that it need not come again
         if "text/plain" in request.headers.get("Accept", ""):
-            return await self._raw(request, source)
-        return await self._events(request, job, source)
+            return await self._raw(request, self._source(job, selection, follow))
+        return await self._events(request, job, selection, follow)
 
-    async def _raw(self, request: web.Request, source: AsyncGenerator[list[Output], None]) -> web.StreamResponse:
+    def _source(self, job: Job, selection: Selection, follow: bool) -> AsyncGenerator[Batch, None]:
+        if follow:
+            return self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id))
+        return self._logs.stored(job, selection)
+
+    async def _raw(self, request: web.Request, source: AsyncGenerator[Batch, None]) -> web.StreamResponse:
         response = await sse.begin(request, "text/plain; charset=utf-8")
         async with contextlib.aclosing(source):
             async for batch in source:
-                for piece in _portions([entry.data for entry in batch]):
+                for piece in _portions(found.data for found in batch if isinstance(found, Output)):
                     await response.write(piece)
         return response
 
-    async def _events(
-        self, request: web.Request, job: Job, source: AsyncGenerator[list[Output], None]
-    ) -> web.StreamResponse:
+    async def _events(self, request: web.Request, job: Job, selection: Selection, follow: bool) -> web.StreamResponse:
         response = await sse.begin(request)
-        async for batch in sse.beating(source):
+        if selection.tail is not None:
+            selection = await self._logs.resolved(job.unit, selection)
+            if not selection.cuts:
+                # Who breaks off before anything has come can go on here.
+                await response.write(sse.place(str(selection.after)))
+        async for batch in sse.beating(self._source(job, selection, follow)):
             if batch is None:
                 await response.write(sse.HEARTBEAT)
                 continue
-            for piece in _portions(_event(entry) for entry in batch):
+            for piece in _portions(map(_event, batch)):
                 await response.write(piece)
-        await response.write(self._end(job))
+        await response.write(self._end(job, whole=selection.until_usec is None))
         return response
 
-    def _end(self, job: Job) -> bytes:
+    def _end(self, job: Job, *, whole: bool) -> bytes:
+        """The last event: how the job has ended, or what it does now if it has not."""
         try:
             now = self._jobs.book.live(job.id) or self._jobs.book.store.find(job.id)
         except NotFound:
             end: dict[str, Any] = {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
             return sse.event(view.text(end), name="end", number=OVER)
-        exit_code = now.exit_code if now.state.final else None
-        end = {"status": str(now.state), "exitCode": exit_code, "reason": now.reason}
-        return sse.event(view.text(end), name="end", number=OVER if now.state.final else "")
-
-    def _follow(self, job: Job, after: int) -> AsyncGenerator[list[Output], None]:
-        async def ended() -> None:
-            with contextlib.suppress(NotFound):  # ended, and deleted since
-                await self._jobs.book.ended(job.id)
-
-        return self._logs.follow(job.unit, after, ended)
-
-    async def _stored(self, job: Job, after: int) -> AsyncGenerator[list[Output], None]:
-        while entries := await self._logs.read(job.unit, after):
-            after = entries[-1].seq
-            yield [entry for entry in entries if isinstance(entry, Output)]
+        end = {
+            "status": str(now.state),
+            "exitCode": now.exit_code if now.state.final else None,
+            "reason": now.reason,
+        }
+        return sse.event(view.text(end), name="end", number=OVER if now.state.final and whole else "")
 
 
-def _event(entry: Output) -> bytes:
-    value: dict[str, Any] = {"stream": entry.stream, "time": messages.rfc3339(entry.realtime_usec)}
+def _selection(request: web.Request) -> Selection:
+    """The part of the log that is asked for; behind the last event that the client has, if it has one."""
+    stream = query.text(request, "stream", accepted="stdout or stderr")
+    if stream and stream not in messages.STREAMS:
+        raise InvalidValue("stream", stream, "stdout or stderr")
+    tail: int | None = query.number(request, "tail", -1, 0, MAX_TAIL)
+    asked = wire.GetJobLogsRequest(
+        cursor=query.text(request, "cursor", accepted="the id of an event, or 'end'"),
+        tail=None if tail == -1 else tail,
+        since=query.text(request, "since", accepted="a time"),
+        until=query.text(request, "until", accepted="a time"),
+        stream=messages.STREAMS.get(stream, 0),
+    )
+    last = request.headers.get("Last-Event-ID", "")
+    if last and last != OVER:
+        # The beginning was chosen with the first request, and the lines counted then.
+        asked = wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream)
+    return messages.selection_of(asked)
+
+
+def _event(found: Output | Dropped) -> bytes:
+    value: dict[str, Any] = {"time": messages.rfc3339(found.realtime_usec)}
+    if isinstance(found, Dropped):
+        value |= {"reason": found.reason, "entries": found.entries, "bytes": found.bytes, "lines": found.lines}
+        return sse.event(view.text(value), name="dropped", number=str(found.seq))
+    value["stream"] = found.stream
     try:
-        value["text"] = entry.data.decode()
+        value["text"] = found.data.decode()
     except UnicodeDecodeError:
-        value["base64"] = base64.b64encode(entry.data).decode()
-    return sse.event(view.text(value), number=str(entry.seq))
+        value["base64"] = base64.b64encode(found.data).decode()
+    return sse.event(view.text(value), number=str(found.seq))
 
 
-def _portions(pieces: Any) -> Any:
-    """Joined, so that each write is worth it, and none is large."""
+def _portions(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The pieces joined, so that each write is worth it and none is large."""
     joined = bytearray()
     for piece in pieces:
         joined += piece
@@ -111,12 +137,3 @@ def _portions(pieces: Any) -> Any:
             joined.clear()
     if joined:
         yield bytes(joined)
-
-
-def _flag(request: web.Request, name: str, default: bool) -> bool:
-    value = request.query.get(name)
-    if value is None:
-        return default
-    if value not in ("true", "false"):
-        raise InvalidValue(name, value, "true or false")
-    return value == "true"

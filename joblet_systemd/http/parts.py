@@ -12,7 +12,7 @@ from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
 from ..jobs.requests import Jobs
 from ..logs import Logs
-from . import static
+from . import openapi, static
 from .about import AboutRoutes
 from .events import EventRoutes
 from .gateway import Gateway, application
@@ -39,6 +39,7 @@ def routes(parts: Parts) -> list[Route]:
         *JobRoutes(parts.jobs, parts.kept, parts.node_id).routes(),
         *LogRoutes(parts.jobs, parts.logs).routes(),
         *EventRoutes(parts.jobs.book, parts.node_id).routes(),
+        *openapi.routes(),
         *static.routes(),
     ]
 

@@ -18,9 +18,11 @@ def known(request: web.Request, names: Collection[str]) -> None:
             raise InvalidValue("query", name, f"these parameters: {', '.join(names)}" if names else "no parameters")
 
 
-def text(request: web.Request, name: str) -> str:
-    """A parameter as it is; empty when it is not there."""
+def text(request: web.Request, name: str, *, accepted: str = "") -> str:
+    """A parameter as it is; empty when it is not there. ``accepted`` is said of one that is there and empty."""
     values = request.query.getall(name, [])
+    if accepted and "" in values:
+        raise InvalidValue(name, "", accepted)
     if len(values) > 1:
         raise InvalidValue(name, values[1], "one value")
     value = values[0] if values else ""
@@ -31,7 +33,7 @@ def text(request: web.Request, name: str) -> str:
 
 def number(request: web.Request, name: str, default: int, low: int, high: int) -> int:
     """A whole number."""
-    value = text(request, name)
+    value = text(request, name, accepted=f"{low} to {high}")
     if not value:
         return default
     if not (value.isascii() and value.isdecimal() and len(value) < 19 and low <= int(value) <= high):
@@ -41,7 +43,7 @@ def number(request: web.Request, name: str, default: int, low: int, high: int) -
 
 def flag(request: web.Request, name: str, default: bool) -> bool:
     """``true`` or ``false``."""
-    value = text(request, name)
+    value = text(request, name, accepted="true or false")
     if value not in ("", "true", "false"):
         raise InvalidValue(name, value, "true or false")
     return value == "true" if value else default

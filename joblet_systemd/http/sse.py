@@ -28,6 +28,11 @@ def event(data: bytes, *, name: str = "", number: str = "") -> bytes:
     return b"".join([*lines, b"data: ", data, b"\n\n"])
 
 
+def place(number: str) -> bytes:
+    """What makes a client come back with that number, and is no event."""
+    return f"id: {number}\n\n".encode()
+
+
 def wanted(request: web.Request) -> bool:
     """Whether the client asks for a stream of events."""
     return TYPE in request.headers.get("Accept", "")
