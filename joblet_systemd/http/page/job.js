@@ -125,7 +125,7 @@ export class JobView {
     parts.stop.hidden = FINAL.has(job.status) || job.status === "STOPPING" || !this.#me.mayStop(job);
     setText(parts.stop, waiting ? "Cancel" : "Stop");
     parts.facts.replaceChildren(
-      ...factsOf(job).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value })]),
+      ...factsOf(job).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { class: VERBATIM.has(name) && "verbatim", text: value })]),
     );
     this.#tick();
   }
@@ -175,6 +175,8 @@ export class JobView {
     }
   }
 }
+
+const VERBATIM = new Set(["Id", "Command", "Environment", "Unit"]);
 
 /** What is known of a job and is not empty, as pairs of texts. */
 function factsOf(job) {
