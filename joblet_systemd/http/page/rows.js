@@ -70,12 +70,16 @@ export class Rows {
 
   /** Have the elements of the rows from `first` up to `last`, keeping those that are there. */
   #move(first, last) {
+    if (first >= this.#first + this.#rows.length || last <= this.#first) {
+      // None of them: what is there is used again where it is, which costs the browser least.
+      this.#first = first;
+      for (const row of this.#rows) row.stamp = undefined;
+    }
     while (this.#rows.length > 0 && this.#first < first) {
       this.#release(this.#rows.shift());
       this.#first += 1;
     }
     while (this.#rows.length > 0 && this.#first + this.#rows.length > last) this.#release(this.#rows.pop());
-    if (this.#rows.length === 0) this.#first = first;
     while (this.#first > first) {
       this.#first -= 1;
       const row = this.#take();

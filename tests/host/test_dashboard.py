@@ -1,0 +1,448 @@
+"""The page in a browser, as people use it. One suite is enough: what the page needs of a host is the HTTP interface."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Page, browser
+from hosts import PROJECT, Host, until
+from selenium.webdriver.common.keys import Keys
+from test_many_jobs import FILL
+
+SUITE = "trixie"
+LINES = 100_000
+JOBS = 10_000
+MAX_ROWS = 200  # elements; there are no more than a screen has, however long the list is
+MAX_PICTURE = 150_000  # bytes
+# With this set, the pictures in docs/images are made anew.
+PICTURES = os.environ.get("JOBLET_SCREENSHOTS")
+
+NUMBERS = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; sleep {pause}; done"
+
+
+@pytest.fixture(scope="module")
+def opened(host: Host) -> Iterator[Page]:
+    """One browser for all tests, an administrator's."""
+    if host.suite != SUITE:
+        pytest.skip(f"the page is tested on {SUITE}")
+    with browser(host) as page:
+        yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The browser with the list of jobs open, in a window of usual size; nothing may go wrong in it."""
+    opened.size(1280, 800)
+    opened.colours("light")
+    opened.open("#/jobs")
+    opened.wait("document.querySelector('.row [href]') || document.querySelector('.empty h2')")
+    opened.problems()
+    yield opened
+    assert opened.problems() == []
+
+
+def row(job: str) -> str:
+    return f"document.querySelector('[data-id=\"{job}\"]')"
+
+
+def state(job: str) -> str:
+    return f"{row(job)}?.querySelector('.badge').textContent"
+
+
+LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"
+
+
+def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
+    job = host.run("--name=watched", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
+    page.wait(f"{state(job)} === 'Running'")
+    # By keyboard: it is the newest.
+    page.press("g")
+    page.press(Keys.ENTER)
+    page.wait("document.querySelector('h1').textContent === 'watched'")
+    page.wait(f"{LOG}.includes('line 3')")
+    page.wait(f"{LOG}.length > 12")
+    page.click("Stop")
+    page.click("Stop the job")
+    page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert not page.visible("Stop")
+    page.press(Keys.ESCAPE)
+    page.wait(f"{state(job)} === 'Stopped'")
+    assert host.status(job)["status"] == "STOPPED"
+
+
+def test_a_job_is_submitted(host: Host, page: Page) -> None:
+    page.press("c")
+    page.fill("Command", "printf '%s\\n' 'two words' $HOME")
+    page.fill("Name", "not a name")
+    page.click("Start")
+    page.wait("document.querySelector('.form-problem')?.textContent.includes('not a name')")
+    page.fill("Name", "by-hand")
+    page.fill("Environment", "WHAT=that")
+    page.click("Start")
+    page.wait("document.querySelector('.job-head .badge')?.textContent === 'Completed'")
+    page.wait(f"{LOG}.join() === 'two words,$HOME'")
+    page.click("Run again…")
+    assert page.run("return document.getElementById('f-command').value") == "printf '%s\\n' 'two words' '$HOME'"
+    assert page.run("return document.getElementById('f-environment').value") == "WHAT=that"
+    page.click("Close")
+
+
+def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Page) -> None:
+    page.size(1280, 2400)  # all lines at once
+    count = 80
+    job = host.run("--name=numbers", "sh", "-c", NUMBERS.format(count=count, pause=0.1))
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length > 10")
+    with host.daemon_killed():
+        page.wait("!document.getElementById('banner').hidden")
+        assert "nothing will be missed" in page.text("#banner")
+        assert page.text("#connection") == "Offline"
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    page.wait("document.getElementById('banner').hidden")
+    assert page.text("#connection") == "Live"
+    assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
+    page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
+
+
+def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
+    job = host.run("--name=ended-meanwhile", "sleep", "2")
+    page.wait(f"{state(job)} === 'Running'")
+    with host.daemon_killed():
+        page.wait("!document.getElementById('banner').hidden")
+        unit = host.unit(job)
+        until(lambda: host.exec("systemctl", "is-active", unit, check=False).stdout.strip() != "active")
+    page.wait(f"{state(job)} === 'Completed'", 60)
+
+
+# Markup, a title, a link, the screen cleared, colours, a control, text turned around, a line begun anew.
+HOSTILE = (
+    b"<img src=x onerror=alert(1)><script>alert(2)</script>\n"
+    b"\x1b]0;pwned\x07title \x1b]8;;https://evil.example/\x1b\\link\x1b]8;;\x1b\\\n"
+    b"\x1b[2J\x1b[Hscreen \x1b[1;31mred\x1b[0m\n"
+    b"nul \x00 bell \x07 turned \xe2\x80\xaetxt.exe\n"
+    b"10%\r50%\r100%\n"
+    b"\xff\xfe no UTF-8\n"
+    b"\x1b]0;never closed\n"
+    b"\x1b[31;31;31;99999999999999999999mlong parameters\x1b[0m\n"
+)
+
+
+def test_hostile_output_and_commands_do_nothing(host: Host, page: Page) -> None:
+    octal = "".join(f"\\{byte:03o}" for byte in HOSTILE)
+    markup = "<img src=x onerror=alert(3)>"
+    job = host.run("sh", "-c", f"printf '{octal}'", markup)
+    page.wait(f"{state(job)} === 'Completed'")
+    assert markup in page.run(f"return {row(job)}.textContent")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert page.run(f"return {LOG}") == [
+        "<img src=x onerror=alert(1)><script>alert(2)</script>",
+        "title link",
+        "screen red",
+        "nul ␀ bell ␇ turned ⟨202e⟩txt.exe",
+        "100%",
+        "\ufffd\ufffd no UTF-8",
+        "␛]0;never closed",
+        "long parameters",
+    ]
+    assert page.run("return document.querySelectorAll('.log :is(img, script, a)').length") == 0
+    assert "pwned" not in page.run("return document.title")
+    assert page.run("return getComputedStyle(document.querySelector('.log .fg-1')).fontWeight") == "700"
+
+
+def test_stderr_search_and_times(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", "echo one; sleep 0.1; echo Two of it >&2; sleep 0.1; echo three")
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length === 3")
+    assert page.run("return document.querySelector('.line.err code').textContent") == "Two of it"
+    page.press("/")
+    page.type("two")
+    page.wait("document.querySelector('.found').textContent === '1 line'")
+    assert page.run("return [...document.querySelectorAll('.log mark')].map(one => one.textContent)") == ["Two"]
+    page.click("only these")
+    page.wait(f"{LOG}.join() === 'Two of it'")
+    page.press(Keys.ESCAPE)
+    page.wait(f"{LOG}.length === 3")
+    page.press("t")
+    page.wait("/^\\d\\d:\\d\\d:\\d\\d\\.\\d{3}$/.test(document.querySelector('.line time').textContent)")
+    page.press("t")
+
+
+def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
+    job = host.run("--name=others", "sleep", "100")
+    try:
+        with browser(host, "reader") as reader:
+            reader.open("#/jobs")
+            reader.wait(f"{state(job)} === 'Running'")
+            assert not reader.visible("New job")
+            reader.open(f"#/jobs/{job}")
+            reader.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+            assert not reader.visible("Stop")
+            assert not reader.visible("Run again…")
+            assert reader.problems() == []
+    finally:
+        host.rnx("job", "stop", job)
+
+
+def test_a_deleted_job_goes_from_the_list(host: Host, page: Page) -> None:
+    job = host.run("true")
+    page.wait(f"{state(job)} === 'Completed'")
+    host.rnx("job", "delete", job)
+    page.wait(f"{row(job)} === null")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.empty h1')?.textContent === 'This job cannot be shown'")
+
+
+@pytest.fixture
+def long_list(host: Host, page: Page) -> Iterator[None]:
+    """Ten thousand jobs on the host, put there while its daemon was away."""
+    job = host.run("--name=one-of-many", "echo", "one of many")
+    host.result(job)
+
+    def fill(*words: str) -> None:
+        host.exec("systemctl", "stop", "joblet.socket", "joblet-http.socket", "joblet.service")
+        host.exec("python3", "-c", FILL, job, *words)
+        host.exec("systemctl", "start", "joblet-http.socket", "joblet.service")
+        until(lambda: host.rnx("job", "status", job).returncode == 0)
+
+    fill(str(JOBS))
+    try:
+        yield
+    finally:
+        fill()
+
+
+# Scrolls through a box in 150 frames; how long frames took, in ms, and how many tasks took over 50 ms.
+SCROLL = """
+const [selector, done] = arguments;
+const box = document.querySelector(selector);
+const times = [];
+let long = 0;
+const observer = new PerformanceObserver((list) => { long += list.getEntries().length; });
+observer.observe({ type: "longtask" });
+const step = box.scrollHeight / 150;
+let last = performance.now();
+box.scrollTop = 0;
+function frame() {
+  const now = performance.now();
+  times.push(now - last);
+  last = now;
+  box.scrollTop += step;
+  if (times.length < 150) return requestAnimationFrame(frame);
+  times.sort((a, b) => a - b);
+  setTimeout(() => done({ median: times[75], p95: times[142], worst: times[149], long }), 100);
+}
+requestAnimationFrame(frame);
+"""
+
+
+def told(what: str, figures: dict[str, float]) -> None:
+    """Figures, not judged here: machines differ."""
+    print(f"\n{what}: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
+
+
+@pytest.mark.usefixtures("long_list")
+def test_ten_thousand_jobs(page: Page) -> None:
+    page.open("#/jobs", fresh=True)
+    page.wait("Number(document.querySelector('[data-group=all] .number').textContent) >= 10000", 60)
+    told(f"{JOBS} jobs scrolled", page.run_async(SCROLL, ".list-box"))
+    assert page.run("return document.querySelectorAll('.list-box .row').length") < MAX_ROWS
+    page.press("G")
+    last = "document.querySelector('.list-box [aria-selected=true]')"
+    page.wait(f"Number({last}?.getAttribute('aria-rowindex')) > {JOBS}")
+    page.press("/")
+    page.type("no such job")
+    page.wait("document.querySelector('.empty h2')?.textContent === 'No job matches'")
+    page.press(Keys.ESCAPE)
+
+
+def test_a_hundred_thousand_lines(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", f"seq 1 {LINES}; printf '\\033[32mdone\\033[0m\\n'")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    assert page.text(".log-state").startswith("100\u202f001 lines")
+    page.wait(f"{LOG}.at(-1) === 'done'")
+    told(f"{LINES} lines scrolled", page.run_async(SCROLL, ".log-box"))
+    assert page.run("return document.querySelectorAll('.log .line').length") < MAX_ROWS
+    page.press("g")
+    page.wait(f"{LOG}[0] === '1'")
+    page.press("/")
+    page.type("99999")
+    page.wait("document.querySelector('.found').textContent === '1 line'")
+    page.press(Keys.ENTER)
+    page.wait("document.querySelector('.line.hit code')?.textContent === '99999'")
+
+
+def test_a_phone_scrolls_one_way_only(host: Host, page: Page) -> None:
+    job = host.run("--name=" + "long-name-" * 6, "sh", "-c", "echo " + "x" * 500, "argument " * 40)
+    host.result(job)
+    page.size(360, 740, mobile=True)
+    for view in ("#/jobs", f"#/jobs/{job}", "#/host"):
+        page.open(view)
+        page.wait("document.querySelector('main > .view')")
+        page.settle()
+        width, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width <= inner, view
+    page.open("#/jobs")
+    page.press("c")
+    assert page.run("return document.querySelector('dialog').scrollWidth <= innerWidth")
+    page.click("Close")
+
+
+def test_light_and_dark(page: Page) -> None:
+    def lightness() -> int:
+        colour = page.run("return getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in colour.strip("rgb()").split(","))
+
+    assert lightness() > 600
+    page.colours("dark")
+    assert lightness() < 150
+    page.click("Change to light colours")
+    assert lightness() > 600
+    page.open("#/jobs", fresh=True)
+    page.wait("document.querySelector('.list')")
+    assert lightness() > 600
+    page.click("Change to dark colours")
+    assert lightness() < 150
+
+
+NAMED = {
+    "button",
+    "link",
+    "textbox",
+    "searchbox",
+    "checkbox",
+    "combobox",
+    "spinbutton",
+    "image",
+    "grid",
+    "dialog",
+    "meter",
+}
+
+
+def test_everything_has_a_name(host: Host, page: Page) -> None:
+    job = host.run("--name=named", "echo", "hello")
+    host.result(job)
+    for view, opener in (("#/jobs", ""), (f"#/jobs/{job}", ""), ("#/host", ""), ("#/jobs", "c"), ("#/jobs", "?")):
+        page.open(view)
+        page.settle()
+        if opener:
+            page.press(opener)
+        found = [(role, name) for role, name in page.accessible() if role in NAMED]
+        assert found
+        assert [role for role, name in found if not name] == [], view
+        if opener:
+            page.click("Close")
+
+
+def test_the_keyboard_is_explained(page: Page) -> None:
+    page.press("?")
+    text = page.text("dialog")
+    assert "next job" in text
+    assert "new job" in text
+    page.press(Keys.ESCAPE)
+    page.wait("document.querySelector('dialog') === null")
+
+
+@contextlib.contextmanager
+def dashboard(host: Host, *options: str) -> Iterator[str]:
+    """``rnx dashboard`` while the block runs; its link."""
+    process = subprocess.Popen(
+        host.rnx_argv("--json", "dashboard", "--no-browser", *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        text = b""
+        while not text.strip().endswith(b"}"):
+            piece = process.stdout.readline()
+            assert piece, process.communicate()[1].decode()
+            text += piece
+        yield json.loads(text)["url"]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
+    job = host.run("--name=through-rnx", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
+    try:
+        with dashboard(host) as link, browser(host, None) as other:
+            other.open(link)
+            other.wait(f"{state(job)} === 'Running'")
+            other.press("g")
+            other.press(Keys.ENTER)
+            # It comes as it is written, nothing holds it back.
+            other.wait(f"{LOG}.includes('line 3')")
+            other.click("Stop")
+            other.click("Stop the job")
+            other.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+            with host.daemon_killed():
+                other.wait("!document.getElementById('banner').hidden")
+            other.wait("document.getElementById('banner').hidden", 60)
+            assert other.problems() == []
+            other.open(link)
+            assert "This link has been used" in other.text("body")
+    finally:
+        host.rnx("job", "stop", job)
+
+
+PICTURED = r"""
+i=0; while [ $i -lt 400 ]; do i=$((i+1))
+printf '\033[2mepoch 3\033[0m  step %4d  \033[32mloss 0.%04d\033[0m  ' $i $((9000/(i+3)))
+printf '\033[36m%d img/s\033[0m\n' $((1180+i%37))
+[ $((i%11)) = 0 ] && echo "warning: batch $i was slow to load" >&2
+sleep 0.04; done; sleep 100
+"""
+
+
+def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
+    """What the documentation shows; made anew on demand only, as each differs a little."""
+    directory = PROJECT / "docs" / "images" if PICTURES else tmp_path
+    directory.mkdir(exist_ok=True)
+    host.rnx("job", "delete-all")
+    for words in (
+        "--name=fetch-sources git-mirror --all",
+        "--name=unit-tests --max-runtime=600 sh -c 'sleep 1.2'",
+        "--name=lint sh -c 'exit 0'",
+        "--name=import-orders --max-runtime=1 sleep 60",
+        "--name=build-image sh -c 'sleep 2; exit 2'",
+        "--name=nightly-report --schedule=6h python3 report.py --month=11",
+        "--name=index-rebuild sh -c 'sleep 600'",
+    ):
+        host.run(*shlex.split(words), node="developer" if "lint" in words else "")
+    training = host.run("--name=train-model", "sh", "-c", PICTURED)
+    page.wait("document.querySelector('[data-group=failed] .number').textContent === '3'")
+    page.open("#/jobs", fresh=True)
+    page.wait(f"{state(training)} === 'Running'")
+    page.wait("document.querySelector('[data-group=failed] .number').textContent === '3'")
+    pictures: dict[str, Any] = {}
+    for name, view, ready in (
+        ("jobs", "#/jobs", f"{state(training)} === 'Running'"),
+        ("job", f"#/jobs/{training}", f"{LOG}.length > 25 && {LOG}.at(-1).includes('step')"),
+    ):
+        for look in ("light", "dark"):
+            page.colours(look)
+            page.size(1120, 640)
+            page.open(view)
+            page.wait(ready)
+            page.settle()
+            pictures[f"{name}-{look}"] = page.picture()
+        page.size(390, 700, mobile=True)
+        page.settle()
+        pictures[f"{name}-phone"] = page.picture()
+    for name, picture in pictures.items():
+        (directory / f"dashboard-{name}.png").write_bytes(picture)
+        assert len(picture) < MAX_PICTURE, name
+    for job in json.loads(host.rnx("--json", "job", "list").stdout):
+        if job["status"] in ("RUNNING", "SCHEDULED"):
+            host.rnx("job", "cancel" if job["status"] == "SCHEDULED" else "stop", job["id"])
