@@ -175,7 +175,7 @@ class Page:
         """The window's size, or the screen of a phone."""
         self._driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 2 if mobile else 1, "mobile": mobile},
+            {"width": width, "height": height, "deviceScaleFactor": 1.25 if mobile else 1, "mobile": mobile},
         )
 
     def colours(self, scheme: str) -> None:

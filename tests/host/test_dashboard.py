@@ -253,7 +253,7 @@ def told(what: str, figures: dict[str, float]) -> None:
 @pytest.mark.usefixtures("long_list")
 def test_ten_thousand_jobs(page: Page) -> None:
     page.open("#/jobs", fresh=True)
-    page.wait("Number(document.querySelector('[data-group=all] .number').textContent) >= 10000", 60)
+    page.wait("Number(document.querySelector('[data-group=all] .number')?.textContent) >= 10000", 60)
     told(f"{JOBS} jobs scrolled", page.run_async(SCROLL, ".list-box"))
     assert page.run("return document.querySelectorAll('.list-box .row').length") < MAX_ROWS
     page.press("G")
@@ -421,10 +421,10 @@ def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
     ):
         host.run(*shlex.split(words), node="developer" if "lint" in words else "")
     training = host.run("--name=train-model", "sh", "-c", PICTURED)
-    page.wait("document.querySelector('[data-group=failed] .number').textContent === '3'")
+    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
     page.open("#/jobs", fresh=True)
     page.wait(f"{state(training)} === 'Running'")
-    page.wait("document.querySelector('[data-group=failed] .number').textContent === '3'")
+    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
     pictures: dict[str, Any] = {}
     for name, view, ready in (
         ("jobs", "#/jobs", f"{state(training)} === 'Running'"),
@@ -437,7 +437,7 @@ def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
             page.wait(ready)
             page.settle()
             pictures[f"{name}-{look}"] = page.picture()
-        page.size(390, 700, mobile=True)
+        page.size(390, 640, mobile=True)
         page.settle()
         pictures[f"{name}-phone"] = page.picture()
     for name, picture in pictures.items():

@@ -3,9 +3,11 @@
 // Controls, and what turns the direction of text: in a name they would pose as something else.
 const TRICKS = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
+const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
 /** `text` with everything written out that would not be seen, or would make the rest be seen wrongly. */
 export function printable(text) {
-  return String(text).replace(TRICKS, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+  return String(text).replace(TRICKS, (c) => SHORT[c] ?? `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** The words as one line for a shell. */
