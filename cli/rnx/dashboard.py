@@ -121,6 +121,7 @@ class Server(ThreadingHTTPServer):
 
     daemon_threads = True
     block_on_close = False
+    request_queue_size = MAX_CONNECTIONS
 
     def __init__(self, gateway: Gateway, port: int) -> None:
         self.gateway = gateway
