@@ -46,7 +46,7 @@ class Bodies:
         await held.enter_async_context(self._slots[who])
         try:
             async with asyncio.timeout(READ_SEC):
-                raw = await request.content.readexactly(request.content_length)
+                raw = await request.content.readexactly(request.content_length) if request.content_length else b""
         except TimeoutError:
             raise TooSlow(
                 f"The body was not there after {READ_SEC:.0f} s.", hint="Is the connection broken or very slow?"

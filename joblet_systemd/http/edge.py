@@ -19,7 +19,7 @@ from ..api.server import AuditLine, Caller
 from ..errors import Denied, JobletError
 from ..pki import Leaf
 from . import problems
-from .guard import Guard
+from .guard import CURRENT
 from .routes import Route
 
 log = logging.getLogger(__name__)
@@ -27,8 +27,7 @@ log = logging.getLogger(__name__)
 # An answer that is no stream, and that its client does not take.
 SEND_SEC = 60.0
 GOODBYE_SEC = 5.0
-# Set by whoever has begun to send a stream; no status can be sent then any more.
-STREAM = "joblet.stream"
+PIECE_BYTES = 64 << 10
 HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
@@ -64,15 +63,20 @@ class Edge:
                     line.caller = caller = Caller(leaf.identity, held=held)
                     caller.asked = request.match_info.get("job", "")
                     response = await route.handler(request, caller)
-                    await _send(request, response)
+                    response = await _send(request, response)
             line.write("done" if response.status < 400 else f"HTTP {response.status}")
             return response
         except JobletError as error:
             line.write(f"{error.grpc_status}: {error}", denied=isinstance(error, Denied))
             return await _refuse(request, problems.of(error))
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             line.write("broken off")
             raise
+        except ConnectionError:
+            line.write("broken off")
+            connection = CURRENT.get()
+            connection.abort()
+            return connection.stream or web.Response(status=400)  # which nobody gets
         except web.HTTPException:
             raise
         except Exception as error:
@@ -84,7 +88,7 @@ class Edge:
 @web.middleware
 async def middleware(request: web.Request, handler: Any) -> web.StreamResponse:
     """Frame the work for the connection's guard, and put what HTTP itself refuses into the same form."""
-    guard = guard_of(request)
+    guard = CURRENT.get()
     guard.begin()
     try:
         return cast(web.StreamResponse, await handler(request))
@@ -100,13 +104,6 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
     response.headers["Server"] = "joblet"  # aiohttp has said its version already
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
-
-
-def guard_of(request: web.Request) -> Guard:
-    """The guard of the request's connection."""
-    if request.transport is None:
-        raise ConnectionResetError("the client has gone")
-    return cast(Guard, cast(Any, request.transport).get_protocol())
 
 
 def _leaf_of(request: web.Request) -> Leaf:
@@ -132,19 +129,35 @@ def _check_origin(request: web.Request, route: Route) -> None:
         )
 
 
-async def _send(request: web.Request, response: web.StreamResponse) -> None:
+async def _send(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     """Send an answer while it counts as its caller's; a client that does not take it is cut off."""
     try:
         async with asyncio.timeout(SEND_SEC):
-            await response.prepare(request)
+            if isinstance(response, web.Response) and isinstance(response.body, bytes):
+                response = await _send_in_pieces(request, response, response.body)
+            else:
+                await response.prepare(request)  # nothing new for a stream
             await response.write_eof()
     except TimeoutError:
-        guard_of(request).abort()
         raise ConnectionResetError("the client did not take the answer") from None
+    return response
+
+
+async def _send_in_pieces(request: web.Request, response: web.Response, body: bytes) -> web.StreamResponse:
+    # What is written at once is in asyncio's buffers at once, and nobody waits for its way from there.
+    if len(body) <= PIECE_BYTES:
+        await response.prepare(request)
+        return response
+    stream = web.StreamResponse(status=response.status, headers=response.headers)
+    stream.content_length = len(body)
+    await stream.prepare(request)
+    for begin in range(0, len(body), PIECE_BYTES):
+        await stream.write(body[begin : begin + PIECE_BYTES])
+    return stream
 
 
 async def _refuse(request: web.Request, problem: dict[str, Any]) -> web.StreamResponse:
-    stream: web.StreamResponse | None = request.get(STREAM)
+    stream = CURRENT.get().stream
     if stream is None:
         response = problems.response(problem)
         if request.body_exists:
@@ -155,7 +168,7 @@ async def _refuse(request: web.Request, problem: dict[str, Any]) -> web.StreamRe
             await stream.write(b"event: problem\ndata: " + json.dumps(problem).encode() + b"\n\n")
             await stream.write_eof()
     # Without a proper end a client knows that bytes are missing.
-    guard_of(request).abort()
+    CURRENT.get().abort()
     return stream
 
 

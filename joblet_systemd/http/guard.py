@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any, cast
+
+from aiohttp import web
 
 HEAD_BYTES = 32 << 10
 # From the handshake to the end of the first head; and from one answer to the end of the next head.
@@ -22,12 +25,13 @@ TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\
 class Guard(asyncio.Protocol):
     """The protocol of one connection; ``inner`` is aiohttp's. A handler frames its work by ``begin`` and ``end``.
 
-    ``on_lost`` is called when the connection is over.
+    ``on_lost`` is called when the connection is over. ``stream`` is set by who begins one: no status can be sent then.
     """
 
     def __init__(self, inner: asyncio.Protocol, on_lost: Callable[[], object]) -> None:
         self._inner = inner
         self._on_lost = on_lost
+        self.stream: web.StreamResponse | None = None
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._unread = bytearray()
@@ -40,7 +44,10 @@ class Guard(asyncio.Protocol):
         """TLS is done."""
         self._transport = cast(asyncio.Transport, transport)
         self._expect(HEAD_SEC)
+        # aiohttp makes the task that all handlers of this connection run in; it sees this, then and later.
+        token = CURRENT.set(self)
         self._inner.connection_made(transport)
+        CURRENT.reset(token)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client went, or was closed; whoever works for it need not go on."""
@@ -72,6 +79,7 @@ class Guard(asyncio.Protocol):
         """A handler has taken up the request; its task ends with the connection."""
         self._expect(None)
         self._task = asyncio.current_task()
+        self.stream = None
 
     def end(self) -> None:
         """The request is answered, and the next one may come."""
@@ -123,3 +131,7 @@ class Guard(asyncio.Protocol):
         if self._transport is not None:
             self._transport.write(TOO_LARGE)
             self._transport.close()
+
+
+# The guard of the connection that the code in question works for.
+CURRENT: ContextVar[Guard] = ContextVar("guard")

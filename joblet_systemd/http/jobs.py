@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
@@ -13,11 +14,14 @@ from ..api.server import Caller
 from ..api.threads import Threads
 from ..errors import InvalidValue
 from ..jobs.kept import KeptFiles
-from ..jobs.requests import Jobs
 from ..jobs.waiting import STATES as WAITING
 from ..model import Job, State
 from . import body, query, view
 from .routes import Route
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
+
 
 # Answers of one identity, until the last byte has been sent; and the threads that make them.
 AT_ONCE, THREADS = 8, 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 from collections.abc import AsyncGenerator, Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -14,12 +14,15 @@ from joblet_wire import joblet_pb2 as wire
 from ..api import messages
 from ..api.server import Caller
 from ..errors import InvalidValue, NotFound
-from ..jobs.requests import Jobs
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import Job
 from ..selection import Selection
 from . import query, sse, view
 from .routes import Route
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
+
 
 PARAMETERS = ("follow", "cursor", "tail", "since", "until", "stream")
 WRITE_BYTES = 64 << 10

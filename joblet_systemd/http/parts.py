@@ -6,11 +6,11 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..api.admission import Admission
 from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
-from ..jobs.requests import Jobs
 from ..logs import Logs
 from . import openapi, static
 from .about import AboutRoutes
@@ -20,6 +20,9 @@ from .jobs import JobRoutes
 from .logs import LogRoutes
 from .routes import Route
 from .tls import Contexts
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
 
 
 @dataclass(frozen=True, slots=True)

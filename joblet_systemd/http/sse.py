@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
-from .edge import STREAM
+from .guard import CURRENT
 
 TYPE = "text/event-stream"
 HEARTBEAT_SEC = 15.0
@@ -41,7 +41,7 @@ def wanted(request: web.Request) -> bool:
 async def begin(request: web.Request, content_type: str = TYPE) -> web.StreamResponse:
     """Send the head of a stream."""
     response = web.StreamResponse(headers={"Content-Type": content_type})
-    request[STREAM] = response
+    CURRENT.get().stream = response
     await response.prepare(request)
     if content_type == TYPE:
         await response.write(RETRY)
