@@ -41,6 +41,9 @@ struct options {
     const char *ident;
     uint64_t grace;
     uint64_t first_seq;
+    uint64_t share;        /* bytes of the log in every period, 0: any */
+    uint64_t share_period;
+    uint64_t share_used;   /* by earlier attempts */
     bool interactive;
     bool make_namespaces;
     struct host_namespace host[MAX_NAMESPACES];
@@ -76,6 +79,16 @@ void relay_start(int out, int err, const char *fields);
 uint64_t relay_prepare(struct pollfd fds[RELAY_FDS], uint64_t now);
 void relay_run(const struct pollfd fds[RELAY_FDS], uint64_t now);
 void relay_finish(void);
+
+/* share.c: how much of the log is the job's. */
+void share_start(const char *fields);
+bool share_exceeded(size_t message_len);
+void share_take(size_t message_len);
+uint64_t share_used(void);
+void share_drop(const char *data, size_t n);
+uint64_t share_wake(void);
+void share_review(uint64_t now);
+void share_finish(void);
 
 /* namespaces.c: isolation made here (systemd 252 to 256), and the proof of isolation made by whomever. */
 void make_namespaces(void);

@@ -2,7 +2,7 @@
  * joblet-init: the first process of every job.
  *
  *   joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--first-seq=NUMBER] [--stdin]
- *               [--make-namespaces] [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
+ *               [--log-share=BYTES:SECONDS:USED] [--make-namespaces] [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
  *
  * Starts the command, reaps what is orphaned, passes signals on, and turns the command's output into journal entries
  * on the datagram socket it finds as fd 1. Its first and last entries are records:
@@ -10,7 +10,12 @@
  *   JOBLET_RECORD=start
  *   JOBLET_RECORD=exit  JOBLET_WAIT_STATUS (raw), JOBLET_EXEC_ERRNO (0: it ran), JOBLET_ERROR (only if joblet-init
  *                       itself failed), JOBLET_STOPPED=1 (told to stop from outside of the job), JOBLET_CPU_USEC and
- *                       JOBLET_MAXRSS_KIB (of all processes of the job)
+ *                       JOBLET_MAXRSS_KIB (of all processes of the job), JOBLET_LOG_BYTES (used of its share, with
+ *                       what earlier attempts had USED)
+ *
+ * Where output was dropped, because in the last SECONDS the job had used up its share of BYTES, is a record, too:
+ *
+ *   JOBLET_RECORD=dropped  JOBLET_DROPPED_BYTES, JOBLET_DROPPED_LINES (ends of lines in them)
  *
  * All entries have SYSLOG_IDENTIFIER, JOBLET_JOB and JOBLET_SEQ=1,2,3... (a later attempt of the same job begins with
  * --first-seq), and those with output JOBLET_STREAM and
@@ -124,8 +129,9 @@ static void exit_record(int status, const char *error)
     }
     len = snprintf(record, sizeof record,
                    "%sPRIORITY=%d\nJOBLET_RECORD=exit\nJOBLET_WAIT_STATUS=%d\nJOBLET_EXEC_ERRNO=%d\n"
-                   "JOBLET_CPU_USEC=%llu\nJOBLET_MAXRSS_KIB=%ld\n%s%s%.400s%s",
+                   "JOBLET_CPU_USEC=%llu\nJOBLET_MAXRSS_KIB=%ld\nJOBLET_LOG_BYTES=%llu\n%s%s%.400s%s",
                    fields, priority, status, report.exec_errno, (unsigned long long)cpu_usec, maxrss_kib,
+                   (unsigned long long)share_used(),
                    stopped_from_outside ? "JOBLET_STOPPED=1\n" : "", error ? "JOBLET_ERROR=" : "", error ? error : "",
                    error ? "\n" : "");
     journal_record(record, (size_t)len, text, (size_t)n);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #define FIRST_SEQ_MAX UINT64_C(1000000000000000000)
+#define SHARE_MAX FIRST_SEQ_MAX
 
 struct options option = {.grace = 10 * SEC, .first_seq = 1};
 
@@ -14,7 +15,8 @@ static _Noreturn void usage(const char *what, const char *value)
     dprintf(STDERR_FILENO,
             "joblet-init: %s%s\n"
             "Usage: joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--first-seq=NUMBER] [--stdin]\n"
-            "                   [--make-namespaces] [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]\n"
+            "                   [--log-share=BYTES:SECONDS:USED] [--make-namespaces] [--host-ns=NAME:INODE,...]\n"
+            "                   -- COMMAND [ARG...]\n"
             "Started by systemd as the first process of a job, with a journal socket as standard output.\n",
             what, value);
     _exit(EXIT_USAGE);
@@ -51,6 +53,18 @@ static bool parse_grace(const char *text, uint64_t *ns)
             *ns += (uint64_t)(*text - '0') * unit;
         }
     return *text == '\0';
+}
+
+static bool parse_share(const char *text)
+{
+    uint64_t seconds;
+
+    if (!parse_number(&text, SHARE_MAX, &option.share) || option.share == 0 || *text++ != ':')
+        return false;
+    if (!parse_number(&text, 1000000, &seconds) || seconds == 0 || *text++ != ':')
+        return false;
+    option.share_period = seconds * SEC;
+    return parse_number(&text, SHARE_MAX, &option.share_used) && *text == '\0';
 }
 
 static bool parse_host_ns(const char *text)
@@ -99,6 +113,9 @@ void parse_options(char **argv)
         } else if ((value = value_of(*argv, "--first-seq="))) {
             if (!parse_number(&value, FIRST_SEQ_MAX, &option.first_seq) || *value != '\0' || option.first_seq == 0)
                 usage("not a number from 1 to 1000000000000000000: ", *argv);
+        } else if ((value = value_of(*argv, "--log-share="))) {
+            if (!parse_share(value))
+                usage("not three numbers like 1000000:86400:0: ", *argv);
         } else if (strcmp(*argv, "--stdin") == 0) {
             option.interactive = true;
         } else if ((value = value_of(*argv, "--host-ns="))) {

@@ -49,6 +49,7 @@ void relay_start(int out, int err, const char *fields)
     static const int priorities[] = {6, 3}; /* syslog(3): LOG_INFO, LOG_ERR */
     const int fds[] = {out, err};
 
+    share_start(fields);
     for (int i = 0; i < 2; i++) {
         struct stream *s = &streams[i];
         s->fd = fds[i];
@@ -88,11 +89,17 @@ static bool flush(struct stream *s, enum flush what)
             len = have;
         else
             break;
+        if (share_exceeded(len)) {
+            share_drop(message, have);
+            s->start = s->lines = s->end;
+            break;
+        }
         if (!journal_send(s->fields[newline != NULL], s->fields_len[newline != NULL], message, len)) {
             blocked = true;
             retry_at = 0;
             return false;
         }
+        share_take(len);
         s->start += len + (newline != NULL);
         if (s->lines < s->start)
             s->lines = s->start;
@@ -203,6 +210,8 @@ uint64_t relay_prepare(struct pollfd fds[RELAY_FDS], uint64_t now)
         if (s->end > s->lines && s->tail_since + HOLD < wake)
             wake = s->tail_since + HOLD;
     }
+    if (share_wake() < wake)
+        wake = share_wake();
     return wake;
 }
 
@@ -214,6 +223,7 @@ void relay_run(const struct pollfd fds[RELAY_FDS], uint64_t now)
     if (blocked && !fds[RELAY_JOURNAL].revents && now < retry_at)
         return;
     blocked = false;
+    share_review(now);
     if (!flush_due(now))
         return;
     for (int i = 0; i < 2; i++) {
@@ -271,4 +281,5 @@ void relay_finish(void)
         }
         flush_patiently(s, ALL);
     }
+    share_finish();
 }

@@ -21,6 +21,7 @@ from .api.download import Downloads
 from .api.interact import InteractService
 from .api.jobs import JobService
 from .api.listener import Listener, bind
+from .api.metrics import MetricsService
 from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
@@ -32,13 +33,17 @@ from .jobs.places import Places
 from .jobs.requests import Jobs
 from .jobs.runner import Runner
 from .logs import Logs
+from .metrics import cgroup
+from .metrics.archive import Archive
+from .metrics.host import HostReadings
+from .metrics.sampler import Sampler
 from .model import UNIT_PATTERN
 from .revocations import Watched
 from .store import Store
 from .systemd import notify
 from .systemd.journal import Journal
 from .systemd.manager import Manager
-from .unit import LOG_NAMESPACE
+from .unit import LOG_NAMESPACE, SLICE
 
 log = logging.getLogger("joblet")
 
@@ -88,17 +93,23 @@ async def _serve(config: Config, listen: str | None) -> None:
         await manager.connect()
         parts.push_async_callback(manager.close)
         host = await this_host.examine(manager)
-        runner = Runner(manager, host, places, config.jobs.stop_grace)
+        runner = Runner(manager, host, places, config.jobs.stop_grace, config.jobs.max_log)
         parts.callback(runner.close)
         kept = KeptFiles(store, work, config.jobs.keep_files)
         parts.callback(kept.close)
         book, boot = Book(store), this_host.boot_id()
-        lifecycle = Lifecycle(config.jobs, manager, runner, book, work, kept, boot)
+        archive = Archive(configuration.STATE_DIR / "samples.db")
+        archive.forget_others(store.ids())
+        sampler = Sampler(cgroup.directory(SLICE), archive, manager.traffic)
+        parts.push_async_callback(sampler.close)
+        lifecycle = Lifecycle(config.jobs, manager, runner, book, work, kept, sampler, boot)
         parts.push_async_callback(lifecycle.close)
         await lifecycle.recover()
+        sampling = asyncio.create_task(sampler.run())
+        parts.callback(sampling.cancel)
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        await _let_clients_in(parts, doors, web, jobs, kept, places)
+        await _let_clients_in(parts, doors, web, jobs, kept, places, sampler)
         reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminder.cancel)
         notify.ready()
@@ -116,6 +127,7 @@ async def _let_clients_in(
     jobs: Jobs,
     kept: KeptFiles,
     places: Places,
+    sampler: Sampler,
 ) -> None:
     logs = Logs(lambda: Journal(LOG_NAMESPACE))
     parts.callback(logs.close)
@@ -125,12 +137,15 @@ async def _let_clients_in(
     parts.callback(downloads.close)
     node_id = this_host.machine_id()
     service = JobService(jobs, logs, uploads, kept, node_id)
+    readings = HostReadings(node_id, configuration.STATE_DIR / "jobs")
+    parts.callback(readings.close)
+    metrics = MetricsService(jobs, sampler, readings)
     inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
     inner.parent.mkdir(mode=0o700, exist_ok=True)
     inner.unlink(missing_ok=True)
     admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
     interact = InteractService(jobs, places.controls)
-    methods = {**service.methods(), **downloads.methods(), **interact.methods()}
+    methods = {**service.methods(), **downloads.methods(), **interact.methods(), **metrics.methods()}
     server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
     await server.start()
     parts.push_async_callback(server.stop)
@@ -140,7 +155,7 @@ async def _let_clients_in(
     if web:
         from .http import parts as http  # noqa: PLC0415 (aiohttp takes 10 MB; not every host has that socket)
 
-        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, node_id))
+        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, metrics, node_id))
         await gateway.start()
         parts.push_async_callback(gateway.stop)
 

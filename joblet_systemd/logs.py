@@ -13,7 +13,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -94,7 +94,17 @@ class Logs:
         self._history: Shared[tuple[list[Entry], bool]] = Shared(HISTORY_READERS)
         self._followers: dict[str, set[_Follower]] = {}
         self._number_of_followers = 0
+        self.dropped: Counter[str] = Counter()  # reports of lost output, by their reason
         self._tail: _Tail | None = None
+
+    @property
+    def followers(self) -> int:
+        """How many follow a log."""
+        return self._number_of_followers
+
+    def _counted(self, batch: Batch) -> Batch:
+        self.dropped.update(found.reason for found in batch if isinstance(found, Dropped))
+        return batch
 
     async def _page(self, unit: str, after: int) -> tuple[list[Entry], bool]:
         """The next entries, and whether there may be more."""
@@ -131,33 +141,20 @@ class Logs:
         if tail == 0:
             after = max(after, await self.newest(unit))
         elif tail is not None:
-            cuts = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
-            after = max(after, min((cut.seq for cut in cuts), default=0) - 1)
+            found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
+            after = max(after, min((cut.seq for cut in found), default=0) - 1)
+            cuts = found or cuts
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
     async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
         search = TailSearch(tail, selection.streams)
         before: int | None = None
-        while streams := search.wanted:
+        while search.wanted:
             # Page by page: a line without an end may be long, and others want to read meanwhile.
-            page = dataclasses.replace(selection, streams=streams)
-            entries = await self._look(partial(self._back, unit, before, page))
-            for entry in entries:
-                search.look(entry)
-            if len(entries) < CHUNK_ENTRIES:
+            before = await self._look(partial(_look_back, search, unit, before, selection))
+            if before is None:
                 break
-            before = entries[-1].seq
         return search.found()
-
-    def _back(self, unit: str, before: int | None, selection: Selection, reader: Journal) -> list[Entry]:
-        """A page of entries, the newest first, not beyond what the selection's ``after`` is."""
-        [stream] = selection.streams if len(selection.streams) == 1 else [None]
-        found: list[Entry] = []
-        for entry in islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES):
-            if entry.seq <= selection.after:
-                break
-            found.append(entry)
-        return found
 
     async def _look(self, look: Callable[[Journal], T]) -> T:
         def run() -> T:
@@ -183,9 +180,9 @@ class Logs:
             if not entries:
                 break
             if found := window.passed(entries):
-                yield found
+                yield self._counted(found)
         if job.state.final and (lost := _lost_at_the_end(window, job)):
-            yield lost
+            yield self._counted(lost)
 
     async def follow(
         self, unit: str, selection: Selection, ended: Callable[[], Awaitable[Job]]
@@ -211,7 +208,7 @@ class Logs:
                     behind = True  # the tail missed some: the journal has them, if anything has
                     continue
                 if found := window.passed(entries):
-                    yield found
+                    yield self._counted(found)
                 if finished and not behind:
                     break
                 if follower.overflowed():
@@ -219,7 +216,7 @@ class Logs:
                 elif not behind and not window.over:
                     await follower.news.wait()
             if over.done() and (job := _ended(over)) and (lost := _lost_at_the_end(window, job)):
-                yield lost
+                yield self._counted(lost)
         finally:
             alarm.cancel()
             over.cancel()
@@ -261,6 +258,21 @@ class Logs:
         if self._tail is not None:
             self._tail.stop()
         self._pool.shutdown(wait=False)
+
+
+def _look_back(search: TailSearch, unit: str, before: int | None, selection: Selection, reader: Journal) -> int | None:
+    """Show a page of entries to a search, the newest first; the number of the last, None if there are no more."""
+    [stream] = search.wanted if len(search.wanted) == 1 else [None]
+    entries = islice(reader.backwards(unit, before, selection.until_usec, stream), CHUNK_ENTRIES)
+    last = shown = 0
+    for entry in entries:
+        if entry.seq <= selection.after:
+            return None
+        search.look(entry)
+        if not search.wanted:
+            return None
+        last, shown = entry.seq, shown + 1
+    return last if shown == CHUNK_ENTRIES else None
 
 
 def _ended(over: asyncio.Future[Job]) -> Job | None:

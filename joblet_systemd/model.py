@@ -92,12 +92,18 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a job used in all, from its unit's accounting; ``None`` where the host keeps no account."""
+    """What a job used in all, from its unit's accounting; ``None`` where the host keeps no account.
+
+    ``tasks_peak`` is the most tasks it was seen with, ``None`` for a job that was too short to be seen.
+    """
 
     cpu_usec: int | None = None
     memory_peak_bytes: int | None = None
     io_read_bytes: int | None = None
     io_write_bytes: int | None = None
+    net_received_bytes: int | None = None
+    net_sent_bytes: int | None = None
+    tasks_peak: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ STREAMS = frozenset({"stdout", "stderr"})
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is of ``stream`` and before byte ``offset`` of entry ``seq`` is left out."""
+    """What is of ``stream`` and before byte ``offset`` of entry ``seq``, from its end if negative, is left out."""
 
     stream: str
     seq: int

@@ -74,6 +74,9 @@ jobs:
   # The size of /work of jobs that ask for no other, and the most that they may ask for.
   #work_size: 1GB
   #max_work_size: 100GB
+
+  # How much of the journal a job may fill in a day; what it writes beyond is dropped, and readers are told.
+  #max_log: 1GB
 """
 
 

@@ -227,6 +227,10 @@ class Store:
         """The files of a job have been removed."""
         self._execute("UPDATE jobs SET files_kept = 0 WHERE id = ?", (job_id,))
 
+    def ids(self) -> set[str]:
+        """The ids of all jobs."""
+        return {row[0] for row in self._execute("SELECT id FROM jobs")}
+
     def count(self) -> int:
         """How many jobs there are."""
         return int(self._execute("SELECT count(*) FROM jobs").fetchone()[0])

@@ -29,6 +29,7 @@ START_TIMEOUT_USEC = 60_000_000
 KILL_MARGIN_USEC = 5_000_000
 MAX_TASKS = 4096
 INFINITY = 2**64 - 1
+SHARE_SECONDS = 86_400  # a job that writes little may do so for years
 # Between the host's services (0 and less) and what joblet-init gives the command (500), proc(5).
 OOM_SCORE = 250
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
@@ -89,6 +90,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class LogShare:
+    """How many bytes of the journal a job may fill in a day that it runs; ``used`` of them by earlier attempts."""
+
+    size: int
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Property:
     """One unit property: ``signature`` is its D-Bus type, ``why`` the reason it is set."""
 
@@ -113,10 +122,10 @@ def unenforced(limits: Limits, host: Host) -> list[str]:
     ]
 
 
-def properties(job: Job, host: Host, place: Place, *, stop_grace: float) -> list[Property]:
+def properties(job: Job, host: Host, place: Place, *, stop_grace: float, share: LogShare) -> list[Property]:
     """All properties of the job's unit, in the order in which they are sent to PID 1."""
     return [
-        *_life(job, host, stop_grace),
+        *_life(job, host, stop_grace, share),
         *_root(job, host, place),
         *_namespaces(host),
         *_rights(job, host),
@@ -126,9 +135,9 @@ def properties(job: Job, host: Host, place: Place, *, stop_grace: float) -> list
     ]
 
 
-def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
+def _life(job: Job, host: Host, stop_grace: float, share: LogShare) -> Iterable[Property]:
     grace_usec = round(stop_grace * 1_000_000)
-    argv = init_argv(job, host, stop_grace)
+    argv = init_argv(job, host, stop_grace, share)
     yield Property("Description", "s", description(job.spec, job.owner), "what systemctl status shows")
     yield Property("Slice", "s", SLICE, "an administrator caps all jobs together there")
     yield Property("Type", "s", "exec", "the start succeeds when joblet-init runs, not when it was forked")
@@ -148,13 +157,14 @@ def _life(job: Job, host: Host, stop_grace: float) -> Iterable[Property]:
     yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
 
 
-def init_argv(job: Job, host: Host, stop_grace: float) -> tuple[str, ...]:
+def init_argv(job: Job, host: Host, stop_grace: float, share: LogShare) -> tuple[str, ...]:
     """The command line of joblet-init, the job's command last."""
     # A user namespace is what joblet-init makes the others in, one of control groups what PID 1 alone makes.
     shared = "cgroup" if host.tier is Tier.INIT else "user"
     promised = sorted(kind for kind in host.namespaces if kind != shared)
     namespaces = ",".join(f"{kind}:{host.namespaces[kind]}" for kind in promised)
     options = [f"--job={job.id}", f"--grace={stop_grace:g}", f"--host-ns={namespaces}"]
+    options.append(f"--log-share={share.size}:{SHARE_SECONDS}:{share.used}")
     if host.tier is Tier.INIT:
         options.append("--make-namespaces")
     if job.seq_base:
@@ -284,6 +294,7 @@ def _accounting() -> Iterable[Property]:
     yield Property("CPUAccounting", "b", True, "the result tells the CPU time")
     yield Property("MemoryAccounting", "b", True, "the result tells the peak memory")
     yield Property("IOAccounting", "b", True, "the result tells the bytes read and written")
+    yield Property("IPAccounting", "b", True, "the result tells the bytes received and sent")
     yield Property("TasksMax", "t", MAX_TASKS, "a fork bomb ends in the job")
     yield Property("MemorySwapMax", "t", 0, "swap must not stretch the memory limit")
 

@@ -410,7 +410,7 @@ class GetJobStatusRequest(_message.Message):
     def __init__(self, uuid: _Optional[str] = ...) -> None: ...
 
 class GetJobStatusResponse(_message.Message):
-    __slots__ = ["args", "attempt", "command", "cpu_cores", "cpu_usec", "dependencies", "end_time", "environment", "exit_code", "files_kept_until", "gpu_count", "gpu_indices", "gpu_memory_mb", "interactive", "io_read_bytes", "io_write_bytes", "max_cpu", "max_disk", "max_io_bps", "max_memory", "max_runtime_ms", "memory_peak_bytes", "name", "network", "next_runs", "node_id", "owner", "parent", "priority", "queue_position", "reason", "retries", "runtime", "schedule", "scheduled_time", "secret_environment", "start_time", "status", "unit", "uploads", "uuid", "volumes", "work_dir", "workflowUuid"]
+    __slots__ = ["args", "attempt", "command", "cpu_cores", "cpu_usec", "dependencies", "end_time", "environment", "exit_code", "files_kept_until", "gpu_count", "gpu_indices", "gpu_memory_mb", "interactive", "io_read_bytes", "io_write_bytes", "max_cpu", "max_disk", "max_io_bps", "max_memory", "max_runtime_ms", "memory_peak_bytes", "name", "net_received_bytes", "net_sent_bytes", "network", "next_runs", "node_id", "owner", "parent", "priority", "queue_position", "reason", "retries", "runtime", "schedule", "scheduled_time", "secret_environment", "start_time", "status", "tasks_peak", "unit", "uploads", "uuid", "volumes", "work_dir", "workflowUuid"]
     class EnvironmentEntry(_message.Message):
         __slots__ = ["key", "value"]
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -449,6 +449,8 @@ class GetJobStatusResponse(_message.Message):
     MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
+    NET_RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NET_SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
     NEXT_RUNS_FIELD_NUMBER: _ClassVar[int]
     NODE_ID_FIELD_NUMBER: _ClassVar[int]
     OWNER_FIELD_NUMBER: _ClassVar[int]
@@ -463,6 +465,7 @@ class GetJobStatusResponse(_message.Message):
     SECRET_ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
     START_TIME_FIELD_NUMBER: _ClassVar[int]
     STATUS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_PEAK_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
     UPLOADS_FIELD_NUMBER: _ClassVar[int]
     UUID_FIELD_NUMBER: _ClassVar[int]
@@ -492,6 +495,8 @@ class GetJobStatusResponse(_message.Message):
     max_runtime_ms: int
     memory_peak_bytes: int
     name: str
+    net_received_bytes: int
+    net_sent_bytes: int
     network: str
     next_runs: _containers.RepeatedScalarFieldContainer[str]
     node_id: str
@@ -507,13 +512,14 @@ class GetJobStatusResponse(_message.Message):
     secret_environment: _containers.ScalarMap[str, str]
     start_time: str
     status: str
+    tasks_peak: int
     unit: str
     uploads: _containers.RepeatedScalarFieldContainer[str]
     uuid: str
     volumes: _containers.RepeatedScalarFieldContainer[str]
     work_dir: str
     workflowUuid: str
-    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., uploads: _Optional[_Iterable[str]] = ..., dependencies: _Optional[_Iterable[str]] = ..., workflowUuid: _Optional[str] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., unit: _Optional[str] = ..., cpu_usec: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., io_read_bytes: _Optional[int] = ..., io_write_bytes: _Optional[int] = ..., max_runtime_ms: _Optional[int] = ..., priority: _Optional[int] = ..., retries: _Optional[int] = ..., attempt: _Optional[int] = ..., max_disk: _Optional[int] = ..., interactive: bool = ..., queue_position: _Optional[int] = ..., schedule: _Optional[str] = ..., next_runs: _Optional[_Iterable[str]] = ..., parent: _Optional[str] = ..., files_kept_until: _Optional[str] = ...) -> None: ...
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., network: _Optional[str] = ..., volumes: _Optional[_Iterable[str]] = ..., runtime: _Optional[str] = ..., work_dir: _Optional[str] = ..., uploads: _Optional[_Iterable[str]] = ..., dependencies: _Optional[_Iterable[str]] = ..., workflowUuid: _Optional[str] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., unit: _Optional[str] = ..., cpu_usec: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., io_read_bytes: _Optional[int] = ..., io_write_bytes: _Optional[int] = ..., max_runtime_ms: _Optional[int] = ..., priority: _Optional[int] = ..., retries: _Optional[int] = ..., attempt: _Optional[int] = ..., max_disk: _Optional[int] = ..., interactive: bool = ..., queue_position: _Optional[int] = ..., schedule: _Optional[str] = ..., next_runs: _Optional[_Iterable[str]] = ..., parent: _Optional[str] = ..., files_kept_until: _Optional[str] = ..., tasks_peak: _Optional[int] = ..., net_received_bytes: _Optional[int] = ..., net_sent_bytes: _Optional[int] = ...) -> None: ...
 
 class GetJobTelematicsRequest(_message.Message):
     __slots__ = ["end_time", "job_uuid", "limit", "start_time", "types"]
@@ -720,10 +726,11 @@ class Job(_message.Message):
     def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., command: _Optional[str] = ..., args: _Optional[_Iterable[str]] = ..., max_cpu: _Optional[int] = ..., cpu_cores: _Optional[str] = ..., max_memory: _Optional[int] = ..., max_io_bps: _Optional[int] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., end_time: _Optional[str] = ..., exit_code: _Optional[int] = ..., scheduled_time: _Optional[str] = ..., runtime: _Optional[str] = ..., environment: _Optional[_Mapping[str, str]] = ..., secret_environment: _Optional[_Mapping[str, str]] = ..., gpu_indices: _Optional[_Iterable[int]] = ..., gpu_count: _Optional[int] = ..., gpu_memory_mb: _Optional[int] = ..., node_id: _Optional[str] = ..., reason: _Optional[str] = ..., owner: _Optional[str] = ..., priority: _Optional[int] = ..., queue_position: _Optional[int] = ..., parent: _Optional[str] = ...) -> None: ...
 
 class JobMetricsEvent(_message.Message):
-    __slots__ = ["cpu_percent", "disk_read_bytes", "disk_write_bytes", "gpu_memory_bytes", "gpu_percent", "job_uuid", "memory_bytes", "memory_limit", "net_recv_bytes", "net_sent_bytes", "timestamp"]
+    __slots__ = ["cpu_percent", "disk_read_bytes", "disk_write_bytes", "final", "gpu_memory_bytes", "gpu_percent", "job_uuid", "memory_bytes", "memory_limit", "net_recv_bytes", "net_sent_bytes", "sample", "timestamp"]
     CPU_PERCENT_FIELD_NUMBER: _ClassVar[int]
     DISK_READ_BYTES_FIELD_NUMBER: _ClassVar[int]
     DISK_WRITE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    FINAL_FIELD_NUMBER: _ClassVar[int]
     GPU_MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
     GPU_PERCENT_FIELD_NUMBER: _ClassVar[int]
     JOB_UUID_FIELD_NUMBER: _ClassVar[int]
@@ -731,10 +738,12 @@ class JobMetricsEvent(_message.Message):
     MEMORY_LIMIT_FIELD_NUMBER: _ClassVar[int]
     NET_RECV_BYTES_FIELD_NUMBER: _ClassVar[int]
     NET_SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
     cpu_percent: float
     disk_read_bytes: int
     disk_write_bytes: int
+    final: bool
     gpu_memory_bytes: int
     gpu_percent: float
     job_uuid: str
@@ -742,8 +751,9 @@ class JobMetricsEvent(_message.Message):
     memory_limit: int
     net_recv_bytes: int
     net_sent_bytes: int
+    sample: JobSample
     timestamp: int
-    def __init__(self, timestamp: _Optional[int] = ..., job_uuid: _Optional[str] = ..., cpu_percent: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_limit: _Optional[int] = ..., disk_read_bytes: _Optional[int] = ..., disk_write_bytes: _Optional[int] = ..., net_recv_bytes: _Optional[int] = ..., net_sent_bytes: _Optional[int] = ..., gpu_percent: _Optional[float] = ..., gpu_memory_bytes: _Optional[int] = ...) -> None: ...
+    def __init__(self, timestamp: _Optional[int] = ..., job_uuid: _Optional[str] = ..., cpu_percent: _Optional[float] = ..., memory_bytes: _Optional[int] = ..., memory_limit: _Optional[int] = ..., disk_read_bytes: _Optional[int] = ..., disk_write_bytes: _Optional[int] = ..., net_recv_bytes: _Optional[int] = ..., net_sent_bytes: _Optional[int] = ..., gpu_percent: _Optional[float] = ..., gpu_memory_bytes: _Optional[int] = ..., sample: _Optional[_Union[JobSample, _Mapping[str, object]]] = ..., final: bool = ...) -> None: ...
 
 class JobRequirement(_message.Message):
     __slots__ = ["expression", "jobUuid", "status"]
@@ -754,6 +764,38 @@ class JobRequirement(_message.Message):
     jobUuid: str
     status: str
     def __init__(self, jobUuid: _Optional[str] = ..., status: _Optional[str] = ..., expression: _Optional[str] = ...) -> None: ...
+
+class JobSample(_message.Message):
+    __slots__ = ["cpu_percent", "cpu_pressure", "cpu_throttled_usec", "cpu_usec", "io_pressure", "io_read_bytes", "io_write_bytes", "memory_bytes", "memory_peak_bytes", "memory_pressure", "net_received_bytes", "net_sent_bytes", "tasks", "tasks_peak"]
+    CPU_PERCENT_FIELD_NUMBER: _ClassVar[int]
+    CPU_PRESSURE_FIELD_NUMBER: _ClassVar[int]
+    CPU_THROTTLED_USEC_FIELD_NUMBER: _ClassVar[int]
+    CPU_USEC_FIELD_NUMBER: _ClassVar[int]
+    IO_PRESSURE_FIELD_NUMBER: _ClassVar[int]
+    IO_READ_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IO_WRITE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PEAK_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MEMORY_PRESSURE_FIELD_NUMBER: _ClassVar[int]
+    NET_RECEIVED_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NET_SENT_BYTES_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_PEAK_FIELD_NUMBER: _ClassVar[int]
+    cpu_percent: float
+    cpu_pressure: float
+    cpu_throttled_usec: int
+    cpu_usec: int
+    io_pressure: float
+    io_read_bytes: int
+    io_write_bytes: int
+    memory_bytes: int
+    memory_peak_bytes: int
+    memory_pressure: float
+    net_received_bytes: int
+    net_sent_bytes: int
+    tasks: int
+    tasks_peak: int
+    def __init__(self, cpu_percent: _Optional[float] = ..., cpu_usec: _Optional[int] = ..., cpu_throttled_usec: _Optional[int] = ..., memory_bytes: _Optional[int] = ..., memory_peak_bytes: _Optional[int] = ..., io_read_bytes: _Optional[int] = ..., io_write_bytes: _Optional[int] = ..., tasks: _Optional[int] = ..., tasks_peak: _Optional[int] = ..., net_received_bytes: _Optional[int] = ..., net_sent_bytes: _Optional[int] = ..., cpu_pressure: _Optional[float] = ..., memory_pressure: _Optional[float] = ..., io_pressure: _Optional[float] = ...) -> None: ...
 
 class Jobs(_message.Message):
     __slots__ = ["jobs"]
@@ -1060,6 +1102,28 @@ class RunWorkflowResponse(_message.Message):
     status: str
     workflowUuid: str
     def __init__(self, workflowUuid: _Optional[str] = ..., status: _Optional[str] = ...) -> None: ...
+
+class RunningJob(_message.Message):
+    __slots__ = ["command", "max_cpu", "max_memory", "name", "owner", "sample", "start_time", "status", "uuid"]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    MAX_CPU_FIELD_NUMBER: _ClassVar[int]
+    MAX_MEMORY_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    SAMPLE_FIELD_NUMBER: _ClassVar[int]
+    START_TIME_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    command: str
+    max_cpu: int
+    max_memory: int
+    name: str
+    owner: str
+    sample: JobSample
+    start_time: str
+    status: str
+    uuid: str
+    def __init__(self, uuid: _Optional[str] = ..., name: _Optional[str] = ..., owner: _Optional[str] = ..., status: _Optional[str] = ..., start_time: _Optional[str] = ..., command: _Optional[str] = ..., max_cpu: _Optional[int] = ..., max_memory: _Optional[int] = ..., sample: _Optional[_Union[JobSample, _Mapping[str, object]]] = ...) -> None: ...
 
 class RuntimeBuildInfo(_message.Message):
     __slots__ = ["built_at", "built_with", "platform"]
@@ -1485,6 +1549,24 @@ class Timestamp(_message.Message):
     nanos: int
     seconds: int
     def __init__(self, seconds: _Optional[int] = ..., nanos: _Optional[int] = ...) -> None: ...
+
+class TopJobsRequest(_message.Message):
+    __slots__ = ["interval_seconds", "once"]
+    INTERVAL_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    ONCE_FIELD_NUMBER: _ClassVar[int]
+    interval_seconds: int
+    once: bool
+    def __init__(self, interval_seconds: _Optional[int] = ..., once: bool = ...) -> None: ...
+
+class TopJobsResponse(_message.Message):
+    __slots__ = ["jobs", "omitted", "timestamp"]
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    OMITTED_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[RunningJob]
+    omitted: int
+    timestamp: str
+    def __init__(self, timestamp: _Optional[str] = ..., jobs: _Optional[_Iterable[_Union[RunningJob, _Mapping[str, object]]]] = ..., omitted: _Optional[int] = ...) -> None: ...
 
 class UpdateJobRequest(_message.Message):
     __slots__ = ["cpu_cores", "max_cpu", "max_io_bps", "max_memory", "max_runtime_ms", "priority", "uuid"]

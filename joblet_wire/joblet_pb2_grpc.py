@@ -120,6 +120,11 @@ class JobServiceStub(object):
                 request_serializer=joblet__wire_dot_joblet__pb2.ExecJobRequest.SerializeToString,
                 response_deserializer=joblet__wire_dot_joblet__pb2.ExecJobResponse.FromString,
                 )
+        self.TopJobs = channel.unary_stream(
+                '/joblet.JobService/TopJobs',
+                request_serializer=joblet__wire_dot_joblet__pb2.TopJobsRequest.SerializeToString,
+                response_deserializer=joblet__wire_dot_joblet__pb2.TopJobsResponse.FromString,
+                )
 
 
 class JobServiceServicer(object):
@@ -271,6 +276,13 @@ class JobServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TopJobs(self, request, context):
+        """What all running jobs use, again and again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -378,6 +390,11 @@ def add_JobServiceServicer_to_server(servicer, server):
                     servicer.ExecJob,
                     request_deserializer=joblet__wire_dot_joblet__pb2.ExecJobRequest.FromString,
                     response_serializer=joblet__wire_dot_joblet__pb2.ExecJobResponse.SerializeToString,
+            ),
+            'TopJobs': grpc.unary_stream_rpc_method_handler(
+                    servicer.TopJobs,
+                    request_deserializer=joblet__wire_dot_joblet__pb2.TopJobsRequest.FromString,
+                    response_serializer=joblet__wire_dot_joblet__pb2.TopJobsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -744,6 +761,23 @@ class JobService(object):
         return grpc.experimental.stream_stream(request_iterator, target, '/joblet.JobService/ExecJob',
             joblet__wire_dot_joblet__pb2.ExecJobRequest.SerializeToString,
             joblet__wire_dot_joblet__pb2.ExecJobResponse.FromString,
+            options, channel_credentials,
+            insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
+
+    @staticmethod
+    def TopJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(request, target, '/joblet.JobService/TopJobs',
+            joblet__wire_dot_joblet__pb2.TopJobsRequest.SerializeToString,
+            joblet__wire_dot_joblet__pb2.TopJobsResponse.FromString,
             options, channel_credentials,
             insecure, call_credentials, compression, wait_for_ready, timeout, metadata)
 

@@ -25,6 +25,8 @@ def attach(settings: Settings, uuid: str, no_stdin: bool) -> None:
     """
     if settings.json:
         raise click.UsageError("the output of a job is printed as it is; there is no --json for it")
+    from joblet_wire.joblet_pb2 import GetJobLogsRequest
+
     from .connection import connect
     from .follow import FINAL, copy_output, exit_code_at_end, status_of
 
@@ -37,7 +39,7 @@ def attach(settings: Settings, uuid: str, no_stdin: bool) -> None:
 
         send_input(connection, job.uuid)
     try:
-        copy_output(connection, job.uuid, cursor=END)
+        copy_output(connection, GetJobLogsRequest(uuid=job.uuid, cursor=END))
         code = exit_code_at_end(connection, job.uuid)
     except KeyboardInterrupt:
         raise RnxError(f"detached; the job goes on: 'rnx job attach {job.uuid}' returns to it.", INTERRUPTED) from None

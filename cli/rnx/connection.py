@@ -61,7 +61,7 @@ Response = TypeVar("Response")
 
 
 class Connection:
-    """A channel to ``node``, connected when the first call needs it. ``jobs`` is the stub of JobService."""
+    """A channel to ``node``, connected when the first call needs it. ``jobs`` and ``monitoring`` are stubs."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -73,6 +73,7 @@ class Connection:
             options.append(("grpc.enable_http_proxy", 0))
         self._channel = grpc.secure_channel(node.address, credentials, options)
         self.jobs = joblet_pb2_grpc.JobServiceStub(self._channel)
+        self.monitoring = joblet_pb2_grpc.MonitoringServiceStub(self._channel)
 
     def call(
         self,

@@ -1,14 +1,22 @@
-"""A job's output, copied to this process's own, to its end and over broken connections."""
+"""A job's log as it comes from a node, to its end and over broken connections."""
 
 from __future__ import annotations
 
+import queue
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import grpc
 
-from joblet_wire.joblet_pb2 import DataChunk, GetJobLogsRequest, GetJobStatusRequest, GetJobStatusResponse
+from joblet_wire.joblet_pb2 import (
+    DataChunk,
+    DroppedOutput,
+    GetJobLogsRequest,
+    GetJobStatusRequest,
+    GetJobStatusResponse,
+)
 
 from . import output
 from .connection import BROKEN, Connection
@@ -20,6 +28,7 @@ FINAL = frozenset({"COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT"})
 
 ATTEMPTS = 10  # breaks in a row without a byte in between
 SETTLED = 10.0  # seconds after which a quiet stream counts as one that worked
+AHEAD = 64  # chunks of several logs that wait to be printed
 
 
 def status_of(connection: Connection, uuid: str) -> GetJobStatusResponse:
@@ -28,28 +37,35 @@ def status_of(connection: Connection, uuid: str) -> GetJobStatusResponse:
     return connection.call(connection.jobs.GetJobStatus, request, f"the status of job {uuid}")
 
 
-def copy_output(connection: Connection, uuid: str, no_follow: bool = False, cursor: str = "") -> None:
-    """Copy the output of a job byte for byte: its stdout to stdout, its stderr to stderr.
+def received(connection: Connection, wanted: GetJobLogsRequest) -> Iterator[DataChunk]:
+    """The chunks of a log. After a broken connection it resumes behind the last one.
 
-    Begins behind ``cursor``, if one is given. Goes on to the end of the job, or with ``no_follow`` to the
-    end of what there is. After a broken connection it resumes where it was. Raises RnxError when the node
-    stays away or refuses.
+    Raises RnxError when the node stays away or refuses, or cannot select what is wanted.
     """
+    request = GetJobLogsRequest()
+    request.CopyFrom(wanted)
+    selects = bool(wanted.since or wanted.until or wanted.stream or wanted.by_entry or wanted.HasField("tail"))
     copied, attempts = False, 0
     while True:
-        request = GetJobLogsRequest(uuid=uuid, no_follow=no_follow, cursor=cursor)
         began = time.monotonic()
         try:
             for chunk in _receive(connection, request):
-                _copy(chunk)
-                cursor, copied, attempts = chunk.cursor, True, 0
+                if selects and chunk.payload and not chunk.time_usec:
+                    raise RnxError(
+                        f"node '{connection.node.name}' prints logs as a whole only; its version is another one."
+                    )
+                yield chunk
+                copied, attempts = True, 0
+                request.cursor = chunk.cursor
+                request.ClearField("tail")  # it has been found
             return
         except grpc.RpcError as error:
             if error.code() not in BROKEN:
                 raise connection.explained(error) from error
-            if copied and not cursor:
+            if copied and not request.cursor:
                 raise RnxError(
-                    f"the connection broke, and this node cannot resume a log; 'rnx job log {uuid}' starts it over.",
+                    "the connection broke, and this node cannot resume a log;"
+                    f" 'rnx job log {request.uuid}' starts it over.",
                     UNREACHABLE,
                 ) from error
             attempts = 1 if time.monotonic() - began > SETTLED else attempts + 1
@@ -57,6 +73,53 @@ def copy_output(connection: Connection, uuid: str, no_follow: bool = False, curs
                 raise connection.explained(error) from error
         with output.waiting(f"node '{connection.node.name}', the connection broke; the job is not affected", True):
             connection.reconnect(attempts)
+
+
+def received_together(
+    connection: Connection, wanted: Sequence[GetJobLogsRequest]
+) -> Iterator[tuple[int, DataChunk | RnxError | None]]:
+    """The chunks of several logs as they come, each with the number of its log.
+
+    At the end of a log comes None, or the RnxError that ended it.
+    """
+    news: queue.Queue[tuple[int, DataChunk | RnxError | None]] = queue.Queue(AHEAD)
+
+    def read(number: int, request: GetJobLogsRequest) -> None:
+        end: RnxError | None = None
+        try:
+            for chunk in received(connection, request):
+                news.put((number, chunk))
+        except RnxError as error:
+            end = error
+        except Exception as error:  # must not leave the others waiting for an end of this one
+            end = RnxError(f"{type(error).__name__}: {error}")
+        news.put((number, end))
+
+    for number, request in enumerate(wanted):
+        threading.Thread(target=read, args=(number, request), daemon=True).start()
+    left = len(wanted)
+    while left:
+        number, chunk = news.get()
+        left -= not isinstance(chunk, DataChunk)
+        yield number, chunk
+
+
+def copy_output(connection: Connection, wanted: GetJobLogsRequest) -> None:
+    """Copy a log byte for byte: its stdout to stdout, its stderr to stderr. Raises RnxError as ``received``."""
+    for chunk in received(connection, wanted):
+        if chunk.HasField("dropped"):
+            output.note(told(chunk.dropped))
+        stream = sys.stderr if chunk.stream == STDERR else sys.stdout
+        output.write_all(stream.buffer, chunk.payload)
+
+
+def told(dropped: DroppedOutput) -> str:
+    """What is missing, as a sentence."""
+    if dropped.reason == "limit":
+        lines = f"{dropped.lines:,} lines" if dropped.lines != 1 else "1 line"
+        return f"{lines} ({output.size(dropped.bytes)}) were dropped here: the job had used up its share of the log."
+    entries = f"{dropped.entries:,} entries" if dropped.entries != 1 else "1 entry"
+    return f"{entries} of the log are missing here: removed to make room for newer output, or lost."
 
 
 def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
@@ -96,8 +159,3 @@ def _receive(connection: Connection, request: GetJobLogsRequest) -> Iterator[Dat
     if first is not None:
         yield first
     yield from chunks
-
-
-def _copy(chunk: DataChunk) -> None:
-    stream = sys.stderr if chunk.stream == STDERR else sys.stdout
-    output.write_all(stream.buffer, chunk.payload)

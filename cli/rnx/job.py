@@ -1,4 +1,4 @@
-"""``rnx job list|status|log``. ``run`` is in jobrun, what changes or ends jobs in joblife, the rest in modules of
+"""``rnx job list|status``. ``run`` is in jobrun, what changes or ends jobs in joblife, the rest in modules of
 the commands' names.
 """
 
@@ -35,7 +35,9 @@ ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characte
         "run": "jobrun:run",
         "list": "job:list_",
         "status": "job:status",
-        "log": "job:log",
+        "log": "log:log",
+        "metrics": "metrics:metrics",
+        "top": "top:top",
         "attach": "attach:attach",
         "exec": "exec:exec_",
         "stop": "joblife:stop",
@@ -45,7 +47,7 @@ ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characte
         "delete-all": "joblife:delete_all",
         "download": "download:download",
     },
-    hidden={"logs": "job:log"},
+    hidden={"logs": "log:log"},
 )
 def job() -> None:
     """Run jobs and watch them."""
@@ -93,22 +95,3 @@ def status(settings: Settings, uuid: str) -> None:
         return
     for line in status_lines(answer, answer.status in FINAL):
         print(output.printable(line))
-
-
-@click.command("log", cls=Command, epilog=ID_HELP)
-@click.option("--no-follow", is_flag=True, help="Print what there is and do not wait for more.")
-@click.argument("uuid", metavar="ID", shell_complete=complete.job)
-@pass_settings
-def log(settings: Settings, uuid: str, no_follow: bool) -> None:
-    """Print the output of a job, and go on until the job has ended.
-
-    Byte for byte: what the job wrote to stdout goes to stdout, and stderr to stderr.
-    """
-    if settings.json:
-        raise click.UsageError("the output of a job is printed as it is; there is no --json for it")
-    from .connection import connect
-    from .follow import copy_output, status_of
-
-    connection = connect(settings)
-    # The full id: what rnx says of the job later on can then be pasted.
-    copy_output(connection, status_of(connection, uuid).uuid, no_follow)

@@ -282,7 +282,9 @@ def _report(
 
 def _wait(connection: Connection, uuid: str) -> int:
     """Copy the job's output to its end and return its exit code, saying why it ended if that does not."""
+    from joblet_wire.joblet_pb2 import GetJobLogsRequest
+
     from .follow import copy_output, exit_code_at_end
 
-    copy_output(connection, uuid)
+    copy_output(connection, GetJobLogsRequest(uuid=uuid))
     return exit_code_at_end(connection, uuid)

@@ -109,6 +109,10 @@ def _usage_lines(job: GetJobStatusResponse) -> Iterator[str]:
         yield f"Peak Memory: {output.size(job.memory_peak_bytes)}"
     if job.HasField("io_read_bytes") and job.HasField("io_write_bytes"):
         yield f"IO: {output.size(job.io_read_bytes)} read, {output.size(job.io_write_bytes)} written"
+    if job.HasField("net_received_bytes") and job.HasField("net_sent_bytes"):
+        yield f"Traffic: {output.size(job.net_received_bytes)} received, {output.size(job.net_sent_bytes)} sent"
+    if job.HasField("tasks_peak"):
+        yield f"Peak Tasks: {job.tasks_peak}"
 
 
 def start_of(row: Job) -> str:
@@ -146,6 +150,9 @@ def status_json(answer: GetJobStatusResponse, ended: bool) -> dict[str, Any]:
             ("memoryPeakBytes", "memory_peak_bytes"),
             ("ioReadBytes", "io_read_bytes"),
             ("ioWriteBytes", "io_write_bytes"),
+            ("netReceivedBytes", "net_received_bytes"),
+            ("netSentBytes", "net_sent_bytes"),
+            ("tasksPeak", "tasks_peak"),
         )
     }
     return {

@@ -26,6 +26,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     cls=Group,
     lazy={
         "job": "job:job",
+        "monitor": "monitor:monitor",
         "dashboard": "dashboard:dashboard",
         "nodes": "nodes:nodes",
         "config-help": "nodes:config_help",

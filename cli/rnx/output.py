@@ -66,7 +66,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], colour: int | None
     left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths) if sys.stdout.isatty() else None
     for row in cells:
         padded = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        if colour is not None and _colourful() and row[colour] in _COLOURS:
+        if colour is not None and colourful() and row[colour] in _COLOURS:
             padded[colour] = click.style(padded[colour], fg=_COLOURS[row[colour]])
         last = row[-1]
         if left is not None and len(last) > max(left, 10):
@@ -74,7 +74,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], colour: int | None
         print("  ".join([*padded, last]))
 
 
-def _colourful() -> bool:
+def colourful() -> bool:
+    """Whether stdout is a terminal whose user likes colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 

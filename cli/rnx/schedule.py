@@ -22,7 +22,7 @@ TIMEZONE = Path("/etc/timezone")
 
 _DURATION = re.compile(r"\+?\s*([0-9.]+\s*[A-Za-zµμ]+\s*)+")
 _NUMBER = re.compile(r"[+-]?[0-9.]+")
-_DATE_TIME = re.compile(
+DATE_TIME = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
     r"([Tt ][0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?(?P<zone> ?([Zz]|[+-][0-9]{2}:?[0-9]{2}))?)?"
 )
@@ -47,13 +47,14 @@ def schedule(text: str) -> Schedule:
         raise refused(text, f"{ACCEPTED}; a number needs a unit, such as {wanted}min")
     if _DURATION.fullmatch(wanted):
         return Schedule(wanted)
-    match = _DATE_TIME.fullmatch(wanted)
+    match = DATE_TIME.fullmatch(wanted)
     if match is None:
         return Schedule(wanted, zone_name(), repeats=True)
-    return Schedule(wanted if match["zone"] else _with_offset(wanted))
+    return Schedule(wanted if match["zone"] else with_offset(wanted))
 
 
-def _with_offset(text: str) -> str:
+def with_offset(text: str) -> str:
+    """A date-time of this machine's zone with its offset. Raises click.BadParameter if there is no such time."""
     try:
         moment = datetime.datetime.fromisoformat(text)
         here = moment.astimezone()

@@ -95,6 +95,13 @@ def retries(text: str) -> int:
     return _between(text, 0, MAX_RETRIES)
 
 
+def lines(text: str) -> int:
+    """A number of lines, 0 or more."""
+    if not re.fullmatch(r"[0-9]{1,18}", text.strip(), re.ASCII):
+        raise refused(text, "a number of lines, 0 or more")
+    return int(text)
+
+
 def removable(convert: Callable[[str], Value], none: Value) -> Callable[[str], Value]:
     """``convert``, with the word ``none`` as the value that takes a limit away."""
 

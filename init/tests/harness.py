@@ -169,7 +169,7 @@ class Result:
             assert sequence == list(range(first_seq, first_seq + len(entries)))
             assert [entry.record for entry in entries][:1] == ["start"]
             assert [entry.record for entry in entries][-1:] == ["exit"]
-        assert [entry.record for entry in entries[1:-1]] == [""] * len(entries[1:-1])
+        assert {entry.record for entry in entries[1:-1]} <= {"", "dropped"}
         for entry in entries:
             assert entry["JOBLET_JOB"] == JOB.encode()
             assert len(entry["MESSAGE"]) <= ENTRY_MAX

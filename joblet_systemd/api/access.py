@@ -13,6 +13,7 @@ LEAST_ROLE = {
     "JobService/DownloadFiles": RUN,
     "JobService/WriteJobInput": RUN,
     "JobService/ExecJob": RUN,
+    "JobService/TopJobs": READ,
     "JobService/GetJobStatus": READ,
     "JobService/StopJob": RUN,
     "JobService/CancelJob": RUN,

@@ -12,7 +12,7 @@ from joblet_wire import joblet_pb2 as wire
 from .. import environment
 from ..errors import InvalidValue
 from ..model import Job, JobSpec, Limits
-from ..selection import Selection
+from ..selection import Cut, Selection
 from ..systemd.entries import Dropped, Output
 
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
@@ -28,6 +28,7 @@ MAX_RETRY_DELAY_MS = 86_400_000
 STREAMS = {"stdout": 1, "stderr": 2}
 STREAMS_ASKED = {0: frozenset(STREAMS), 1: frozenset({"stdout"}), 2: frozenset({"stderr"})}
 CURSOR_END = "end"
+CURSOR = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,9}))?")
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -188,6 +189,9 @@ def status(job: Job, node_id: str, position: int, next_runs: Iterable[int]) -> w
         memory_peak_bytes=job.usage.memory_peak_bytes,
         io_read_bytes=job.usage.io_read_bytes,
         io_write_bytes=job.usage.io_write_bytes,
+        tasks_peak=job.usage.tasks_peak,
+        net_received_bytes=job.usage.net_received_bytes,
+        net_sent_bytes=job.usage.net_sent_bytes,
         max_runtime_ms=(limits.runtime_usec or 0) // 1000,
         retries=spec.retries,
         attempt=job.attempt,
@@ -222,10 +226,14 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
     tail = request.tail if request.HasField("tail") else None
     if tail is not None and tail < 0:
         raise InvalidValue("tail", tail, "a number of lines, 0 or more")
+    after, cuts = 0, tuple[Cut, ...]()
     if request.cursor == CURSOR_END:
         tail = 0
+    elif request.cursor:
+        after, cuts = place_of(request.cursor)
     return Selection(
-        after=0 if request.cursor == CURSOR_END else cursor_of(request.cursor),
+        after=after,
+        cuts=cuts,
         tail=tail,
         since_usec=moment_of("since", request.since),
         until_usec=moment_of("until", request.until),
@@ -233,13 +241,18 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
     )
 
 
-def cursor_of(text: str) -> int:
-    """The number of the last entry a follower has. Raises InvalidValue."""
-    if not text:
-        return 0
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        raise InvalidValue("cursor", text, "the cursor of a chunk received before, or 'end'")
-    return int(text)
+def place_of(cursor: str) -> tuple[int, tuple[Cut, ...]]:
+    """The number of the last entry that a reader has all of, and what it has of the next. Raises InvalidValue.
+
+    ``17`` is behind entry 17, ``17-5`` behind all of it but the last 5 bytes.
+    """
+    match = CURSOR.fullmatch(cursor)
+    if not match:
+        raise InvalidValue("cursor", cursor, "the cursor of a chunk received before, or 'end'")
+    seq, left = int(match[1]), int(match[2] or 0)
+    if not seq or not left:
+        return seq, ()
+    return seq - 1, tuple(Cut(stream, seq, -left) for stream in sorted(STREAMS))
 
 
 def moment_of(field: str, text: str) -> int | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..api.admission import Admission
+from ..api.metrics import MetricsService
 from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
 from ..logs import Logs
@@ -18,6 +19,7 @@ from .events import EventRoutes
 from .gateway import Gateway, application
 from .jobs import JobRoutes
 from .logs import LogRoutes
+from .metrics import MetricsRoutes
 from .routes import Route
 from .tls import Contexts
 
@@ -32,6 +34,7 @@ class Parts:
     jobs: Jobs
     logs: Logs
     kept: KeptFiles
+    metrics: MetricsService
     node_id: str
 
 
@@ -41,6 +44,7 @@ def routes(parts: Parts) -> list[Route]:
         *AboutRoutes(parts.node_id).routes(),
         *JobRoutes(parts.jobs, parts.kept, parts.node_id).routes(),
         *LogRoutes(parts.jobs, parts.logs).routes(),
+        *MetricsRoutes(parts.jobs, parts.logs, parts.metrics).routes(),
         *EventRoutes(parts.jobs.book, parts.node_id).routes(),
         *openapi.routes(),
         *static.routes(),

@@ -14,6 +14,7 @@ from collections import Counter
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, JobletError
 from ..files.work import WorkDirs
+from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager
 from . import timetable
@@ -47,6 +48,7 @@ class Lifecycle:
         book: Book,
         work: WorkDirs,
         kept: KeptFiles,
+        sampler: Sampler,
         boot_id: str,
     ) -> None:
         manager.watch(self._on_unit_end, self._on_reconnect)
@@ -56,6 +58,8 @@ class Lifecycle:
         self.book = book
         self._work = work
         self._kept = kept
+        self._sampler = sampler
+        book.watch(sampler)
         self._boot_id = boot_id
         self._tasks = Tasks()
         self.waiting = Waiting(config, book, runner, self._tasks, self._start, self.finish_with)
@@ -207,7 +211,8 @@ class Lifecycle:
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
         end = outcome(job, result, record, self._boot_id)
-        used, ended_usec = usage(result, record), record.realtime_usec if record else now_usec()
+        used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
+        ended_usec = record.realtime_usec if record else now_usec()
         if self._tries_again(job, end):
             job = self.book.change(
                 job,

@@ -125,14 +125,15 @@ def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:
 
 def usage(unit: UnitResult | None, record: Exit | None) -> Usage:
     """What the job used: the unit's accounting, else what joblet-init's getrusage(2) saw."""
-    cpu = memory = read = write = None
+    cpu = memory = read = write = received = sent = None
     if record is not None and not record.error and not record.exec_errno:
         cpu, memory = record.cpu_usec, record.max_rss_bytes
     if unit is not None:
         cpu = unit.cpu_nsec // 1000 if unit.cpu_nsec is not None else cpu
         memory = unit.memory_peak if unit.memory_peak is not None else memory
         read, write = unit.io_read, unit.io_write
-    return Usage(cpu, memory, read, write)
+        received, sent = unit.ip_in, unit.ip_out
+    return Usage(cpu, memory, read, write, received, sent)
 
 
 def signal_name(number: int) -> str:

@@ -29,7 +29,11 @@ UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
 
 
 class Runner:
-    """Turns jobs into units. ``stop_grace``: seconds between SIGTERM and SIGKILL."""
+    """Turns jobs into units.
+
+    ``stop_grace``: seconds between SIGTERM and SIGKILL; ``max_log``: how many bytes of the journal a job may fill in
+    a day.
+    """
 
     def __init__(
         self,
@@ -37,11 +41,13 @@ class Runner:
         host: unit.Host,
         places: Places,
         stop_grace: float,
+        max_log: int,
     ) -> None:
         self._manager = manager
         self._host = host
         self._places = places
         self._stop_grace = stop_grace
+        self._max_log = max_log
         # A thread for each start in flight: a start does not wait until a file system is unmounted.
         self._mounts = ThreadPoolExecutor(MOUNTS_AT_ONCE, thread_name_prefix="mounts")
         # sd-journal objects are not thread-safe: one thread does all look-ups of records.
@@ -55,6 +61,7 @@ class Runner:
         JobletError when /work cannot be made.
         """
         loop = asyncio.get_running_loop()
+        share = unit.LogShare(self._max_log, await self._log_used(job))
         await loop.run_in_executor(self._mounts, self._places.work.mount, job.id, job.account, job.spec.limits)
         with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._places.controls.listen(job.id) as control_socket:
             place = unit.Place(
@@ -67,7 +74,7 @@ class Runner:
                 control_fd=control_socket.fileno(),
                 secrets=str(self._places.credentials.path(job.id)),
             )
-            properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace)
+            properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace, share=share)
             values = [(p.name, p.signature, p.value) for p in properties]
             try:
                 return await self._manager.start(job.unit, values)
@@ -141,6 +148,11 @@ class Runner:
     async def last_number(self, job: Job) -> int:
         """The sequence number of the job's newest entry in the journal."""
         return await self._look(lambda records: records.newest(job.unit))
+
+    async def _log_used(self, job: Job) -> int:
+        """What earlier attempts of the job have used of its share of the log, as the last one says that is known."""
+        record = await self._look(lambda records: records.record(job.unit, "exit", 0)) if job.attempt > 1 else None
+        return min(record.log_bytes, self._max_log) if isinstance(record, Exit) else 0
 
     async def _record(self, job: Job, kind: str) -> Entry | None:
         return await self._look(lambda records: records.record(job.unit, kind, job.seq_base))

@@ -51,7 +51,7 @@ UNSET = 2**64 - 1
 
 RESULT_PROPERTIES = (
     *("Result", "ExecMainCode", "ExecMainStatus"),
-    *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes"),
+    *("CPUUsageNSec", "MemoryPeak", "IOReadBytes", "IOWriteBytes", "IPIngressBytes", "IPEgressBytes"),
 )
 
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
@@ -79,6 +79,8 @@ class UnitResult:
     io_read: int | None
     io_write: int | None
     active_usec: int = 0
+    ip_in: int | None = None
+    ip_out: int | None = None
 
 
 class Manager:
@@ -227,10 +229,18 @@ class Manager:
             )
         )
         result, code, status, *counters = values
-        cpu, memory, read, write = (None if counter in (None, UNSET) else int(counter) for counter in counters)
+        cpu, memory, read, write, ip_in, ip_out = map(_counter, counters)
+        active = max(0, left - entered)
         return UnitResult(
-            str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, max(0, left - entered)
+            *(str(result or ""), int(code or 0), int(status or 0), cpu, memory, read, write, active, ip_in, ip_out)
         )
+
+    async def traffic(self, unit: str) -> tuple[int | None, int | None]:
+        """The bytes of IP packets that a unit has received and sent; None where the host keeps no account."""
+        received, sent = await asyncio.gather(
+            *(self._get_property(unit_path(unit), SERVICE, f"IP{way}Bytes", None) for way in ("Ingress", "Egress"))
+        )
+        return _counter(received), _counter(sent)
 
     async def _get_property(self, path: str, interface: str, name: str, *default: Any) -> Any:
         try:
@@ -384,6 +394,10 @@ def _lost(bus: MessageBus, what: str) -> BusLost:
     """A connection on which PID 1 does not answer is as good as none: connect again and look."""
     bus.disconnect()
     return BusLost(what)
+
+
+def _counter(value: int | None) -> int | None:
+    return None if value in (None, UNSET) else value
 
 
 def _state(active: str, job: int) -> str:

@@ -40,7 +40,7 @@ def methods_of(text: str) -> list[str]:
 # Said here once more, in the words of the design, so that a slip in the table is noticed.
 READER = methods_of("""
     JobService: GetJobStatus GetJobLogs ListJobs StreamJobMetrics GetJobMetrics StreamJobTelematics
-        GetJobTelematics GetWorkflowStatus ListWorkflows GetWorkflowJobs
+        GetJobTelematics GetWorkflowStatus ListWorkflows GetWorkflowJobs TopJobs
     NetworkService: ListNetworks
     VolumeService: ListVolumes
     MonitoringService: GetSystemStatus StreamSystemMetrics

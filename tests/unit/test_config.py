@@ -74,6 +74,7 @@ def test_drop_ins_win_key_by_key_in_the_order_of_their_names(file: Path) -> None
         ("jobs: []", "jobs", "[]", "keys and values"),
         ("jobs: {stop_grce: 5}", "jobs.stop_grce", "5", "stop_grace"),
         ("jobs: {stop_grce: }", "jobs.stop_grce", "None", "stop_grace"),
+        ("jobs: {max_log: 100KB}", "jobs.max_log", "'102400 bytes'", "1MB to 16TB"),
         ("jobs: {stop_grace: soon}", "jobs.stop_grace", "'soon'", "10.0"),
         ("jobs: {stop_grace: 0}", "jobs.stop_grace", "0.0", "0.1 to 3600"),
         ("jobs: {stop_grace: .nan}", "jobs.stop_grace", "nan", "0.1 to 3600"),

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblet_systemd.api.messages import changes_of, spec_of, status
+from joblet_systemd.api.messages import changes_of, selection_of, spec_of, status
 from joblet_systemd.errors import InvalidValue
 from joblet_systemd.model import Job, JobSpec, Limits, State
+from joblet_systemd.selection import Cut, Selection
 from joblet_wire import joblet_pb2 as wire
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -72,3 +73,51 @@ def test_secrets_are_masked() -> None:
     answer = status(job, "node", 0, ())
     assert dict(answer.secret_environment) == {"KEY": "***"}
     assert answer.max_runtime_ms == 5
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(["since", "until"], st.text(max_size=30) | st.datetimes().map(str)),
+            "cursor": st.text(max_size=20) | st.from_regex(r"[0-9]{1,20}(-[0-9]{1,10})?", fullmatch=True),
+            "tail": INT64,
+            "stream": INT32,
+        },
+    )
+)
+def test_any_request_for_a_log_is_a_selection_or_refused_by_field(fields: dict[str, Any]) -> None:
+    try:
+        selection = selection_of(wire.GetJobLogsRequest(**fields))
+    except InvalidValue as error:
+        assert error.field in fields
+    else:
+        assert selection.after >= 0
+        assert selection.streams
+
+
+LOGS = {
+    "everything": (wire.GetJobLogsRequest(), Selection()),
+    "behind an entry": (wire.GetJobLogsRequest(cursor="17"), Selection(after=17)),
+    "in an entry": (
+        wire.GetJobLogsRequest(cursor="17-5"),
+        Selection(after=16, cuts=(Cut("stderr", 17, -5), Cut("stdout", 17, -5))),
+    ),
+    "behind all of an entry": (wire.GetJobLogsRequest(cursor="17-0"), Selection(after=17)),
+    "from now on": (wire.GetJobLogsRequest(cursor="end"), Selection(tail=0)),
+    "no lines, which is not all": (wire.GetJobLogsRequest(tail=0), Selection(tail=0)),
+    "a stream": (wire.GetJobLogsRequest(stream=2), Selection(streams=frozenset({"stderr"}))),
+    "a time": (wire.GetJobLogsRequest(since="1970-01-01T02:00:01.5+02:00"), Selection(since_usec=1_500_000)),
+    "a time before there was any": (wire.GetJobLogsRequest(until="0001-01-01T00:00:00Z"), Selection(until_usec=1)),
+}
+
+
+@pytest.mark.parametrize(("request_", "selection"), LOGS.values(), ids=LOGS)
+def test_which_part_of_a_log_is_asked_for(request_: wire.GetJobLogsRequest, selection: Selection) -> None:
+    assert selection_of(request_) == selection
+
+
+@pytest.mark.parametrize("text", ["now", "2026-01-31T12:00:00", "10min", "2026-02-30T00:00:00Z"])
+def test_times_need_an_offset(text: str) -> None:
+    with pytest.raises(InvalidValue, match="since: .* such as 2026-01-31T12:00:00Z"):
+        selection_of(wire.GetJobLogsRequest(since=text))

@@ -14,6 +14,7 @@ MODERN = unit.Host(
 )
 OLD = dataclasses.replace(MODERN, systemd_version=252, properties=frozenset())
 PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7, 8, "/var/secrets")
+SHARE = unit.LogShare(1 << 30, 77)
 HOSTS = pytest.mark.parametrize("host", [MODERN, OLD], ids=["257", "252"])
 
 
@@ -23,12 +24,12 @@ def job(*argv: str, **changes: object) -> Job:
 
 
 def table(some_job: Job, host: unit.Host) -> dict[str, object]:
-    return {p.name: p.value for p in unit.properties(some_job, host, PLACE, stop_grace=10)}
+    return {p.name: p.value for p in unit.properties(some_job, host, PLACE, stop_grace=10, share=SHARE)}
 
 
 @HOSTS
 def test_every_property_has_a_reason_and_a_signature(host: unit.Host) -> None:
-    for entry in unit.properties(job(), host, PLACE, stop_grace=10):
+    for entry in unit.properties(job(), host, PLACE, stop_grace=10, share=SHARE):
         assert entry.why
         assert entry.signature
 
@@ -52,14 +53,14 @@ def test_the_process_namespace_is_made_by_systemd_where_it_can() -> None:
     properties = table(job(), MODERN)
     assert properties["PrivatePIDs"] == "yes"
     assert properties["RestrictNamespaces"] == 0
-    assert "--make-namespaces" not in unit.init_argv(job(), MODERN, 10)
+    assert "--make-namespaces" not in unit.init_argv(job(), MODERN, 10, SHARE)
 
 
 def test_joblet_init_makes_the_process_namespace_elsewhere() -> None:
     properties = table(job(), OLD)
     assert "PrivatePIDs" not in properties
     assert properties["RestrictNamespaces"] == unit.NAMESPACES_OF_INIT
-    assert "--make-namespaces" in unit.init_argv(job(), OLD, 10)
+    assert "--make-namespaces" in unit.init_argv(job(), OLD, 10, SHARE)
 
 
 @HOSTS
@@ -71,21 +72,22 @@ def test_no_user_namespace_that_root_owns(host: unit.Host) -> None:
 @HOSTS
 def test_arguments_are_passed_untouched(host: unit.Host) -> None:
     words = ("sh", "$HOME", "$$", '"quoted  words"', "ünïcode", "", "%n", "--", "-x")
-    argv = unit.init_argv(job(*words), host, 2.5)
+    argv = unit.init_argv(job(*words), host, 2.5, SHARE)
     assert argv[-len(words) :] == words
     assert argv[-len(words) - 1] == "--"
     assert "--grace=2.5" in argv
+    assert "--log-share=1073741824:86400:77" in argv
     promised = "net:3,pid:1" if host.tier is unit.Tier.SYSTEMD else "net:3,pid:1,user:2"
     assert f"--host-ns={promised}" in argv
     ((path, sent, flags),) = table(job(*words), host)["ExecStartEx"]  # type: ignore[misc]
-    assert (path, tuple(sent), flags) == (argv[0], unit.init_argv(job(*words), host, 10), ["no-env-expand"])
+    assert (path, tuple(sent), flags) == (argv[0], unit.init_argv(job(*words), host, 10, SHARE), ["no-env-expand"])
 
 
 @HOSTS
 def test_a_later_attempt_and_an_interactive_job(host: unit.Host) -> None:
-    assert not {"--stdin", "--first-seq=1"} & set(unit.init_argv(job(), host, 10))
+    assert not {"--stdin", "--first-seq=1"} & set(unit.init_argv(job(), host, 10, SHARE))
     later = dataclasses.replace(job("cat", interactive=True), seq_base=41)
-    argv = unit.init_argv(later, host, 10)
+    argv = unit.init_argv(later, host, 10, SHARE)
     assert {"--stdin", "--first-seq=42"} <= set(argv[: argv.index("--")])
     assert table(job(), host)["StandardInputFileDescriptor"] == 8
 

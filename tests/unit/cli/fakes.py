@@ -14,6 +14,7 @@ from joblet_wire import joblet_pb2, joblet_pb2_grpc
 from .pki import Pair, authority
 
 JOB_ID = "0f9c1f6e-1111-4222-8333-944455556666"
+BEGAN = 1_767_225_600_000_000  # 2026-01-01T00:00:00Z
 OTHER_ID = "0f9c1f6e-2222-4222-8333-944455556666"
 
 
@@ -22,13 +23,16 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
 
     ``answers`` maps a job's id to the statuses that GetJobStatus gives one after the other, the last
     one for ever. ``scheduled_time`` is that of the reply to RunJob, ``undeleted`` why nothing can be
-    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far. ``failure``
+    deleted. ``log`` is what GetJobLogs sends, its cursor the number of chunks so far, its time that many seconds after
+    ``BEGAN``; ``logs`` has those of single jobs, ``selects`` is whether the node can select from them. ``failure``
     is what every call then ends with. ``expires`` is when the caller's certificate ends, as a node says
     when that is near. ``streams`` is whether the node takes uploads in a stream, which
     are in ``requests`` as if they had come by RunJob; ``refuse_file`` ends such a stream at a file of
     that path. ``files`` is what DownloadFiles sends, ``breaks`` how often it breaks off first.
     ``inputs`` is what each call of WriteJobInput brought, ``execution`` answers the requests of ExecJob.
-    ``before_chunk`` is called with the context and the number of the chunk to come.
+    ``before_chunk`` is called with the context and the number of the chunk to come. ``past`` is what GetJobMetrics
+    sends, ``live`` what StreamJobMetrics sends, which breaks off ``breaks`` times first; ``top`` is what TopJobs sends,
+    and with ``stays`` it does not end then.
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,9 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.notices: list[str] = []
         self.scheduled_time = ""
         self.undeleted = ""
-        self.log: list[tuple[int, bytes]] = []
+        self.log: list[tuple[int, bytes | joblet_pb2.DroppedOutput]] = []
+        self.logs: dict[str, list[tuple[int, bytes | joblet_pb2.DroppedOutput]]] = {}
+        self.selects = True
         self.cursors = True
         self.failure: tuple[grpc.StatusCode, str] | None = None
         self.expires = ""
@@ -49,6 +55,10 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self.breaks = 0
         self.inputs: list[tuple[bytes, bool]] = []
         self.execution: Callable[[Iterator[Any]], Iterator[joblet_pb2.ExecJobResponse]] = lambda _requests: iter(())
+        self.past: list[joblet_pb2.JobMetricsEvent] = []
+        self.live: list[joblet_pb2.JobMetricsEvent] = []
+        self.top: list[joblet_pb2.TopJobsResponse] = []
+        self.stays = False
         self.before_chunk: Callable[[grpc.ServicerContext, int], None] = lambda _context, _number: None
 
     def RunJob(self, request: joblet_pb2.RunJobRequest, context: grpc.ServicerContext) -> joblet_pb2.RunJobResponse:
@@ -137,12 +147,21 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         self, request: joblet_pb2.GetJobLogsRequest, context: grpc.ServicerContext
     ) -> Iterator[joblet_pb2.DataChunk]:
         self._enter(request, context)
-        for number in range(int(request.cursor.replace("end", "") or 0), len(self.log)):
+        log = self.logs.get(request.uuid, self.log)
+        place, _, left = request.cursor.replace("end", "").partition("-")
+        for number in range(int(place or 0) - bool(left), len(log)):
             self.before_chunk(context, number)
-            stream, payload = self.log[number]
-            cursor = str(number + 1) if self.cursors else ""
-            yield joblet_pb2.DataChunk(payload=payload, stream=stream, cursor=cursor)
-        self.before_chunk(context, len(self.log))
+            stream, found = log[number]
+            chunk = joblet_pb2.DataChunk(stream=stream, cursor=str(number + 1) if self.cursors else "")
+            if self.selects:
+                chunk.time_usec = BEGAN + number * 1_000_000
+            if isinstance(found, bytes):
+                chunk.payload = found[-int(left) :] if left else found
+            else:
+                chunk.dropped.CopyFrom(found)
+            left = ""
+            yield chunk
+        self.before_chunk(context, len(log))
 
     def WriteJobInput(
         self, requests: Iterator[joblet_pb2.WriteJobInputRequest], context: grpc.ServicerContext
@@ -160,6 +179,30 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         first = next(requests)
         self._enter(first, context)
         yield from self.execution(requests)
+
+    def GetJobMetrics(
+        self, request: joblet_pb2.GetJobMetricsRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.JobMetricsEvent]:
+        self._enter(request, context)
+        yield from self.past[-request.limit :]
+
+    def StreamJobMetrics(
+        self, request: joblet_pb2.StreamJobMetricsRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.JobMetricsEvent]:
+        self._enter(request, context)
+        for event in self.live:
+            yield event
+            if self.breaks:
+                self.breaks -= 1
+                context.abort(grpc.StatusCode.UNAVAILABLE, "The daemon goes away.")
+
+    def TopJobs(
+        self, request: joblet_pb2.TopJobsRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.TopJobsResponse]:
+        self._enter(request, context)
+        yield from self.top[:1] if request.once else self.top
+        if self.stays:
+            _stay(context)
 
     def seen(self, kind: type[Any]) -> list[Any]:
         """The requests of one kind, in the order of their coming."""
@@ -184,11 +227,42 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
         return fitting[0]
 
 
+class FakeHost(joblet_pb2_grpc.MonitoringServiceServicer):
+    """A node's own state as the test sets it up."""
+
+    def __init__(self) -> None:
+        self.requests: list[joblet_pb2.StreamMetricsRequest] = []
+        self.status = joblet_pb2.SystemStatusResponse()
+        self.readings: list[joblet_pb2.SystemMetricsResponse] = []
+        self.stays = False
+
+    def GetSystemStatus(
+        self, request: joblet_pb2.EmptyRequest, context: grpc.ServicerContext
+    ) -> joblet_pb2.SystemStatusResponse:
+        return self.status
+
+    def StreamSystemMetrics(
+        self, request: joblet_pb2.StreamMetricsRequest, context: grpc.ServicerContext
+    ) -> Iterator[joblet_pb2.SystemMetricsResponse]:
+        self.requests.append(request)
+        yield from self.readings
+        if self.stays:
+            _stay(context)
+
+
+def _stay(context: grpc.ServicerContext) -> None:
+    """Until the client has gone."""
+    gone = threading.Event()
+    if context.add_callback(gone.set):
+        gone.wait(60)
+
+
 class Server:
-    """Serves ``jobs`` on the loopback address, on the same port again after a restart."""
+    """Serves ``jobs`` and ``host`` on the loopback address, on the same port again after a restart."""
 
     def __init__(self, jobs: FakeJobs, pair: Pair | None = None, client_ca: str | None = None) -> None:
         self.jobs = jobs
+        self.host = FakeHost()
         self.port = 0
         self._pair = pair or authority().server("joblet", "localhost")
         self._client_ca = client_ca or authority().cert
@@ -204,6 +278,7 @@ class Server:
         # More than a few workers: calls that a stop cut off keep theirs for a while.
         server = grpc.server(futures.ThreadPoolExecutor(8))
         joblet_pb2_grpc.add_JobServiceServicer_to_server(self.jobs, server)
+        joblet_pb2_grpc.add_MonitoringServiceServicer_to_server(self.host, server)
         credentials = grpc.ssl_server_credentials(
             [(self._pair.key.encode(), self._pair.cert.encode())], self._client_ca.encode(), require_client_auth=True
         )

@@ -268,10 +268,6 @@ class TestLog:
         (request,) = jobs.seen(joblet_pb2.GetJobLogsRequest)
         assert (request.uuid, request.no_follow, request.cursor) == (JOB_ID, True, "")
 
-    def test_json_is_refused(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        result = run_rnx("--json", "job", "log", JOB_ID)
-        assert (result.code, jobs.requests) == (2, [])
-
 
 @pytest.mark.usefixtures("server")
 @pytest.mark.parametrize(

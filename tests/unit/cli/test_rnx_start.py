@@ -91,6 +91,8 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
         "list",
         "status",
         "log",
+        "metrics",
+        "top",
         "attach",
         "exec",
         "stop",

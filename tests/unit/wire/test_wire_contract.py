@@ -218,6 +218,7 @@ ADDED_METHODS = {
     "JobService DownloadFiles",
     "JobService WriteJobInput",
     "JobService ExecJob",
+    "JobService TopJobs",
 }
 ADDED_MESSAGES = {
     *("SubmitJobRequest", "UpdateJobRequest", "UpdateJobResponse"),
@@ -225,6 +226,7 @@ ADDED_MESSAGES = {
     "DroppedOutput",
     *("WriteJobInputRequest", "WriteJobInputResponse"),
     *("ExecJobRequest", "ExecStart", "TerminalSize", "ExecJobResponse", "ExecResult"),
+    *("JobSample", "TopJobsRequest", "TopJobsResponse", "RunningJob"),
 }
 ADDITIONS = """
 RunJobRequest: 100 max_runtime_ms int64; 101 priority int32; 102 retries int32; 103 retry_delay_ms int64; 104 max_disk
@@ -234,11 +236,13 @@ GetJobStatusResponse: 100 reason string; 101 owner string; 102 unit string; 103 
   104 memory_peak_bytes optional int64; 105 io_read_bytes optional int64; 106 io_write_bytes optional int64;
   107 max_runtime_ms int64; 108 priority int32; 109 retries int32; 110 attempt int32; 111 max_disk int32;
   112 interactive bool; 113 queue_position int32; 114 schedule string; 115 next_runs repeated string;
-  116 parent string; 117 files_kept_until string
+  116 parent string; 117 files_kept_until string; 120 tasks_peak optional int64;
+  121 net_received_bytes optional int64; 122 net_sent_bytes optional int64
 Job: 100 reason string; 101 owner string; 102 priority int32; 103 queue_position int32; 104 parent string
 GetJobLogsRequest: 100 no_follow bool; 101 cursor string; 102 tail optional int64; 103 since string; 104 until string;
   105 stream int32; 106 by_entry bool
 DataChunk: 100 stream int32; 101 cursor string; 102 time_usec int64; 103 dropped DroppedOutput
+JobMetricsEvent: 100 sample JobSample; 101 final bool
 """
 
 FILE = FileDescriptorProto()

@@ -1,0 +1,150 @@
+"""``/v1/jobs/{job}/metrics``, ``/v1/host`` and ``/metrics``: what jobs and the host use."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Mapping
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST
+
+from ..api import messages
+from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
+from ..api.server import Caller
+from ..errors import NotFound
+from ..jobs.requests import Jobs
+from ..logs import Logs
+from ..metrics import prometheus
+from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
+from ..model import Job
+from ..shared import Shared
+from . import query, sse, view
+from .routes import Route
+
+DEFAULT_INTERVAL_SEC = 2
+OVER = "over"
+
+
+class MetricsRoutes:
+    """Readings, as the calls of the wire give them."""
+
+    def __init__(self, jobs: Jobs, logs: Logs, metrics: MetricsService) -> None:
+        self._jobs = jobs
+        self._logs = logs
+        self._metrics = metrics
+        self._counts = prometheus.Counts(jobs.book.unfinished())
+        jobs.book.watch(self._counts)
+        self._scrapes: Shared[bytes] = Shared(1)
+
+    def routes(self) -> list[Route]:
+        """For the application."""
+        return [
+            Route("GET", "/v1/jobs/{job}/metrics", "JobService/GetJobMetrics", self._job),
+            Route("GET", "/v1/host", "MonitoringService/GetSystemStatus", self._host),
+            Route("GET", "/metrics", "MonitoringService/StreamSystemMetrics", self._scrape),
+        ]
+
+    # --- one job
+
+    async def _job(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        if sse.wanted(request):
+            query.known(request, ())
+            job = self._jobs.book.get(request.match_info["job"], caller.actor)
+            if request.headers.get("Last-Event-ID") == OVER:
+                return web.Response(status=204)  # by which EventSource knows that it need not come again
+            return await self._live(request, caller, job)
+        query.known(request, ("since", "until", "limit"))
+        since = messages.moment_of("since", query.text(request, "since"))
+        until = messages.moment_of("until", query.text(request, "until"))
+        limit = query.number(request, "limit", 0, 1, MAX_KEPT)
+        job = self._jobs.book.get(request.match_info["job"], caller.actor)
+        async with self._metrics.slots.hold(caller.name):
+            samples = await self._metrics.sampler.history(job.id, since, until, limit or None)
+        return view.answer({"samples": list(map(as_json, samples)), "totals": _totals(job)})
+
+    async def _live(self, request: web.Request, caller: Caller, job: Job) -> web.StreamResponse:
+        async with self._metrics.slots.hold(caller.name):
+            response = await sse.begin(request)
+            if self._jobs.book.live(job.id) is not None:
+                async with self._metrics.sampler.watch(job.id) as samples:
+                    async for sample in sse.beating(_each(samples)):
+                        known = sse.HEARTBEAT if sample is None else sse.event(view.text(as_json(sample)))
+                        await response.write(known)
+        await response.write(sse.event(view.text(self._end(job)), name="end", number=OVER))
+        return response
+
+    def _end(self, job: Job) -> Mapping[str, Any]:
+        try:
+            ended = self._jobs.book.store.find(job.id)
+        except NotFound:
+            return {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
+        return {
+            "status": str(ended.state),
+            "exitCode": ended.exit_code,
+            "reason": ended.reason,
+            "totals": _totals(ended),
+        }
+
+    # --- the host
+
+    async def _host(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        query.known(request, ("parts", "interval"))
+        names = query.text(request, "parts")
+        parts = parts_of(names.split(",") if names else ())
+        interval = query.number(request, "interval", DEFAULT_INTERVAL_SEC, 1, MAX_INTERVAL_SEC)
+        async with self._metrics.slots.hold(caller.name):
+            if not sse.wanted(request):
+                return view.answer(await self._reading(parts))
+            response = await sse.begin(request)
+            while True:
+                # Before each: an interval is longer than what proxies wait for.
+                await response.write(sse.event(view.text(await self._reading(parts))))
+                for pause in _pauses(interval):
+                    await asyncio.sleep(pause)
+                    if pause == sse.HEARTBEAT_SEC:
+                        await response.write(sse.HEARTBEAT)
+
+    async def _reading(self, parts: tuple[str, ...]) -> dict[str, Any]:
+        now = messages.rfc3339(time.time_ns() // 1000)
+        return {"time": now, **_camel(await self._metrics.host.read(parts))}
+
+    # --- Prometheus
+
+    async def _scrape(self, request: web.Request, _: Caller) -> web.StreamResponse:
+        query.known(request, ())
+        text = await self._scrapes.get(None, self._exposition)
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _exposition(self) -> bytes:
+        facts = prometheus.Facts(
+            jobs=tuple(self._jobs.book.unfinished()),
+            samples=self._metrics.sampler.latest(),
+            counts=self._counts,
+            stored=self._jobs.book.store.count(),
+            queued=len(self._jobs.positions()),
+            log_followers=self._logs.followers,
+            log_dropped=self._logs.dropped,
+        )
+        return await asyncio.to_thread(prometheus.exposition, facts)
+
+
+async def _each(samples: Any) -> AsyncGenerator[Sample, None]:
+    async for sample in samples:
+        yield sample
+
+
+def _totals(job: Job) -> dict[str, Any] | None:
+    return as_json(totals(job)) if job.state.final else None
+
+
+def _pauses(seconds: int) -> list[float]:
+    whole, rest = divmod(seconds, int(sse.HEARTBEAT_SEC))
+    return [*[sse.HEARTBEAT_SEC] * whole, *([float(rest)] if rest else [])]
+
+
+def _camel(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {camel(key): _camel(item) for key, item in value.items()}
+    return [_camel(item) for item in value] if isinstance(value, (list, tuple)) else value
