@@ -74,7 +74,7 @@ function route() {
     view = new JobView(wanted, { list, me, again: (job) => openForm({ job, started }) });
     view.element.addEventListener("built", () => use(view.keys));
   } else if (where === "host") {
-    view = new HostView();
+    view = new HostView(me.version);
     document.title = "Host · Joblet";
   } else {
     view = list;

@@ -20,10 +20,12 @@ export class HostView {
   #title = h("h1", { tabindex: -1, text: "Host" });
   #problem = h("div", { class: "form-problem", role: "alert", hidden: true });
   #timer = null;
-  #last = null;
   #closed = false;
+  #version;
 
-  constructor() {
+  /** `version` is that of the daemon. */
+  constructor(version) {
+    this.#version = version;
     this.element.append(
       this.#title,
       this.#problem,
@@ -49,7 +51,7 @@ export class HostView {
   async #ask() {
     if (!document.hidden) {
       try {
-        const status = await json("v1/host");
+        const status = await json("v1/host?parts=host,cpu,memory,disk,network,io");
         this.#problem.hidden = true;
         this.#show(status);
       } catch (error) {
@@ -62,7 +64,7 @@ export class HostView {
 
   #show(status) {
     const { host = {}, cpu = {}, memory = {}, disks = [], io = {}, networks = [] } = status;
-    const time = Date.parse(status.timestamp) || Date.now();
+    const time = Date.parse(status.time) || Date.now();
     const sum = (key) => networks.filter((one) => one.interface !== "lo").reduce((total, one) => total + (one[key] ?? 0), 0);
     this.#cpu.add(time, [cpu.usagePercent]);
     this.#memory.add(time, [memory.usedBytes]);
@@ -84,10 +86,11 @@ export class HostView {
       ["Load", (cpu.loadAverage ?? []).map((load) => load.toFixed(2)).join("  ")],
       ["Memory", used],
       ["Swap", swap],
-      ["Joblet", status.serverVersion?.version],
+      ["Addresses", (host.serverIps ?? []).join("\n")],
+      ["Joblet", this.#version],
     ];
     this.#facts.replaceChildren(
-      ...facts.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: printable(value) })]),
+      ...facts.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value.split("\n").map(printable).join("\n") })]),
     );
     this.#disks.replaceChildren(...disks.map(diskMeter));
   }
