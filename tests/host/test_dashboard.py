@@ -60,7 +60,20 @@ def state(job: str) -> str:
 LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"
 
 
+def test_the_modules_by_themselves(page: Page) -> None:
+    results = page.run_async((Path(__file__).parent / "page_units.js").read_text(encoding="utf-8"))
+    assert len(results) >= 10
+    assert {name: wrong for name, wrong in results.items() if wrong} == {}
+
+
+def test_all_modules_are_asked_for_at_once(page: Page) -> None:
+    there = {path.name for path in (PROJECT / "joblet_systemd/http/page").glob("*.js")}
+    named = page.run("return [...document.querySelectorAll('[rel=modulepreload]')].map(one => one.href)")
+    assert {name.rpartition("/")[2] for name in named} | {"app.js"} == there
+
+
 def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
+    assert page.text("#node") == host.name
     job = host.run("--name=watched", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
     page.wait(f"{state(job)} === 'Running'")
     # By keyboard: it is the newest.
@@ -69,6 +82,9 @@ def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
     page.wait("document.querySelector('h1').textContent === 'watched'")
     page.wait(f"{LOG}.includes('line 3')")
     page.wait(f"{LOG}.length > 12")
+    page.wait("document.querySelector('.charts .value').textContent.endsWith('%')")
+    label = page.run("return document.querySelector('.chart svg').getAttribute('aria-label')")
+    assert label.startswith("CPU: now ")
     page.click("Stop")
     page.click("Stop the job")
     page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
@@ -345,6 +361,30 @@ def test_everything_has_a_name(host: Host, page: Page) -> None:
             page.click("Close")
 
 
+def test_the_host(host: Host, page: Page) -> None:
+    page.click("Host")
+    page.wait(f"document.querySelector('h1').textContent === '{host.name}'")
+    page.wait("document.querySelector('.host-charts .value')?.textContent.endsWith('%')")
+    assert "Debian" in page.text(".host .facts")
+
+
+def test_windows_leave_a_connection_for_requests(host: Host, page: Page) -> None:
+    job = host.run("--name=popular", "sleep", "100")
+    try:
+        page.open(f"#/jobs/{job}")
+        page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+        # Another window that is seen as well.
+        page.run("window.other = open(location.href, '', 'width=600,height=600')")
+        page.wait("window.other.document.getElementById('connection')?.textContent === 'Waiting'")
+        page.wait("window.other.document.getElementById('banner').textContent.includes('Other windows')")
+        page.run("window.other.close()")
+        page.click("Stop")
+        page.click("Stop the job")
+        page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+    finally:
+        host.rnx("job", "stop", job)
+
+
 def test_the_keyboard_is_explained(page: Page) -> None:
     page.press("?")
     text = page.text("dialog")
@@ -382,7 +422,7 @@ def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
             other.press("g")
             other.press(Keys.ENTER)
             # It comes as it is written, nothing holds it back.
-            other.wait(f"{LOG}.includes('line 3')")
+            other.wait(f"{LOG}.some(line => line.startsWith('line '))")
             other.click("Stop")
             other.click("Stop the job")
             other.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")

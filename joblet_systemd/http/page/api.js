@@ -65,13 +65,19 @@ export async function json(path, options) {
   }
 }
 
-/** How the connection is: of all streams that are open, the one that fares worst. Dispatches `change`. */
+/**
+ * How the connection is: of all streams that are open, the one that fares worst. Dispatches `change`.
+ *
+ * `refused` is the problem for which the node lets this client in no longer.
+ */
 class Connection extends EventTarget {
+  refused = null;
   #streams = new Set();
 
   get state() {
+    if (this.refused !== null) return "refused";
     const states = [...this.#streams].map((stream) => stream.state);
-    return ["lost", "connecting", "open"].find((state) => states.includes(state)) ?? "open";
+    return ["lost", "crowded", "connecting", "open"].find((state) => states.includes(state)) ?? "open";
   }
 
   /** When the next attempt is made, in ms since the epoch; the problem that made it necessary. */
@@ -105,10 +111,27 @@ export const connection = new Connection();
 window.addEventListener("online", () => connection.retry());
 document.addEventListener("visibilitychange", () => connection.retry());
 
+// Browsers allow a server six connections, over all windows. One is left for requests, or a stop would have to wait.
+const PLACES = 5;
+const CROWDED = Symbol("crowded");
+const CROWDED_PAUSE_MS = 2_000;
+
+/** What `work` returns, done in one of the places that all windows share; CROWDED if there is none. */
+async function withPlace(work) {
+  if (navigator.locks === undefined) return work();
+  for (let place = 0; place < PLACES; place += 1) {
+    const result = await navigator.locks.request(`joblet-stream-${place}`, { ifAvailable: true }, (lock) =>
+      lock === null ? CROWDED : work(),
+    );
+    if (result !== CROWDED) return result;
+  }
+  return CROWDED;
+}
+
 /**
  * A stream of events that is opened again whenever it breaks, behind the last event it got.
  *
- * While the page is hidden it is closed: browsers allow a server six connections, over all its pages.
+ * While the page is hidden it is closed, which leaves its place to other windows.
  * `event(event)` gets each event; `fail(problem)` a refusal, after which there is no other attempt;
  * `open()` is called whenever it is connected.
  */
@@ -152,9 +175,15 @@ export class Stream {
         await this.#pause(0);
         continue;
       }
-      const problem = await this.#once();
+      const problem = await withPlace(() => this.#once());
       if (this.#closed) return;
+      if (problem === CROWDED) {
+        this.#become("crowded");
+        await this.#pause(CROWDED_PAUSE_MS);
+        continue;
+      }
       if (problem && problem.status >= 400 && problem.status < 500 && ![408, 429].includes(problem.status)) {
+        if ([401, 403].includes(problem.status)) connection.refused = problem;
         this.close();
         this.#on.fail?.(problem);
         return;

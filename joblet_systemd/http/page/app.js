@@ -38,7 +38,9 @@ async function start() {
     setTimeout(start, FIRST_RETRY_MS);
     return;
   }
-  setText(document.getElementById("node"), printable(me.node));
+  setText(document.getElementById("node"), printable(me.node).slice(0, 12));
+  setAttribute(document.getElementById("node"), "title", `Node ${printable(me.node)}`);
+  nameHost();
   const who = document.getElementById("who");
   who.replaceChildren(h("span", { class: "who-name", text: printable(me.name) }), h("span", { class: "role", text: me.role }));
   list = new JobList(me, { open: (id) => (location.hash = `#/jobs/${encodeURIComponent(id)}`), submit: me.maySubmit && submit });
@@ -88,38 +90,48 @@ function route() {
   }
 }
 
-let told = "open";
+const WORDS = { open: "Live", connecting: "Connecting…", lost: "Offline", crowded: "Waiting", refused: "Refused" };
+let before = "open";
 
 function showConnection() {
-  const { state, trouble } = connection;
+  const { state } = connection;
   const element = document.getElementById("connection");
   setAttribute(element, "data-state", state);
-  setText(element, { open: "Live", connecting: "Connecting…", lost: "Offline" }[state]);
-  if (trouble === null) {
-    if (state === "open") {
-      banner.hidden = true;
-      if (told !== "open") {
-        told = "open";
-        announce("Connected again.");
-        lookForUpdate();
-      }
-    }
-    return;
+  setText(element, WORDS[state]);
+  if (state === "open" && before !== "open") {
+    hideBanner();
+    announce("Connected again.");
+    lookForUpdate();
   }
-  const seconds = Math.max(0, Math.ceil((trouble.at - Date.now()) / 1000));
-  const why = trouble.problem && trouble.problem.status >= 500 ? trouble.problem.message : "The connection to the node is lost.";
-  if (banner.hidden) {
-    banner.hidden = false;
-    banner.replaceChildren(
-      h("span", {}),
-      h("button", { type: "button", class: "small", text: "Try now", onclick: () => connection.retry() }),
-    );
+  if (state === "lost") {
+    const { at, problem } = connection.trouble;
+    const why = problem && problem.status >= 500 ? problem.message : "The connection to the node is lost.";
+    const seconds = Math.max(0, Math.ceil((at - Date.now()) / 1000));
+    const when = seconds > 0 ? `in ${seconds} s` : "now";
+    showBanner(`${why} Next attempt ${when}; nothing will be missed.`, "Try now", () => connection.retry());
+  } else if (state === "crowded") {
+    showBanner("Other windows of this page use all connections that the browser allows: close or hide one.");
+  } else if (state === "refused") {
+    const { message, hint } = connection.refused;
+    showBanner([message, hint].filter(Boolean).join(" "), "Load the page again", () => location.reload());
   }
-  setText(banner.firstChild, `${why} Next attempt ${seconds > 0 ? `in ${seconds} s` : "now"}; nothing will be missed.`);
-  if (told !== "lost") {
-    told = "lost";
-    announce(why);
+  if (state !== before && !banner.hidden) announce(banner.firstChild.textContent);
+  before = state;
+}
+
+/** Have the banner say `text`, with a button for what helps. It stays the same element while only seconds change. */
+function showBanner(text, label = "", run = null) {
+  if (banner.hidden || banner.dataset.label !== label) {
+    banner.dataset.label = label;
+    banner.replaceChildren(h("span", {}));
+    if (label) banner.append(h("button", { type: "button", class: "small", text: label, onclick: run }));
   }
+  banner.hidden = false;
+  setText(banner.firstChild, text);
+}
+
+function hideBanner() {
+  banner.hidden = true;
 }
 
 /** After a break the node may be another version, which this page does not fit. */
@@ -130,9 +142,15 @@ async function lookForUpdate() {
   } catch {
     return; // the streams tell what is wrong
   }
-  banner.hidden = false;
-  banner.replaceChildren(
-    h("span", { text: "The node runs another version now." }),
-    h("button", { type: "button", class: "small", text: "Load the page again", onclick: () => location.reload() }),
-  );
+  showBanner("The node runs another version now.", "Load the page again", () => location.reload());
+}
+
+/** The host's name says more than the node's id. */
+async function nameHost() {
+  try {
+    const { host } = await json("v1/host?parts=host");
+    if (host?.hostname) setText(document.getElementById("node"), printable(host.hostname));
+  } catch {
+    // Then the id has to do.
+  }
 }

@@ -8,14 +8,16 @@ const HEIGHT = 64;
 const KEEP = 600; // samples
 const GAP_MS = 15_000; // further apart than this, two samples are not joined by a line
 
-/** A chart of the series `names`; `format` turns a value into words; `top` is the least that the axis goes up to. */
+/** A chart of the series `names`; `format` turns a value into words. */
 export class Chart {
   element;
   #title;
   #series; // {name, values}
   #times = [];
   #format;
-  #top;
+  /** The least that the axis goes up to. */
+  top;
+  #peak = h("span", { class: "peak" });
   #value = h("output", { class: "value", text: "–" });
   #graph;
   #paths;
@@ -25,7 +27,7 @@ export class Chart {
   constructor({ title, names = [title], format, top = 0 }) {
     this.#title = title;
     this.#format = format;
-    this.#top = top;
+    this.top = top;
     this.#series = names.map((name) => ({ name, values: [] }));
     this.#paths = names.map((_, i) => [
       svg("path", { class: `area series-${i}` }),
@@ -44,7 +46,7 @@ export class Chart {
     this.element = h(
       "figure",
       { class: "chart" },
-      h("figcaption", {}, h("span", { class: "title", text: title }), this.#value),
+      h("figcaption", {}, h("span", { class: "title", text: title }), this.#peak, this.#value),
       this.#graph,
     );
     this.draw();
@@ -61,6 +63,10 @@ export class Chart {
     }
   }
 
+  get samples() {
+    return this.#times.length;
+  }
+
   /** Whether there has been any value. */
   get empty() {
     return this.#series.every((series) => series.values.every((value) => value === null));
@@ -70,7 +76,7 @@ export class Chart {
     const start = this.#times[0] ?? 0;
     const span = Math.max(1, (this.#times.at(-1) ?? 0) - start);
     const most = Math.max(...this.#series.flatMap((series) => series.values.map((value) => value ?? 0)), 0);
-    const top = Math.max(most * 1.1, this.#top) || 1;
+    const top = Math.max(most * 1.1, this.top) || 1;
     this.#series.forEach((series, i) => {
       const runs = this.#runs(series.values, start, span, top);
       const line = runs.map((run) => `M${run.map(([x, y]) => `${x} ${y}`).join("L")}`).join("");
@@ -106,9 +112,9 @@ export class Chart {
   #label() {
     const now = this.#words(this.#at ?? this.#times.length - 1);
     setText(this.#value, this.#at === null ? now : `${clock(this.#times[this.#at]).slice(0, 8)}  ${now}`);
-    const most = this.#series
-      .map(({ name, values }) => `${name} at most ${this.#format(Math.max(0, ...values.map((value) => value ?? 0)))}`)
-      .join(", ");
+    const peaks = this.#series.map(({ values }) => this.#format(Math.max(0, ...values.map((value) => value ?? 0))));
+    const most = this.#series.map(({ name }, i) => `${name} at most ${peaks[i]}`).join(", ");
+    setText(this.#peak, peaks.length === 1 ? `peak ${peaks[0]}` : "");
     const seconds = Math.round(((this.#times.at(-1) ?? 0) - (this.#times[0] ?? 0)) / 1000);
     const label = this.empty ? `${this.#title}: nothing measured` : `${this.#title}: now ${now}; ${most}; over ${seconds} seconds`;
     setAttribute(this.#graph, "aria-label", label);

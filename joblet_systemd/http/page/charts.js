@@ -76,7 +76,11 @@ export class JobCharts {
 
   #draw = perFrame(() => {
     const charts = [this.#cpu, this.#memory, this.#io];
-    this.#none.hidden = charts.some((chart) => !chart.empty);
+    const missing = ["Memory", "I/O"].filter((_, i) => charts[i + 1].empty);
+    if (this.#cpu.samples > 2 && missing.length > 0) {
+      this.#none.textContent = `${missing.join(" and ")}: not accounted for on this host.`;
+    }
+    this.#none.hidden = missing.length === 0;
     for (const chart of charts) {
       chart.element.hidden = chart.empty;
       if (!chart.empty) chart.draw();

@@ -70,6 +70,7 @@ export class HostView {
     this.#memory.add(time, [memory.usedBytes]);
     this.#disk.add(time, [io.readRate, io.writeRate]);
     this.#network.add(time, networks.length ? [sum("receiveRate"), sum("transmitRate")] : [null, null]);
+    this.#memory.top = memory.totalBytes ?? 0;
     for (const chart of this.#charts) {
       chart.element.hidden = chart.empty;
       chart.draw();
