@@ -7,6 +7,7 @@ import html
 import http.client
 import json
 import os
+import signal
 import socketserver
 import sys
 import tempfile
@@ -83,6 +84,8 @@ def dashboard(settings: Settings, port: int | None, no_browser: bool) -> None:
                 f"The link can be opened once, within {LINK_SECONDS / 60:.0f} minutes. Ctrl-C ends the dashboard.",
                 flush=True,
             )
+        for ending in (signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)):
+            signal.signal(ending, signal.default_int_handler)  # to leave no file behind
         opened = contextlib.nullcontext() if no_browser or not _has_browser() else _opened(server.door.link)
         with opened, contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

@@ -139,6 +139,26 @@ def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
     page.wait(f"{state(job)} === 'Completed'", 60)
 
 
+def test_a_hidden_window_lets_go_and_comes_back(host: Host, page: Page) -> None:
+    page.size(1280, 2400)
+    count = 40
+    job = host.run("--name=unseen", "sh", "-c", NUMBERS.format(count=count, pause=0.1))
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length > 5")
+    hide = """
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => arguments[0] });
+        document.dispatchEvent(new Event("visibilitychange"));
+    """
+    page.run(hide, True)
+    page.settle()
+    before = page.text(".log-state")
+    page.settle()
+    assert page.text(".log-state") == before
+    page.run(hide, False)
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
+
+
 # Markup, a title, a link, the screen cleared, colours, a control, text turned around, a line begun anew.
 HOSTILE = (
     b"<img src=x onerror=alert(1)><script>alert(2)</script>\n"
@@ -436,12 +456,15 @@ def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
         host.rnx("job", "stop", job)
 
 
-PICTURED = r"""
-i=0; while [ $i -lt 400 ]; do i=$((i+1))
-printf '\033[2mepoch 3\033[0m  step %4d  \033[32mloss 0.%04d\033[0m  ' $i $((9000/(i+3)))
-printf '\033[36m%d img/s\033[0m\n' $((1180+i%37))
-[ $((i%11)) = 0 ] && echo "warning: batch $i was slow to load" >&2
-sleep 0.04; done; sleep 100
+TRAINING = r"""
+import sys, time
+for step in range(1, 3000):
+    sum(i * i for i in range(20_000 * (2 if step // 40 % 2 else 1)))
+    loss, rate = 0.9 / (step + 3) ** 0.5, 1180 + step % 37
+    print(f"\033[2mepoch 3\033[0m  step {step:4}  \033[32mloss {loss:.4f}\033[0m  \033[36m{rate} img/s\033[0m")
+    if step % 11 == 0:
+        print(f"warning: batch {step} was slow to load", file=sys.stderr)
+    time.sleep(0.04)
 """
 
 
@@ -460,7 +483,10 @@ def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
         "--name=index-rebuild sh -c 'sleep 600'",
     ):
         host.run(*shlex.split(words), node="developer" if "lint" in words else "")
-    training = host.run("--name=train-model", "sh", "-c", PICTURED)
+    (tmp_path / "train.py").write_text(TRAINING)
+    training = host.run(
+        "--name=train-model", "--upload=train.py", "python3", "-u", "train.py", "--lr=0.01", cwd=tmp_path
+    )
     page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
     page.open("#/jobs", fresh=True)
     page.wait(f"{state(training)} === 'Running'")

@@ -15,6 +15,7 @@ export class JobView {
   #me;
   #again;
   #job = null;
+  #whole = null; // as the node tells of it alone
   #log = null;
   #charts = null;
   #unwatch;
@@ -65,6 +66,7 @@ export class JobView {
         location.replace(`#/jobs/${encodeURIComponent(job.uuid)}`); // it was asked for by name or by part of its id
         return;
       }
+      this.#whole = job;
       this.#list.store.page([job], mark);
       this.#update(this.#list.store.get(this.#id) ?? job);
     } catch (error) {
@@ -111,8 +113,12 @@ export class JobView {
     this.#log.shown();
   }
 
-  #update(job) {
-    if (this.#job === null) this.#build(job);
+  #update(changed) {
+    if (this.#job === null) this.#build(changed);
+    // Lists and changes leave out what is long.
+    const omitted = this.#whole === null ? [] : (changed.omitted ?? []);
+    const job = { ...changed, ...Object.fromEntries(omitted.map((key) => [key, this.#whole[key]])) };
+    if (omitted.length > 0) job.omitted = [];
     this.#job = job;
     const parts = this.#parts;
     const title = printable(titleOf(job));

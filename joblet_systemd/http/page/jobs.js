@@ -21,7 +21,8 @@ export function titleOf(job) {
 }
 
 export function commandOf(job) {
-  return shellLine([job.command, ...(job.args ?? [])]);
+  const line = shellLine([job.command, ...(job.args ?? [])]);
+  return job.omitted?.includes("args") ? `${line} …` : line;
 }
 
 /** Seconds that it has run, at `now` (ms since the epoch) if it still does; null before its start. */
