@@ -57,7 +57,7 @@ async def _examine() -> list[Finding]:
         with tempfile.TemporaryDirectory(prefix="trial-", dir=configuration.RUNTIME_DIR) as directory:
             places = Places.prepare(configuration.RUNTIME_DIR, Path(directory), JobsConfig())
             trial = await _trial(manager, host, places)
-        findings = [*_isolation(host), *_limits(host), _work_size(), trial]
+        findings = [*_isolation(host), *_limits(host), _work_size(), *await _listening(manager), trial]
     finally:
         await manager.close()
     return findings
@@ -96,6 +96,15 @@ def _work_size() -> Finding:
     state = configuration.STATE_DIR
     why_not = image.why_not(state if state.is_dir() else configuration.RUNTIME_DIR)
     return Finding("max_disk", not why_not, why_not or "an ext4 image of that size for each job")
+
+
+async def _listening(manager: Manager) -> list[Finding]:
+    grpc, http = await manager.listening("joblet.socket"), await manager.listening("joblet-http.socket")
+    return [
+        Finding("listens for gRPC", bool(grpc), ", ".join(grpc) or "nowhere: joblet.socket is not active"),
+        # An administrator may do without it.
+        Finding("listens for HTTP", True, ", ".join(http) or "nowhere: joblet-http.socket is not active"),
+    ]
 
 
 async def _trial(manager: Manager, host: unit.Host, places: Places) -> Finding:

@@ -11,6 +11,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from ..api.admission import Admission
 from ..api.crowd import Crowd
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 8190
 STOP_SEC = 0.5
+CLIENTS_FAULTS = (HttpProcessingError, ConnectionError)
 
 
 def application(admission: Admission, routes: Iterable[Route]) -> web.Application:
@@ -35,6 +37,13 @@ def application(admission: Admission, routes: Iterable[Route]) -> web.Applicatio
     return app
 
 
+def _faults() -> logging.Logger:
+    """For what aiohttp logs: with a traceback whatever is no HTTP, which a client could fill the journal with."""
+    found = logging.getLogger(f"{__name__}.aiohttp")
+    found.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], CLIENTS_FAULTS)))
+    return found
+
+
 class Gateway:
     """Accepts on ``sockets``; every connection is a TLS handshake, then HTTP/1.1."""
 
@@ -45,6 +54,7 @@ class Gateway:
             app,
             handle_signals=False,
             access_log=None,
+            logger=_faults(),
             keepalive_timeout=IDLE_SEC,
             max_line_size=MAX_LINE_BYTES,
             max_field_size=MAX_LINE_BYTES,

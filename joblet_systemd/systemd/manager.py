@@ -29,6 +29,7 @@ MANAGER_PATH = "/org/freedesktop/systemd1"
 UNIT_PATHS = f"{MANAGER_PATH}/unit"
 MANAGER = "org.freedesktop.systemd1.Manager"
 UNIT = "org.freedesktop.systemd1.Unit"
+SOCKET = "org.freedesktop.systemd1.Socket"
 SERVICE = "org.freedesktop.systemd1.Service"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
@@ -205,6 +206,12 @@ class Manager:
             *(self._get_property(unit_path(unit), UNIT, name, None) for name in ("LoadState", "ActiveState", "Job"))
         )
         return None if load in (None, "not-found") else _state(active, job[0] if job else 0)
+
+    async def listening(self, unit: str) -> list[str]:
+        """The addresses that a socket unit listens on; empty when it does not."""
+        if await self.state(unit) != "active":
+            return []
+        return [address for _, address in await self._get_property(unit_path(unit), SOCKET, "Listen", [])]
 
     async def has_ended(self, unit: str) -> bool:
         """Whether the unit has no processes (any more), or is not even loaded."""

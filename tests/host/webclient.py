@@ -41,14 +41,18 @@ class Event:
 
 
 class Web:
-    """The HTTP interface of a host, as seen with the certificate of a node; ``directory`` is for its key."""
+    """The HTTP interface of a host, as seen with the certificate of a node; ``directory`` is for its key.
 
-    def __init__(self, host: Host, directory: Path, role: str = "default") -> None:
-        found = node(host, role)
+    ``found`` is a node that the host's own configuration does not have.
+    """
+
+    def __init__(self, host: Host, directory: Path, role: str = "default", found: dict[str, str] | None = None) -> None:
+        found = found or node(host, role)
         self.address = (found["address"].rpartition(":")[0], PORT)
         self.file = directory / f"{role}.pem"
         self.file.touch(mode=0o600)
         self.file.write_text(found["key"] + found["cert"])
+        self.key = found["key"]
         self.ca = directory / "ca.pem"
         self.ca.write_text(found["ca"])
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -61,8 +65,12 @@ class Web:
         plain.settimeout(30)
         if receive_buffer:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        plain.connect(self.address)
-        return self.context.wrap_socket(plain, server_hostname="joblet")
+        try:
+            plain.connect(self.address)
+            return self.context.wrap_socket(plain, server_hostname="joblet")
+        except OSError:
+            plain.close()
+            raise
 
     def open(
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None, receive_buffer: int = 0
@@ -86,10 +94,15 @@ class Web:
         return self.ask("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
 
     def events(self, path: str, last: str = "") -> Iterator[Event]:
-        """The events of a stream until it ends or breaks."""
-        with self.open("GET", path, headers={"Last-Event-ID": last} if last else {}) as response:
-            assert response.status == 200, response.read()
-            yield from events(iter(response.readline, b""))
+        """The events of a stream, which is open when this returns, until it ends or breaks."""
+        response = self.open("GET", path, headers={"Last-Event-ID": last} if last else {})
+        assert response.status == 200, response.read()
+
+        def found() -> Iterator[Event]:
+            with response:
+                yield from events(iter(response.readline, b""))
+
+        return found()
 
 
 def events(lines: Iterator[bytes]) -> Iterator[Event]:

@@ -1,0 +1,54 @@
+"""The HTTP interface is what its OpenAPI document says, as schemathesis finds out by all manner of requests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from attack import clear, unharmed
+from hosts import Host
+from webclient import Web
+
+# For the fuzzing; /v1/events, which does not end by itself, is left out.
+SECONDS, EXAMPLES = 8, 8
+SCHEMATHESIS, CONFIG = Path(sys.executable).with_name("schemathesis"), Path(__file__).with_name("schemathesis.toml")
+
+
+@pytest.mark.parametrize("role", ["reader", "developer"])
+def test_the_document_keeps_its_word(host: Host, tmp_path: Path, role: str) -> None:
+    web = Web(host, tmp_path, role)
+    key = tmp_path / "key.pem"
+    key.touch(mode=0o600)
+    key.write_text(web.key)
+    address = f"https://{web.address[0]}:{web.address[1]}"
+    options = {
+        "--url": address,
+        "--request-cert": web.file,
+        "--request-cert-key": key,
+        "--tls-verify": "false",  # the certificate is for other names than that address; other tests look at that
+        "--request-timeout": 10,
+        "--phases": "coverage,fuzzing",
+        "--max-examples": EXAMPLES,
+        "--max-time": SECONDS,
+        "--exclude-path": "/v1/events",
+        "--generation-database": "none",
+        "--warnings": "off",  # of what no random request finds, such as jobs
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    with unharmed(host):
+        done = subprocess.run(
+            [SCHEMATHESIS, f"--config-file={CONFIG}", "run", f"{address}/v1/openapi.json", *words],
+            cwd=tmp_path,
+            env={**os.environ, "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    if role == "developer":
+        clear(host, role)
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    assert "No issues found" in done.stdout
