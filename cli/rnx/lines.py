@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -81,6 +82,7 @@ def dropped_json(dropped: DroppedOutput) -> dict[str, Any]:
     return {"reason": dropped.reason, "entries": dropped.entries}
 
 
+@functools.lru_cache(maxsize=1)  # under load many lines have one time
 def utc(usec: int) -> str:
     """``2026-01-31T12:00:00.123456Z``."""
     moment = datetime.datetime.fromtimestamp(usec / 1_000_000, datetime.UTC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import json
 import re
 import sys
@@ -14,6 +15,8 @@ from joblet_wire.joblet_pb2 import DataChunk, GetJobStatusResponse
 from . import output
 from .follow import STDERR, told
 from .lines import Assembler, Line, dropped_json, line_json, utc
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
 
 
 class TextLog:
@@ -86,9 +89,10 @@ class JsonLog:
         sys.stdout.flush()
 
     def _put(self, value: dict[str, Any], cursor: str) -> None:
-        print(json.dumps({"job": self._uuid, **value, "cursor": cursor}, ensure_ascii=False))
+        print(_ENCODER.encode({"job": self._uuid, **value, "cursor": cursor}))
 
 
+@functools.lru_cache(maxsize=1)  # under load many lines have one time
 def local_stamp(usec: int) -> bytes:
     """``2026-01-31T13:00:00.123+01:00 ``, of this machine's zone."""
     moment = datetime.datetime.fromtimestamp(usec / 1_000_000).astimezone()

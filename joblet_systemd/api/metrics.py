@@ -91,7 +91,7 @@ class MetricsService:
         interval = interval_of(request.interval_seconds, 1)
         async with self.slots.hold(caller.name):
             if request.once:
-                yield self._top()
+                yield self._make_top()
                 return
             with self.sampler.attention():
                 while True:
@@ -99,7 +99,7 @@ class MetricsService:
                     await asyncio.sleep(interval)
 
     def _top(self) -> wire.TopJobsResponse:
-        """What is told to all who ask at about the same time."""
+        """What is told to all who look again and again, made once for them."""
         now = time.monotonic()
         if self._made is None or now - self._made[0] > TOP_FRESH_SEC:
             self._made = now, self._make_top()

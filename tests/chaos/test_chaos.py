@@ -9,7 +9,7 @@ from hosts import Host
 from storm import Size
 
 SIZES = {"short": Size(40, 10, 50), "long": Size(200, 50, 300)}
-VM_SIZES = {"short": Size(14, 3, 120, clock=True), "long": Size(60, 15, 900, clock=True)}
+VM_SIZES = {"short": Size(10, 3, 80, clock=True), "long": Size(60, 15, 900, clock=True)}
 
 
 def test_nothing_is_lost_in_a_storm(storm_host: Host, seed: int, request: pytest.FixtureRequest) -> None:

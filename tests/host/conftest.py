@@ -17,6 +17,27 @@ SUITES = ("bookworm", "trixie", "forky")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--suite", action="append", choices=SUITES, help="only on this Debian suite (repeatable)")
+    parser.addoption("--everywhere", action="store_true", help="those marked only_on run on every suite, too")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "only_on(suite, because): what is tested is the same whatever the systemd")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--everywhere"):
+        return
+    elsewhere = [item for item in items if _runs_elsewhere(item)]
+    config.hook.pytest_deselected(items=elsewhere)
+    items[:] = [item for item in items if item not in elsewhere]
+
+
+def _runs_elsewhere(item: pytest.Item) -> bool:
+    marker = item.get_closest_marker("only_on")
+    if marker is None or not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    on = item.callspec.params.get("host") or item.callspec.params.get("own_host")
+    return on is not None and on != marker.args[0]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

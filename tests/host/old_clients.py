@@ -42,6 +42,22 @@ RunJobRequest: 2 command string; 3 args repeated string; 4 max_cpu int32; 5 cpu_
   11 volumes repeated string; 12 runtime string; 13 work_dir string; 14 environment map;
   18 secret_environment map; 19 gpu_count int32; 20 gpu_memory_mb int32
 RunJobResponse: 1 job_uuid string; 2 status string
+StreamJobMetricsRequest: 1 job_uuid string
+GetJobMetricsRequest: 1 job_uuid string; 2 start_time int64; 3 end_time int64; 4 limit int32
+JobMetricsEvent: 1 timestamp int64; 2 job_uuid string; 3 cpu_percent double; 4 memory_bytes int64;
+  5 memory_limit int64; 6 disk_read_bytes int64; 7 disk_write_bytes int64; 8 net_recv_bytes int64;
+  9 net_sent_bytes int64; 10 gpu_percent double; 11 gpu_memory_bytes int64
+StreamMetricsRequest: 1 interval_seconds int32; 2 metric_types repeated string
+SystemStatusResponse: 1 timestamp string; 2 available bool; 3 host HostInfo; 4 cpu CPUMetrics; 5 memory MemoryMetrics;
+  6 disks repeated DiskMetrics; 11 server_version ServerVersionInfo
+SystemMetricsResponse: 1 timestamp string; 2 host HostInfo; 3 cpu CPUMetrics; 4 memory MemoryMetrics;
+  5 disks repeated DiskMetrics
+HostInfo: 1 hostname string; 2 os string; 6 kernel_version string; 8 architecture string; 11 boot_time string;
+  12 uptime int64; 13 node_id string; 14 server_ips repeated string; 15 mac_addresses repeated string
+CPUMetrics: 1 cores int32; 2 usage_percent double; 8 load_average repeated double; 9 per_core_usage repeated double
+MemoryMetrics: 1 total_bytes int64; 2 used_bytes int64; 4 available_bytes int64
+DiskMetrics: 1 device string; 2 mount_point string; 4 total_bytes int64
+ServerVersionInfo: 1 version string; 5 component string; 7 platform string
 """
 
 # What older ones know besides. Their names are in camel case.
@@ -64,7 +80,12 @@ METHODS = {
     "DeleteAllJobs": ("DeleteAllJobsRequest", "DeleteAllJobsResponse"),
     "GetJobLogs": ("GetJobLogsRequest", "*DataChunk"),
     "ListJobs": ("EmptyRequest", "Jobs"),
+    "StreamJobMetrics": ("StreamJobMetricsRequest", "*JobMetricsEvent"),
+    "GetJobMetrics": ("GetJobMetricsRequest", "*JobMetricsEvent"),
+    "GetSystemStatus": ("EmptyRequest", "SystemStatusResponse"),
+    "StreamSystemMetrics": ("StreamMetricsRequest", "*SystemMetricsResponse"),
 }
+MONITORING = ("GetSystemStatus", "StreamSystemMetrics")
 
 Fields = descriptor_pb2.FieldDescriptorProto
 
@@ -100,7 +121,7 @@ class OldClient:
         request, response = METHODS[method]
         make = self._channel.unary_stream if response.startswith("*") else self._channel.unary_unary
         ask = make(
-            f"/joblet.JobService/{method}",
+            f"/joblet.{'MonitoringService' if method in MONITORING else 'JobService'}/{method}",
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self._class(response.lstrip("*")).FromString,
         )

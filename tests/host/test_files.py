@@ -140,6 +140,7 @@ def high_water_mb(host: Host) -> int:
     return int(host.exec("grep", "VmHWM", f"/proc/{pid}/status").stdout.split()[1]) >> 10
 
 
+@pytest.mark.only_on("bookworm", because="the daemon alone reads and writes these files")
 def test_a_large_upload_in_bounded_memory(host: Host, tmp_path: Path) -> None:
     host.exec("systemctl", "restart", "joblet.service")
     until(lambda: host.rnx("job", "list").returncode == 0)
@@ -165,6 +166,7 @@ MEGABYTE = SubmitJobRequest(data=b"x" * MIB)
 END = SubmitJobRequest(end=True)
 
 
+@pytest.mark.only_on("bookworm", because="the daemon alone reads and writes these files")
 @pytest.mark.parametrize(
     ("messages", "code", "words"),
     [
@@ -319,6 +321,7 @@ while True:
 """
 
 
+@pytest.mark.only_on("bookworm", because="the daemon alone reads and writes these files")
 def test_a_job_that_swaps_files_for_links_while_they_are_read(host: Host, tmp_path: Path) -> None:
     job = host.run("python3", "-c", RACE)
     until(lambda: host.rnx_bytes("job", "log", "--no-follow", job).stdout == b"ready\n")
@@ -359,6 +362,7 @@ def test_output_comes_back_also_of_a_job_that_failed(host: Host, tmp_path: Path)
 # --- kept files
 
 
+@pytest.mark.only_on("bookworm", because="the daemon alone reads and writes these files")
 def test_files_are_kept_and_then_removed(host: Host) -> None:
     with host.configured("jobs: {keep_files: 4s}"):
         job = host.run("sh", "-c", "echo kept >f")
@@ -396,13 +400,14 @@ def test_a_daemon_that_is_killed_while_a_job_runs(host: Host) -> None:
         assert host.rnx("job", "download", job, "f", "-").stdout == "before\nafter\n"
 
 
+@pytest.mark.only_on("bookworm", because="the daemon alone reads and writes these files")
 def test_a_job_that_waits_holds_no_mount(host: Host) -> None:
     """Uploads are in an image that is mounted when the job's turn has come, also after a restart."""
     with host.configured("jobs: {starts_in_flight: 1}"):
         calls = service(host)
         requests = [
             RunJobRequest(command="cat", args=["good"], uploads=[FileUpload(path="good", content=b"%d" % number)])
-            for number in range(40)
+            for number in range(16)
         ]
         submitted = [call.result().job_uuid for call in [calls.RunJob.future(one, timeout=60) for one in requests]]
         with host.daemon_killed():

@@ -450,6 +450,7 @@ class Requests:
         raise StopIteration
 
 
+@pytest.mark.only_on("forky", because="the daemon refuses them")
 def test_streams_that_make_no_sense(host: Host, job: str) -> None:
     before = descriptors(host)
     begin = wire.ExecJobRequest(start=wire.ExecStart(uuid=job, command="cat"))

@@ -154,6 +154,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.only_on("trixie", because="the store is the daemon's")
 @pytest.mark.parametrize(("damage", "said"), DAMAGES.values(), ids=DAMAGES)
 def test_a_damaged_store_is_explained_and_the_way_out_works(damage: str, said: str, host: Host) -> None:
     job = host.run("sh", "-c", "echo kept >file; while sleep 0.2; do cat file; done")
@@ -186,6 +187,7 @@ def test_a_damaged_store_is_explained_and_the_way_out_works(damage: str, said: s
     assert host.status(job)["status"] == "STOPPED"
 
 
+@pytest.mark.only_on("trixie", because="the store is the daemon's")
 @pytest.mark.parametrize(
     ("options", "said"),
     [("ro", "cannot be opened for writing"), ("full", "Is the disk full")],

@@ -74,7 +74,7 @@ class User:
 
         def ask() -> None:
             answer = self.client.call(method, **fields)
-            if method == "GetJobLogs":
+            if method in ("GetJobLogs", "StreamSystemMetrics"):
                 list(answer)
 
         with pytest.raises(grpc.RpcError) as caught:
@@ -340,6 +340,44 @@ def test_no_such_job(user: User, reference: str) -> None:
         assert text.startswith("There is no job")
 
 
+def test_what_a_job_uses(user: User) -> None:
+    job = user.run("sh", "-c", "i=0; while [ $i -lt 200000 ]; do i=$((i+1)); done; sleep 2")
+    followed = list(user.client.call("StreamJobMetrics", job_uuid=job))
+    kept = list(user.client.call("GetJobMetrics", job_uuid=job))
+    # Each reading, and behind them the totals.
+    assert len(followed) >= 2
+    assert [event.timestamp for event in followed] == [event.timestamp for event in kept]
+    assert {user.client.read(event, "job_uuid") for event in followed} == {job}
+    end = followed[-1]
+    assert user.client.read(end, "cpu_percent") > 0
+    assert user.client.read(end, "memory_bytes") > 0
+    [newest] = user.client.call("GetJobMetrics", job_uuid=job, start_time=end.timestamp)
+    assert newest.timestamp == end.timestamp
+
+
+def test_the_node(host: Host, user: User) -> None:
+    status = user.client.call("GetSystemStatus")
+    assert status.available
+    assert RFC3339.fullmatch(status.timestamp)
+    assert status.host.hostname == host.name
+    assert status.cpu.cores > 0
+    assert user.client.read(status.memory, "total_bytes") > 0
+    assert user.client.read(status, "server_version").version
+    stream = user.client.call("StreamSystemMetrics", interval_seconds=1, metric_types=["memory"])
+    first, second = next(stream), next(stream)
+    stream.cancel()
+    assert first.timestamp < second.timestamp
+    assert user.client.read(first.memory, "total_bytes") > 0
+    assert not first.HasField("cpu")
+    for fields, said in [
+        ({"metric_types": ["gpu"]}, "host, cpu, memory, disk, network, io, process, cloud"),
+        ({"interval_seconds": 61}, "1 to 60 seconds"),
+    ]:
+        code, text = user.refused("StreamSystemMetrics", **fields)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert said in text
+
+
 def test_roles(host: Host) -> None:
     with open_channel(host) as administrator, open_channel(host, "reader") as channel:
         admin, reader = User(administrator, older=False), User(channel, older=True)
@@ -358,9 +396,12 @@ def test_roles(host: Host) -> None:
 
 # Of the contract, those that this version is to have.
 HERE = {f"JobService/{method}" for method in ("RunJob", "GetJobStatus", "StopJob", "CancelJob", "DeleteJob")} | {
-    f"JobService/{method}" for method in ("DeleteAllJobs", "GetJobLogs", "ListJobs")
+    f"JobService/{method}"
+    for method in ("DeleteAllJobs", "GetJobLogs", "ListJobs", "StreamJobMetrics", "GetJobMetrics")
 }
+HERE |= {"MonitoringService/GetSystemStatus", "MonitoringService/StreamSystemMetrics"}
 ADDED = {f"JobService/{method}" for method in ("SubmitJob", "UpdateJob", "DownloadFiles", "WriteJobInput", "ExecJob")}
+ADDED |= {"JobService/TopJobs"}
 
 
 def test_what_is_not_there_says_so(host: Host) -> None:

@@ -87,13 +87,14 @@ def test_secrets_are_masked() -> None:
     )
 )
 def test_any_request_for_a_log_is_a_selection_or_refused_by_field(fields: dict[str, Any]) -> None:
+    named = None
     try:
         selection = selection_of(wire.GetJobLogsRequest(**fields))
-    except InvalidValue as error:
-        assert error.field in fields
-    else:
         assert selection.after >= 0
         assert selection.streams
+    except InvalidValue as error:
+        named = error.field
+    assert named is None or named in fields
 
 
 LOGS = {
@@ -119,5 +120,5 @@ def test_which_part_of_a_log_is_asked_for(request_: wire.GetJobLogsRequest, sele
 
 @pytest.mark.parametrize("text", ["now", "2026-01-31T12:00:00", "10min", "2026-02-30T00:00:00Z"])
 def test_times_need_an_offset(text: str) -> None:
-    with pytest.raises(InvalidValue, match="since: .* such as 2026-01-31T12:00:00Z"):
+    with pytest.raises(InvalidValue, match=r"since: .* such as 2026-01-31T12:00:00Z"):
         selection_of(wire.GetJobLogsRequest(since=text))

@@ -18,11 +18,14 @@ from collections import Counter
 from typing import Any
 
 import grpc
+import pytest
 from attack import LONG, MIB, channel, clear, connection, prompt, unharmed
 from hosts import Host, until
 from test_access import node
 
 from joblet_wire import joblet_pb2, joblet_pb2_grpc
+
+pytestmark = pytest.mark.only_on("trixie", because="clients meet the daemon alone")
 
 CONNECTIONS, STREAMS = (100, 100) if LONG else (20, 100)
 

@@ -20,6 +20,8 @@ from hypothesis import strategies as st
 
 from joblet_wire import joblet_pb2
 
+pytestmark = pytest.mark.only_on("bookworm", because="clients meet the daemon alone, and here the oldest gRPC")
+
 ROLES = ("reader", "developer")
 STREAMED = [name for name, method in METHODS.items() if method.client_streaming]
 # What no reader may call.
