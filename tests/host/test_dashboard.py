@@ -381,6 +381,44 @@ def test_everything_has_a_name(host: Host, page: Page) -> None:
             page.click("Close")
 
 
+# What a host with all controllers tells of a job, at a second's distance.
+SAMPLES = [
+    {
+        "time": f"2026-11-25T12:00:{second:02}.000Z",
+        "cpuPercent": 50 + second,
+        "memoryBytes": (100 + second) << 20,
+        "ioReadBytes": second << 20,
+        "ioWriteBytes": 0,
+    }
+    for second in range(20)
+]
+CHARTS = """
+    const [samples, done] = arguments;
+    const real = window.fetch;
+    window.fetch = async () => new Response(JSON.stringify({ samples }));
+    (async () => {
+      const { JobCharts } = await import(new URL("static/charts.js", document.baseURI));
+      const charts = new JobCharts("x");
+      await charts.start(true);
+      window.fetch = real;
+      const drawn = () => [...charts.element.querySelectorAll("figure:not([hidden]) svg")];
+      const told = () => done(drawn().map((one) => one.getAttribute("aria-label")));
+      requestAnimationFrame(() => requestAnimationFrame(told));
+    })();
+"""
+
+
+def test_charts_say_what_they_show(page: Page) -> None:
+    assert page.run_async(CHARTS, SAMPLES) == [
+        "CPU: now 69 %; CPU at most 69 %; over 19 seconds",
+        "Memory: now 119.0 MB; Memory at most 119.0 MB; over 19 seconds",
+        "I/O: now read 1.0 MB/s · written 0 bytes/s; read at most 1.0 MB/s, written at most 0 bytes/s; over 19 seconds",
+    ]
+    # Where only some of it is accounted for, only that is shown.
+    some = [{"time": one["time"], "cpuPercent": one["cpuPercent"]} for one in SAMPLES]
+    assert page.run_async(CHARTS, some) == ["CPU: now 69 %; CPU at most 69 %; over 19 seconds"]
+
+
 def test_the_host(host: Host, page: Page) -> None:
     page.click("Host")
     page.wait(f"document.querySelector('h1').textContent === '{host.name}'")
