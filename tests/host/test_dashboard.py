@@ -101,6 +101,7 @@ def test_a_job_is_submitted(host: Host, page: Page) -> None:
     page.fill("Name", "not a name")
     page.click("Start")
     page.wait("document.querySelector('.form-problem')?.textContent.includes('not a name')")
+    assert page.run("return document.activeElement.id") == "f-name"
     page.fill("Name", "by-hand")
     page.fill("Environment", "WHAT=that")
     page.click("Start")

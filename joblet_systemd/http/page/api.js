@@ -9,14 +9,20 @@ const SILENCE_MS = 45_000; // the server sends a heartbeat every 15 s: after thi
 const FIRST_PAUSE_MS = 300;
 const LONGEST_PAUSE_MS = 10_000;
 
-/** What went wrong, as RFC 9457 has it: `status` (0 without an answer), `title`, `detail`, `hint`. */
+/** What went wrong, as RFC 9457 has it: `status` (0 without an answer), `title`, `detail`, `hint`, `field`. */
 export class Problem extends Error {
-  constructor(status, title, detail, hint) {
+  constructor(status, title, detail, hint, field = "") {
     super(detail || title);
     this.status = status;
     this.title = title;
     this.detail = detail;
     this.hint = hint;
+    this.field = field;
+  }
+
+  /** Whether it may be over in a while, without anybody doing anything. */
+  get passing() {
+    return this.status === 0 || this.status >= 500 || [408, 429].includes(this.status);
   }
 }
 
@@ -34,9 +40,10 @@ async function problemOf(response) {
   return problemFrom(told, response.status);
 }
 
-function problemFrom({ title, detail, hint, status }, otherwise) {
+function problemFrom({ title, detail, hint, field, status }, otherwise) {
   const code = Number(status) || otherwise;
-  return new Problem(code, String(title ?? `HTTP status ${code}`), String(detail ?? ""), String(hint ?? ""));
+  const texts = [title ?? `HTTP status ${code}`, detail ?? "", hint ?? "", field ?? ""];
+  return new Problem(code, ...texts.map(String));
 }
 
 /** One request; the response, whose status is a good one. Throws Problem. */
@@ -182,7 +189,7 @@ export class Stream {
         await this.#pause(CROWDED_PAUSE_MS);
         continue;
       }
-      if (problem && problem.status >= 400 && problem.status < 500 && ![408, 429].includes(problem.status)) {
+      if (problem && !problem.passing) {
         if ([401, 403].includes(problem.status)) connection.refused = problem;
         this.close();
         this.#on.fail?.(problem);
@@ -222,8 +229,11 @@ export class Stream {
           told = problemFrom(JSON.parse(event.data), 500);
           return;
         }
-        // Only now: what has not been handled is sent again.
-        if (event.event !== null) this.#on.event(event);
+        try {
+          if (event.event !== null) this.#on.event(event);
+        } catch (error) {
+          reportError(error); // a bug of the page's, and no reason to ask for the same again and again
+        }
         if (event.id) this.#lastId = event.id;
         this.#failures = 0;
       });
@@ -235,9 +245,7 @@ export class Stream {
         silence = setTimeout(() => abort.abort(), SILENCE_MS);
         parser.feed(value);
       }
-    } catch (error) {
-      // Whatever breaks a connection is an error of fetch's; what is wrong with the page itself is not.
-      if (!(error instanceof TypeError || error instanceof DOMException)) console.error(error);
+    } catch {
       return unreachable();
     } finally {
       clearTimeout(silence);

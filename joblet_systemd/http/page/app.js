@@ -105,7 +105,7 @@ function showConnection() {
   }
   if (state === "lost") {
     const { at, problem } = connection.trouble;
-    const why = problem && problem.status >= 500 ? problem.message : "The connection to the node is lost.";
+    const why = problem?.status ? problem.message : "The connection to the node is lost.";
     const seconds = Math.max(0, Math.ceil((at - Date.now()) / 1000));
     const when = seconds > 0 ? `in ${seconds} s` : "now";
     showBanner(`${why} Next attempt ${when}; nothing will be missed.`, "Try now", () => connection.retry());

@@ -8,6 +8,8 @@ import { FINAL, WAITING, commandOf, ranFor, resultOf, titleOf } from "./jobs.js"
 import { LogView } from "./logview.js";
 import { dateTime, duration, printable, size } from "./text.js";
 
+const RETRY_MS = 2_000;
+
 export class JobView {
   element = h("section", { class: "view job", "aria-label": "Job" });
   #id;
@@ -20,6 +22,7 @@ export class JobView {
   #charts = null;
   #unwatch;
   #timer;
+  #retry = null;
   #abort = new AbortController();
   #parts = {};
 
@@ -39,6 +42,7 @@ export class JobView {
   close() {
     this.#unwatch();
     clearInterval(this.#timer);
+    clearTimeout(this.#retry);
     this.#abort.abort();
     this.#log?.close();
     this.#charts?.close();
@@ -70,7 +74,9 @@ export class JobView {
       this.#list.store.page([job], mark);
       this.#update(this.#list.store.get(this.#id) ?? job);
     } catch (error) {
-      if (error.name === "AbortError" || this.#job !== null) return;
+      if (error.name === "AbortError") return;
+      if (error.passing) this.#retry = setTimeout(() => this.#load(), RETRY_MS);
+      if (this.#job !== null) return;
       this.element.replaceChildren(
         h("div", { class: "empty", role: "alert" }, h("h1", { text: "This job cannot be shown" }), ...explained(error), h("p", {}, h("a", { href: "#/jobs", text: "All jobs" }))),
       );

@@ -37,6 +37,7 @@ export function openForm({ job = null, started }) {
   const send = async (event) => {
     event.preventDefault();
     refuse();
+    for (const control of Object.values(fields)) control.removeAttribute("aria-invalid");
     let body;
     try {
       body = bodyOf(fields);
@@ -53,6 +54,9 @@ export function openForm({ job = null, started }) {
       started(answer.uuid ?? answer.job_uuid);
     } catch (error) {
       refuse(...explained(error));
+      const field = fieldOf(fields, error.field);
+      field?.setAttribute("aria-invalid", "true");
+      field?.focus();
     } finally {
       go.disabled = false;
     }
@@ -120,6 +124,12 @@ function fill(fields, job) {
   fields.environment.value = Object.entries(job.environment ?? {})
     .map(([key, value]) => `${key}=${value}`)
     .join("\n");
+}
+
+/** The control for what the node calls a field, such as `maxCpu` or `args[3]`. */
+function fieldOf(fields, name) {
+  const key = name.split(/[ [.]/)[0];
+  return { args: fields.command, maxRuntimeMs: fields.runtime }[key] ?? fields[key];
 }
 
 /** What is sent. Throws RangeError with what is wrong in a field. */
