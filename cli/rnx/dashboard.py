@@ -47,6 +47,12 @@ RESPONSE_HEADERS = (
     "Retry-After",
     "X-Content-Type-Options",
 )
+# What the page may do, whatever the node says of it: nothing but talk to where it came from. It is on this machine, and
+# other servers are near.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 OWN_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -258,6 +264,7 @@ class Handler(BaseHTTPRequestHandler):
         for name in RESPONSE_HEADERS:
             if (value := response.getheader(name)) is not None:
                 self.send_header(name, value)
+        self.send_header("Content-Security-Policy", PAGE_POLICY)
         if length is not None:
             self.send_header("Content-Length", length)
         elif not empty:

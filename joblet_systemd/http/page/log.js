@@ -49,9 +49,9 @@ export class Log {
   }
 
   /** Put in a line of our own. */
-  notice(text) {
+  notice(text, time = Date.now()) {
     this.#open = [null, null];
-    this.#push(text, NOTICE, Date.now());
+    this.#push(text, NOTICE, time);
     this.#trim();
   }
 

@@ -154,7 +154,8 @@ export class LogView {
       if (this.#state) this.#say("");
       this.#log.add(JSON.parse(data));
     } else if (event === "dropped") {
-      this.#log.notice(lost(JSON.parse(data)));
+      const loss = JSON.parse(data);
+      this.#log.notice(lost(loss), Date.parse(loss.time));
     } else if (event === "end") {
       this.#stream.close();
       const result = JSON.parse(data);
@@ -193,12 +194,11 @@ export class LogView {
   }
 
   #tellState() {
-    const lines = this.#log.end;
+    const lines = count(this.#log.lines.length, "line");
     const parts = [];
-    if (lines) parts.push(count(lines, "line"));
-    if (this.#log.first > 0 || lines >= KEEP_LINES) {
-      parts.push(`the last ${count(this.#log.lines.length, "line")} are here, Download has all`);
-    }
+    // No more than so many have been asked for.
+    if (this.#log.first > 0 || this.#log.end >= KEEP_LINES) parts.push(`the last ${lines}; Download has all`);
+    else if (this.#log.end > 0) parts.push(lines);
     if (this.#state) parts.push(this.#state);
     setText(this.#controls.state, parts.join(" · "));
     const behind = this.#follow ? 0 : this.#log.end - this.#seen;
@@ -399,8 +399,10 @@ function styled(text, style, marked) {
   return element;
 }
 
+const REASONS = { limit: "the job has used up its share of the log", journal: "it is not in the journal any more" };
+
 function lost({ lines, entries, bytes, reason }) {
-  const what = lines ? count(lines, "line") : entries ? count(entries, "entry").replace("entrys", "entries") : "output";
+  const what = lines ? count(lines, "line") : entries ? `output in ${count(entries, "piece")}` : "output";
   const much = bytes ? ` (${size(bytes)})` : "";
-  return `${what}${much} lost here${reason ? `: ${reason}` : ""}`;
+  return `${what}${much} lost here: ${REASONS[reason] ?? reason}`;
 }

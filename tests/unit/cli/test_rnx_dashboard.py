@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from rnx import config, door
-from rnx.dashboard import MAX_CONNECTIONS, Server
+from rnx.dashboard import MAX_CONNECTIONS, PAGE_POLICY, Server
 from rnx.errors import DENIED, UNREACHABLE, USAGE, RnxError
 from rnx.gateway import Gateway
 
@@ -223,7 +223,7 @@ def test_what_is_handed_on(browser: Browser) -> None:
         Accept="application/json",
         **own,
     )
-    assert response.headers["Content-Security-Policy"] == "default-src 'none'"
+    assert response.headers.get_all("Content-Security-Policy") == ["default-src 'none'", PAGE_POLICY]
     assert response.headers["Set-Cookie"] is None
     got = json.loads(response.read())
     assert (got["method"], got["path"], got["body"]) == ("POST", "/v1/jobs?limit=1", '{"a": 1}')
