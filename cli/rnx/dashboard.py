@@ -53,9 +53,10 @@ PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+HEAD = '<!doctype html><meta charset="utf-8"><title>Joblet</title><link rel="icon" href="data:,">'
 OWN_HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": "default-src 'none'; img-src data:; frame-ancestors 'none'",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -119,10 +120,7 @@ def _opened(link: str) -> Iterator[None]:
 
 
 def _redirection(url: str) -> str:
-    return (
-        f'<!doctype html><meta charset="utf-8"><title>Joblet</title><meta http-equiv="refresh" content="0;url={url}">'
-        f'<p><a href="{url}">To the dashboard</a></p>'
-    )
+    return f'{HEAD}<meta http-equiv="refresh" content="0;url={url}"><p><a href="{url}">To the dashboard</a></p>'
 
 
 class Server(ThreadingHTTPServer):
@@ -207,9 +205,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _say(self, status: int, text: str) -> None:
         self.close_connection = True
-        self._answer(
-            status, f'<!doctype html><meta charset="utf-8"><title>Joblet</title><p>{html.escape(text)}</p>', {}
-        )
+        self._answer(status, f"{HEAD}<p>{html.escape(text)}</p>", {})
 
     def _answer(self, status: int, page: str, headers: dict[str, str], kind: str = "text/html; charset=utf-8") -> None:
         body = page.encode()

@@ -128,7 +128,7 @@ export class JobList {
     this.#grid = h(
       "div",
       { class: "list", role: "grid", tabindex: 0, "aria-label": "Jobs; the arrow keys select one, Enter opens it" },
-      h("div", { role: "rowgroup" }, h("div", { class: "row head", role: "row" }, ...heads)),
+      h("div", { class: "list-head", role: "rowgroup" }, h("div", { class: "row head", role: "row" }, ...heads)),
       this.#box,
     );
     this.element = h(

@@ -144,6 +144,7 @@ export class LogView {
       },
     });
     this.#box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    new ResizeObserver(() => this.#soon()).observe(this.#box); // to stay at the end
     this.#say(this.#state);
   }
 

@@ -151,7 +151,7 @@ def browser(server: Server) -> Iterator[Browser]:
 
 
 def refused(response: http.client.HTTPResponse) -> bool:
-    assert response.headers["Content-Security-Policy"] == "default-src 'none'; frame-ancestors 'none'"
+    assert response.headers["Content-Security-Policy"] == "default-src 'none'; img-src data:; frame-ancestors 'none'"
     text = response.read().decode()
     return response.status == 403 and text.startswith("<!doctype html>")
 
