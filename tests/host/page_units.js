@@ -12,8 +12,14 @@ function same(got, wanted) {
 const tests = {
   async "events in pieces of any size"() {
     const { EventParser } = await load("sse");
-    const text = ": hello\nretry: 1\n\nid: 7\n\nid: 8\nevent: job\ndata: {\ndata: }\n\ndata:x\r\n\r\nevent: none\n\ndata";
-    const wanted = [[null, "", "7"], ["job", "{\n}", "8"], ["message", "x", "8"], [null, "", "8"]];
+    const text =
+      ": hello\nretry: 1\n\nid: 7\n\nid: 8\nevent: job\ndata: {\ndata: }\n\ndata:x\r\n\r\nevent: none\n\ndata";
+    const wanted = [
+      [null, "", "7"],
+      ["job", "{\n}", "8"],
+      ["message", "x", "8"],
+      [null, "", "8"],
+    ];
     for (const size of [1, 2, 3, 1000]) {
       const got = [];
       const parser = new EventParser(({ event, data, id }) => got.push([event, data, id]));
@@ -25,10 +31,25 @@ const tests = {
   async "colours, and nothing else of a terminal's"() {
     const { parse, plain } = await load("ansi");
     const shown = (line) => parse(line).parts.map(({ text, style }) => [text, style.fg, style.bg, style.bold]);
-    same(shown("a\x1b[31;1mb\x1b[0mc"), [["a", null, null, false], ["b", 1, null, true], ["c", null, null, false]]);
-    same(shown("\x1b[38;5;196mx\x1b[48;2;1;2;3my"), [["x", "rgb(255, 0, 0)", null, false], ["y", "rgb(255, 0, 0)", "rgb(1, 2, 3)", false]]);
-    same(shown("\x1b[38:5:12mx\x1b[97mz\x1b[39m-"), [["x", 12, null, false], ["z", 15, null, false], ["-", null, null, false]]);
-    same(shown("\x1b[38;2;999;0;0mx\x1b[38mx\x1b[38;5mx"), [["x", null, null, false], ["x", null, null, false], ["x", null, null, false]]);
+    same(shown("a\x1b[31;1mb\x1b[0mc"), [
+      ["a", null, null, false],
+      ["b", 1, null, true],
+      ["c", null, null, false],
+    ]);
+    same(shown("\x1b[38;5;196mx\x1b[48;2;1;2;3my"), [
+      ["x", "rgb(255, 0, 0)", null, false],
+      ["y", "rgb(255, 0, 0)", "rgb(1, 2, 3)", false],
+    ]);
+    same(shown("\x1b[38:5:12mx\x1b[97mz\x1b[39m-"), [
+      ["x", 12, null, false],
+      ["z", 15, null, false],
+      ["-", null, null, false],
+    ]);
+    same(shown("\x1b[38;2;999;0;0mx\x1b[38mx\x1b[38;5mx"), [
+      ["x", null, null, false],
+      ["x", null, null, false],
+      ["x", null, null, false],
+    ]);
     same(plain("\x1b[2J\x1b[1;1H\x1b[?25lhome\x1b(B\x1bc"), "home");
     same(plain("\x1b]8;;https://x/\x07link\x1b]8;;\x1b\\!"), "link!");
     same(plain("\x1bPq#0\x1b\\picture"), "picture");
@@ -46,7 +67,10 @@ const tests = {
     log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "\x1b[31mred\n" });
     log.add({ stream: "stderr", time: "2026-01-01T00:00:00Z", text: "plain\n" });
     log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "still\n" });
-    same(log.lines.map((line) => line.style.fg), [null, null, 1]);
+    same(
+      log.lines.map((line) => line.style.fg),
+      [null, null, 1],
+    );
   },
 
   async "the time that hostile lines take grows with their length"() {
@@ -74,7 +98,16 @@ const tests = {
     add("stdout", "o\n\nfour");
     add("stderr", "!\n");
     log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", base64: btoa("\xff\xe2\x82\xac\n") });
-    same(log.lines.map(({ text, stream }) => [text, stream]), [["one", 0], ["two", 0], ["error!", 1], ["", 0], ["four\ufffd€", 0]]);
+    same(
+      log.lines.map(({ text, stream }) => [text, stream]),
+      [
+        ["one", 0],
+        ["two", 0],
+        ["error!", 1],
+        ["", 0],
+        ["four\ufffd€", 0],
+      ],
+    );
   },
 
   async "a long line becomes several, and nothing of it is lost"() {
@@ -84,8 +117,22 @@ const tests = {
     for (const part of [text.slice(0, 3_999), text.slice(3_999, 4_001), text.slice(4_001), "\nnext\n"]) {
       log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: part });
     }
-    same(log.lines.map(({ text, more }) => [text.length, more]), [[4000, true], [4000, true], [2000, false], [4, false]]);
-    same(log.lines.slice(0, 3).map((line) => line.text).join(""), text);
+    same(
+      log.lines.map(({ text, more }) => [text.length, more]),
+      [
+        [4000, true],
+        [4000, true],
+        [2000, false],
+        [4, false],
+      ],
+    );
+    same(
+      log.lines
+        .slice(0, 3)
+        .map((line) => line.text)
+        .join(""),
+      text,
+    );
   },
 
   async "the oldest lines go, and numbers stay"() {
@@ -101,7 +148,8 @@ const tests = {
     while (found.advance());
     same(found.matching, []);
     // Nor may few and large ones grow without end.
-    for (let i = 0; i < 200; i += 1) log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "x".repeat(1 << 20) });
+    for (let i = 0; i < 200; i += 1)
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "x".repeat(1 << 20) });
     const held = log.lines.reduce((sum, line) => sum + line.text.length, 0);
     same(held <= 65 << 20, true);
   },
@@ -118,7 +166,10 @@ const tests = {
     };
     same(chosen({ text: "error" }), [null, [0, 2]]);
     same(chosen({ text: "Error" }), [null, [0]]);
-    same(chosen({ text: "error", only: true }), [[0, 2], [0, 2]]);
+    same(chosen({ text: "error", only: true }), [
+      [0, 2],
+      [0, 2],
+    ]);
     same(chosen({ text: "error", only: true, streams: new Set([STDERR]) }), [[2], [2]]);
     same(chosen({ streams: new Set([STDOUT]) }), [[0, 1], []]);
     same(chosen({ text: "(.*)+$" }), [null, []]);
@@ -132,23 +183,45 @@ const tests = {
     store.change(job("b", "COMPLETED")); // while the page was on its way, which has it as it was
     store.delete("c");
     store.page([job("b", "RUNNING"), job("a", "FAILED"), job("c", "FAILED")], mark);
-    same(store.select({}).map(({ uuid, status }) => [uuid, status]), [["b", "COMPLETED"], ["a", "FAILED"]]);
+    same(
+      store.select({}).map(({ uuid, status }) => [uuid, status]),
+      [
+        ["b", "COMPLETED"],
+        ["a", "FAILED"],
+      ],
+    );
     store.page([job("b", "STOPPED")], store.mark());
     same(store.get("b").status, "STOPPED");
     store.page([job("z", "FAILED")], store.mark());
     store.change(job("new", "RUNNING"));
-    same(store.select({}).map(({ uuid }) => uuid), ["new", "b", "a", "z"]);
-    same(store.select({ group: "failed" }).map(({ uuid }) => uuid), ["a", "z"]);
-    same(store.select({ text: "NEW" }).map(({ uuid }) => uuid), ["new"]);
-    same(store.select({ sort: "name", reverse: true }).map(({ uuid }) => uuid), ["z", "new", "b", "a"]);
+    same(
+      store.select({}).map(({ uuid }) => uuid),
+      ["new", "b", "a", "z"],
+    );
+    same(
+      store.select({ group: "failed" }).map(({ uuid }) => uuid),
+      ["a", "z"],
+    );
+    same(
+      store.select({ text: "NEW" }).map(({ uuid }) => uuid),
+      ["new"],
+    );
+    same(
+      store.select({ sort: "name", reverse: true }).map(({ uuid }) => uuid),
+      ["z", "new", "b", "a"],
+    );
     same(store.counts().all, 4);
   },
 
   async "texts of others, and commands"() {
     const { printable, shellLine, shellWords, size, duration } = await load("text");
     same(printable("a\n\x1b\u202eb"), "a\\n\\u001b\\u202eb");
-    for (const words of [["a", "b c", "it's", "", "$x", "*"], ["sh", "-c", "a\nb"]]) same(shellWords(shellLine(words)), words);
-    same(shellWords("a \"b \\\" \\n\" 'c \\' d\\ e"), ["a", 'b " \\n', "c \\", "d e"]);
+    for (const words of [
+      ["a", "b c", "it's", "", "$x", "*"],
+      ["sh", "-c", "a\nb"],
+    ])
+      same(shellWords(shellLine(words)), words);
+    same(shellWords('a "b \\" \\n" \'c \\\' d\\ e'), ["a", 'b " \\n', "c \\", "d e"]);
     let problem = "";
     try {
       shellWords("a 'b");
@@ -156,7 +229,10 @@ const tests = {
       problem = error.message;
     }
     same(problem, "the quote ' is not closed");
-    same([size(0), size(1536), size(3 << 20), duration(3.21), duration(75), duration(3700)], ["0 bytes", "1.5 KB", "3.0 MB", "3.2 s", "1 min 15 s", "1 h 1 min"]);
+    same(
+      [size(0), size(1536), size(3 << 20), duration(3.21), duration(75), duration(3700)],
+      ["0 bytes", "1.5 KB", "3.0 MB", "3.2 s", "1 min 15 s", "1 h 1 min"],
+    );
   },
 };
 

@@ -41,7 +41,7 @@ export function parse(line, style = PLAIN) {
     if (to > from) parts.push({ text: visible(line.slice(from, to)), style });
     from = upTo;
   };
-  for (let i = 0; i < end; ) {
+  for (let i = 0; i < end;) {
     const c = line[i];
     if (c === "\r") {
       parts = [];

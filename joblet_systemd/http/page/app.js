@@ -33,7 +33,13 @@ async function start() {
     me = new Me(await json("v1/whoami"));
   } catch (error) {
     main.replaceChildren(
-      h("div", { class: "empty", role: "alert" }, h("h1", { text: error.title || "This page cannot be shown" }), ...explained(error), h("p", { text: "Trying again…" })),
+      h(
+        "div",
+        { class: "empty", role: "alert" },
+        h("h1", { text: error.title || "This page cannot be shown" }),
+        ...explained(error),
+        h("p", { text: "Trying again…" }),
+      ),
     );
     setTimeout(start, FIRST_RETRY_MS);
     return;
@@ -42,8 +48,14 @@ async function start() {
   setAttribute(document.getElementById("node"), "title", `Node ${printable(me.node)}`);
   nameHost();
   const who = document.getElementById("who");
-  who.replaceChildren(h("span", { class: "who-name", text: printable(me.name) }), h("span", { class: "role", text: me.role }));
-  list = new JobList(me, { open: (id) => (location.hash = `#/jobs/${encodeURIComponent(id)}`), submit: me.maySubmit && submit });
+  who.replaceChildren(
+    h("span", { class: "who-name", text: printable(me.name) }),
+    h("span", { class: "role", text: me.role }),
+  );
+  list = new JobList({
+    open: (id) => (location.hash = `#/jobs/${encodeURIComponent(id)}`),
+    submit: me.maySubmit && submit,
+  });
   always({ key: "?", label: "this help", run: showHelp });
   if (me.maySubmit) always({ key: "c", label: "new job", run: submit });
   addEventListener("hashchange", route);
@@ -73,7 +85,7 @@ function route() {
     } catch {
       // Then it is no id that there is, and the node will say so.
     }
-    view = new JobView(wanted, { list, me, again: (job) => openForm({ job, started }) });
+    view = new JobView(wanted, { feed: list.feed, me, again: (job) => openForm({ job, started }) });
     view.element.addEventListener("built", () => use(view.keys));
   } else if (where === "host") {
     view = new HostView(me.version);
@@ -86,7 +98,11 @@ function route() {
   use(view.keys);
   view.shown();
   for (const name of ["jobs", "host"]) {
-    setAttribute(document.getElementById(`nav-${name}`), "aria-current", name === where || (name === "jobs" && where === "") ? "page" : null);
+    setAttribute(
+      document.getElementById(`nav-${name}`),
+      "aria-current",
+      name === where || (name === "jobs" && where === "") ? "page" : null,
+    );
   }
 }
 

@@ -81,7 +81,9 @@ export class Chart {
       const runs = this.#runs(series.values, start, span, top);
       const line = runs.map((run) => `M${run.map(([x, y]) => `${x} ${y}`).join("L")}`).join("");
       const area = runs
-        .map((run) => `M${run[0][0]} ${HEIGHT}L${run.map(([x, y]) => `${x} ${y}`).join("L")}L${run.at(-1)[0]} ${HEIGHT}Z`)
+        .map(
+          (run) => `M${run[0][0]} ${HEIGHT}L${run.map(([x, y]) => `${x} ${y}`).join("L")}L${run.at(-1)[0]} ${HEIGHT}Z`,
+        )
         .join("");
       setAttribute(this.#paths[i][0], "d", area);
       setAttribute(this.#paths[i][1], "d", line);
@@ -116,7 +118,9 @@ export class Chart {
     const most = this.#series.map(({ name }, i) => `${name} at most ${peaks[i]}`).join(", ");
     setText(this.#peak, peaks.length === 1 ? `peak ${peaks[0]}` : "");
     const seconds = Math.round(((this.#times.at(-1) ?? 0) - (this.#times[0] ?? 0)) / 1000);
-    const label = this.empty ? `${this.#title}: nothing measured` : `${this.#title}: now ${now}; ${most}; over ${seconds} seconds`;
+    const label = this.empty
+      ? `${this.#title}: nothing measured`
+      : `${this.#title}: now ${now}; ${most}; over ${seconds} seconds`;
     setAttribute(this.#graph, "aria-label", label);
   }
 

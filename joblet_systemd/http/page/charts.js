@@ -49,7 +49,8 @@ export class JobCharts {
       if (error.name === "AbortError") return;
       this.#none.textContent = error.message;
     }
-    if (ended && this.#cpu.samples === 0) this.#none.textContent = "It ended before anything was measured; totals are below.";
+    if (ended && this.#cpu.samples === 0)
+      this.#none.textContent = "It ended before anything was measured; totals are below.";
     if (ended || this.#abort.signal.aborted) return;
     this.#stream = new Stream(path, {
       event: ({ event, data }) => {

@@ -58,7 +58,12 @@ const toasts = document.getElementById("toasts");
 
 /** Show a message for a while. A problem stays until it is closed, and has its hint with it. */
 export function toast(message, problem = null) {
-  const close = h("button", { class: "icon", "aria-label": "Close this message", text: "×", onclick: () => box.remove() });
+  const close = h("button", {
+    class: "icon",
+    "aria-label": "Close this message",
+    text: "×",
+    onclick: () => box.remove(),
+  });
   const box = h(
     "div",
     { class: problem ? "toast problem" : "toast", role: problem ? "alert" : "status" },

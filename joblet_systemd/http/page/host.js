@@ -30,7 +30,12 @@ export class HostView {
       this.#title,
       this.#problem,
       h("div", { class: "host-charts" }, ...this.#charts.map((chart) => chart.element)),
-      h("div", { class: "host-more" }, h("section", {}, h("h2", { text: "System" }), this.#facts), h("section", {}, h("h2", { text: "Disks" }), this.#disks)),
+      h(
+        "div",
+        { class: "host-more" },
+        h("section", {}, h("h2", { text: "System" }), this.#facts),
+        h("section", {}, h("h2", { text: "Disks" }), this.#disks),
+      ),
     );
     this.#ask();
   }
@@ -65,7 +70,8 @@ export class HostView {
   #show(status) {
     const { host = {}, cpu = {}, memory = {}, disks = [], io = {}, networks = [] } = status;
     const time = Date.parse(status.time) || Date.now();
-    const sum = (key) => networks.filter((one) => one.interface !== "lo").reduce((total, one) => total + (one[key] ?? 0), 0);
+    const sum = (key) =>
+      networks.filter((one) => one.interface !== "lo").reduce((total, one) => total + (one[key] ?? 0), 0);
     this.#cpu.add(time, [cpu.usagePercent]);
     this.#memory.add(time, [memory.usedBytes]);
     this.#disk.add(time, [io.readRate, io.writeRate]);
@@ -91,7 +97,12 @@ export class HostView {
       ["Joblet", this.#version],
     ];
     this.#facts.replaceChildren(
-      ...facts.filter(([, value]) => value).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { text: value.split("\n").map(printable).join("\n") })]),
+      ...facts
+        .filter(([, value]) => value)
+        .flatMap(([name, value]) => [
+          h("dt", { text: name }),
+          h("dd", { text: value.split("\n").map(printable).join("\n") }),
+        ]),
     );
     this.#disks.replaceChildren(...disks.map(diskMeter));
   }

@@ -13,7 +13,7 @@ const RETRY_MS = 2_000;
 export class JobView {
   element = h("section", { class: "view job", "aria-label": "Job" });
   #id;
-  #list;
+  #feed;
   #me;
   #again;
   #job = null;
@@ -27,14 +27,14 @@ export class JobView {
   #parts = {};
 
   /** `again(job)` opens the form with what the job was started with. */
-  constructor(id, { list, me, again }) {
+  constructor(id, { feed, me, again }) {
     this.#id = id;
-    this.#list = list;
+    this.#feed = feed;
     this.#me = me;
     this.#again = again;
-    this.#unwatch = list.watch(id, (job) => (job === null ? this.#deleted() : this.#update(job)));
+    this.#unwatch = feed.watch(id, (job) => (job === null ? this.#deleted() : this.#update(job)));
     this.#timer = setInterval(() => this.#tick(), 1000);
-    const known = list.store.get(id);
+    const known = feed.store.get(id);
     if (known) this.#update(known);
     this.#load();
   }
@@ -63,7 +63,7 @@ export class JobView {
   }
 
   async #load() {
-    const mark = this.#list.store.mark();
+    const mark = this.#feed.store.mark();
     try {
       const job = await json(`v1/jobs/${encodeURIComponent(this.#id)}`, { signal: this.#abort.signal });
       if (job.uuid !== this.#id) {
@@ -71,14 +71,20 @@ export class JobView {
         return;
       }
       this.#whole = job;
-      this.#list.store.page([job], mark);
-      this.#update(this.#list.store.get(this.#id) ?? job);
+      this.#feed.store.page([job], mark);
+      this.#update(this.#feed.store.get(this.#id) ?? job);
     } catch (error) {
       if (error.name === "AbortError") return;
       if (error.passing) this.#retry = setTimeout(() => this.#load(), RETRY_MS);
       if (this.#job !== null) return;
       this.element.replaceChildren(
-        h("div", { class: "empty", role: "alert" }, h("h1", { text: "This job cannot be shown" }), ...explained(error), h("p", {}, h("a", { href: "#/jobs", text: "All jobs" }))),
+        h(
+          "div",
+          { class: "empty", role: "alert" },
+          h("h1", { text: "This job cannot be shown" }),
+          ...explained(error),
+          h("p", {}, h("a", { href: "#/jobs", text: "All jobs" })),
+        ),
       );
     }
   }
@@ -94,8 +100,21 @@ export class JobView {
     parts.title = h("h1", { tabindex: -1 });
     parts.command = h("p", { class: "command" });
     parts.meta = h("p", { class: "meta" });
-    parts.stop = h("button", { type: "button", class: "danger", hidden: true, "aria-keyshortcuts": "s", onclick: () => this.#stop() });
-    parts.again = this.#me.maySubmit && h("button", { type: "button", "aria-keyshortcuts": "r", onclick: () => this.#again(this.#job), text: "Run again…" });
+    parts.stop = h("button", {
+      type: "button",
+      class: "danger",
+      hidden: true,
+      "aria-keyshortcuts": "s",
+      onclick: () => this.#stop(),
+    });
+    parts.again =
+      this.#me.maySubmit &&
+      h("button", {
+        type: "button",
+        "aria-keyshortcuts": "r",
+        onclick: () => this.#again(this.#job),
+        text: "Run again…",
+      });
     parts.facts = h("dl", { class: "facts" });
     this.#log = new LogView(this.#id, { ended: () => this.#load() });
     this.#charts = new JobCharts(this.#id);
@@ -105,14 +124,25 @@ export class JobView {
         "header",
         { class: "job-head" },
         h("a", { class: "back", href: "#/jobs", "aria-label": "All jobs" }, "‹"),
-        h("div", { class: "job-title" }, h("div", { class: "title-line" }, parts.title, parts.badge), parts.command, parts.meta),
+        h(
+          "div",
+          { class: "job-title" },
+          h("div", { class: "title-line" }, parts.title, parts.badge),
+          parts.command,
+          parts.meta,
+        ),
         h("div", { class: "actions" }, parts.again, parts.stop),
       ),
       h(
         "div",
         { class: "job-body" },
         this.#log.element,
-        h("aside", { "aria-label": "About the job" }, this.#charts.element, h("details", { open: true }, h("summary", { text: "Details" }), parts.facts)),
+        h(
+          "aside",
+          { "aria-label": "About the job" },
+          this.#charts.element,
+          h("details", { open: true }, h("summary", { text: "Details" }), parts.facts),
+        ),
       ),
     );
     this.element.dispatchEvent(new CustomEvent("built"));
@@ -137,7 +167,10 @@ export class JobView {
     parts.stop.hidden = FINAL.has(job.status) || job.status === "STOPPING" || !this.#me.mayStop(job);
     setText(parts.stop, waiting ? "Cancel" : "Stop");
     parts.facts.replaceChildren(
-      ...factsOf(job).flatMap(([name, value]) => [h("dt", { text: name }), h("dd", { class: VERBATIM.has(name) && "verbatim", text: value })]),
+      ...factsOf(job).flatMap(([name, value]) => [
+        h("dt", { text: name }),
+        h("dd", { class: VERBATIM.has(name) && "verbatim", text: value }),
+      ]),
     );
     this.#tick();
   }
@@ -163,7 +196,13 @@ export class JobView {
     const go = h("button", { class: "danger", value: "yes", text: waiting ? "Cancel the job" : "Stop the job" });
     const dialog = h(
       "dialog",
-      { "aria-labelledby": "stop-title", onclose: () => { dialog.remove(); if (dialog.returnValue === "yes") this.#stopNow(); } },
+      {
+        "aria-labelledby": "stop-title",
+        onclose: () => {
+          dialog.remove();
+          if (dialog.returnValue === "yes") this.#stopNow();
+        },
+      },
       h("h2", { id: "stop-title", text: waiting ? "Cancel this job?" : "Stop this job?" }),
       h("p", { class: "command", text: printable(titleOf(this.#job)) }),
       h("p", { text: what }),

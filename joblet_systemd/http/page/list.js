@@ -1,15 +1,12 @@
 // The view of all jobs: what is going on, live.
 
-import { Stream, json } from "./api.js";
 import { badge, showState, stateWord } from "./badge.js";
 import { announce, explained, h, perFrame, setAttribute, setText } from "./dom.js";
-import { GROUPS, JobStore, commandOf, ranFor, resultOf, startOf, titleOf } from "./jobs.js";
+import { JobFeed } from "./feed.js";
+import { GROUPS, commandOf, ranFor, resultOf, startOf, titleOf } from "./jobs.js";
 import { Rows } from "./rows.js";
 import { count, dateTime, duration, printable, shortTime } from "./text.js";
 
-const FIRST_PAGE = 100; // soon on display
-const PAGE = 1_000;
-const LOAD_AT_ONCE = 10_000; // jobs; older ones when they are asked for
 const TICK_MS = 1_000;
 
 const NARROW = matchMedia("(max-width: 720px)");
@@ -23,11 +20,10 @@ const COLUMNS = [
   { key: "result", title: "Result" },
 ];
 
-/** The list, which is kept and goes on while another view is shown. `me` is what /v1/whoami says. */
+/** The list, which is kept and goes on while another view is shown. `submit` opens the form, false for who may not. */
 export class JobList {
   element;
-  store = new JobStore();
-  #me;
+  feed = new JobFeed(() => this.#changed());
   #filter;
   #chips = {};
   #heads = {};
@@ -42,17 +38,11 @@ export class JobList {
   #jobs = [];
   #selected = null; // the id of a job
   #stale = true;
-  #next = null; // where the list goes on
-  #loading = null; // what is being loaded, to be told from what was asked for before a reset
-  #watchers = new Map();
   #open;
-  #failure = null;
 
-  constructor(me, { open, submit }) {
-    this.#me = me;
+  constructor({ open, submit }) {
     this.#open = open;
     this.#build(submit);
-    this.#stream();
     NARROW.addEventListener("change", () => (this.#rows.height = this.#rowHeight()));
     setInterval(() => this.#tick(), TICK_MS);
   }
@@ -70,12 +60,6 @@ export class JobList {
       { key: "/", label: "filter", run: () => this.#filter.focus() },
       { key: "Escape", label: "clear the filter", run: () => this.#clear() },
     ];
-  }
-
-  /** Call `watcher(job)` for each change of the job `id`, with null when it is deleted; returns what ends that. */
-  watch(id, watcher) {
-    this.#watchers.set(watcher, id);
-    return () => this.#watchers.delete(watcher);
   }
 
   /** It is on display again. */
@@ -109,7 +93,13 @@ export class JobList {
       const number = h("span", { class: "number" });
       const chip = h(
         "button",
-        { type: "button", class: "chip", "data-group": key, "aria-pressed": key === "all", onclick: () => this.#choose(key) },
+        {
+          type: "button",
+          class: "chip",
+          "data-group": key,
+          "aria-pressed": key === "all",
+          onclick: () => this.#choose(key),
+        },
         title,
         number,
       );
@@ -118,7 +108,12 @@ export class JobList {
     });
     const heads = COLUMNS.map(({ key, title }) => {
       if (key === "result") return h("span", { role: "columnheader", text: title });
-      const button = h("button", { type: "button", onclick: () => this.#order(key) }, title, h("span", { class: "arrow", "aria-hidden": "true" }));
+      const button = h(
+        "button",
+        { type: "button", onclick: () => this.#order(key) },
+        title,
+        h("span", { class: "arrow", "aria-hidden": "true" }),
+      );
       this.#heads[key] = h("span", { role: "columnheader" }, button);
       return this.#heads[key];
     });
@@ -141,7 +136,8 @@ export class JobList {
         h("div", { class: "chips", role: "group", "aria-label": "States" }, ...chips),
         h("span", { class: "grow" }),
         this.#filter,
-        submit && h("button", { type: "button", class: "primary", "aria-keyshortcuts": "n", onclick: submit, text: "New job" }),
+        submit &&
+          h("button", { type: "button", class: "primary", "aria-keyshortcuts": "n", onclick: submit, text: "New job" }),
       ),
       this.#grid,
       this.#empty,
@@ -162,79 +158,6 @@ export class JobList {
     this.#changed();
   }
 
-  // --- what is known -------------------------------------------------------------------------------------------
-
-  #stream() {
-    let begun = false;
-    new Stream("v1/events", {
-      open: () => {
-        // Only when changes are being heard is the list asked for: between the two none can be missed.
-        if (!begun || this.#failure) this.#load();
-        begun = true;
-      },
-      event: ({ event, data }) => {
-        if (event === "job") this.#change(JSON.parse(data));
-        else if (event === "deleted") this.#delete(JSON.parse(data).uuid);
-        else if (event === "reset") this.#load();
-      },
-      fail: (problem) => {
-        this.#failure = problem;
-        this.#changed();
-      },
-    });
-  }
-
-  #change(job) {
-    this.store.change(job);
-    this.#tell(job.uuid, job);
-    this.#changed();
-  }
-
-  #delete(id) {
-    this.store.delete(id);
-    this.#tell(id, null);
-    this.#changed();
-  }
-
-  #tell(id, job) {
-    for (const [watcher, wanted] of this.#watchers) if (wanted === id) watcher(job);
-  }
-
-  /** Ask for the list from its start. */
-  #load() {
-    this.#next = null;
-    this.store.clear();
-    return this.#more(FIRST_PAGE);
-  }
-
-  /** Ask for `LOAD_AT_ONCE` jobs more, in pages; the first has `limit`. */
-  async #more(limit = PAGE) {
-    const mine = {};
-    this.#loading = mine;
-    this.#failure = null;
-    let before = this.#next;
-    try {
-      for (let loaded = 0; loaded < LOAD_AT_ONCE; limit = PAGE) {
-        const mark = this.store.mark();
-        const where = before === null ? "" : `&before=${encodeURIComponent(before)}`;
-        const page = await json(`v1/jobs?limit=${limit}${where}`);
-        if (this.#loading !== mine) return;
-        this.store.page(page.jobs, mark);
-        for (const [, id] of this.#watchers) if (this.store.get(id)) this.#tell(id, this.store.get(id));
-        loaded += page.jobs.length;
-        before = page.next;
-        this.#next = before;
-        this.#changed();
-        if (before === null) break;
-      }
-    } catch (error) {
-      if (this.#loading !== mine) return;
-      this.#failure = error;
-    }
-    this.#loading = null;
-    this.#changed();
-  }
-
   // --- what is shown -------------------------------------------------------------------------------------------
 
   #changed(fromTop = false) {
@@ -249,9 +172,10 @@ export class JobList {
     if (this.#stale) {
       this.#stale = false;
       const wanted = { group: this.#group, text: this.#filter.value.trim(), sort: this.#sort, reverse: this.#reverse };
-      this.#jobs = this.store.select({ ...wanted, now: Date.now() });
-      const counts = this.store.counts();
-      for (const [key, { number }] of Object.entries(this.#chips)) setText(number, counts[key] ? String(counts[key]) : "");
+      this.#jobs = this.feed.store.select({ ...wanted, now: Date.now() });
+      const counts = this.feed.store.counts();
+      for (const [key, { number }] of Object.entries(this.#chips))
+        setText(number, counts[key] ? String(counts[key]) : "");
     }
     this.#rows.count = this.#jobs.length;
     setAttribute(this.#grid, "aria-rowcount", this.#jobs.length + 1);
@@ -265,9 +189,9 @@ export class JobList {
     this.#empty.hidden = !none;
     if (none) {
       const filtered = this.#filter.value.trim() !== "" || this.#group !== "all";
-      if (this.#failure) {
-        this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(this.#failure));
-      } else if (this.#loading || this.store.version === 0) {
+      if (this.feed.failure) {
+        this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(this.feed.failure));
+      } else if (this.feed.loading || this.feed.store.version === 0) {
         this.#empty.replaceChildren(h("p", { text: "Loading…" }));
       } else if (filtered) {
         this.#empty.replaceChildren(h("h2", { text: "No job matches" }), h("p", { text: "Esc clears the filter." }));
@@ -279,18 +203,18 @@ export class JobList {
       }
     }
     const shown = count(this.#jobs.length, "job");
-    const of = this.#jobs.length === this.store.size ? "" : ` of ${count(this.store.size, "job")}`;
-    const loading = this.#loading ? " · loading…" : "";
+    const of = this.#jobs.length === this.feed.store.size ? "" : ` of ${count(this.feed.store.size, "job")}`;
+    const loading = this.feed.loading ? " · loading…" : "";
     const parts = [h("span", { text: `${shown}${of}${loading}` })];
-    if (this.#failure && !none) {
+    if (this.feed.failure && !none) {
       parts.push(
-        h("span", { class: "problem-text", text: this.#failure.message }),
-        h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.#more() }),
+        h("span", { class: "problem-text", text: this.feed.failure.message }),
+        h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() }),
       );
-    } else if (this.#next !== null && !this.#loading) {
+    } else if (this.feed.more && !this.feed.loading) {
       parts.push(
         h("span", { text: "There are older ones on the node." }),
-        h("button", { type: "button", class: "small", text: "Load older jobs", onclick: () => this.#more() }),
+        h("button", { type: "button", class: "small", text: "Load older jobs", onclick: () => this.feed.load() }),
       );
     }
     // Made anew only when something has changed: a button must not vanish below a finger.
@@ -309,16 +233,23 @@ export class JobList {
   #stamp(index) {
     const job = this.#jobs[index];
     const live = !job.endTime && job.startTime ? Math.floor(Date.now() / TICK_MS) : 0;
-    return `${this.store.version}|${job.uuid}|${this.#selected === job.uuid}|${live}`;
+    return `${this.feed.store.version}|${job.uuid}|${this.#selected === job.uuid}|${live}`;
   }
 
   #make() {
     const link = h("a", { tabindex: -1 });
     const command = h("span", { class: "command" });
-    const cells = ["name", "owner", "start", "duration", "result"].map((key) => h("span", { class: `cell ${key}`, role: "gridcell" }));
+    const cells = ["name", "owner", "start", "duration", "result"].map((key) =>
+      h("span", { class: `cell ${key}`, role: "gridcell" }),
+    );
     cells[0].append(link, command);
     const state = badge();
-    const row = h("div", { class: "row", role: "row" }, h("span", { class: "cell status", role: "gridcell" }, state), ...cells);
+    const row = h(
+      "div",
+      { class: "row", role: "row" },
+      h("span", { class: "cell status", role: "gridcell" }, state),
+      ...cells,
+    );
     row.parts = { state, link, command, cells };
     return row;
   }

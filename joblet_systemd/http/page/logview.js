@@ -1,8 +1,9 @@
 // A job's output on display: as it comes, searched, coloured, copied, downloaded.
 
 import { Problem, Stream, request } from "./api.js";
-import { needsParsing, parse, plain } from "./ansi.js";
+import { plain } from "./ansi.js";
 import { announce, h, perFrame, setAttribute, setText, toast } from "./dom.js";
+import { elementsOf } from "./line.js";
 import { KEEP_LINES, Log, NOTICE, STDERR, STDOUT, Selection, View, firstFrom } from "./log.js";
 import { Rows } from "./rows.js";
 import { clock, count, dateTime, size } from "./text.js";
@@ -84,7 +85,14 @@ export class LogView {
 
   #build() {
     const button = (key, label, title, run, pressed) => {
-      const element = h("button", { type: "button", class: "small", title, "aria-pressed": pressed, onclick: run, text: label });
+      const element = h("button", {
+        type: "button",
+        class: "small",
+        title,
+        "aria-pressed": pressed,
+        onclick: run,
+        text: label,
+      });
       this.#controls[key] = element;
       return element;
     };
@@ -107,13 +115,20 @@ export class LogView {
     });
     this.#only = h("input", { type: "checkbox", onchange: () => this.#select() });
     this.#found = h("span", { class: "found", role: "status" });
-    this.#where = h("select", { "aria-label": "Streams shown", onchange: () => this.#select() },
+    this.#where = h(
+      "select",
+      { "aria-label": "Streams shown", onchange: () => this.#select() },
       h("option", { value: "both", text: "all output" }),
       h("option", { value: "stdout", text: "stdout" }),
       h("option", { value: "stderr", text: "stderr" }),
     );
     this.#box = h("div", { class: "log-box", tabindex: 0, role: "region", "aria-label": "Output" });
-    this.#controls.bottom = h("button", { type: "button", class: "to-end", hidden: true, onclick: () => this.#setFollow(true) });
+    this.#controls.bottom = h("button", {
+      type: "button",
+      class: "to-end",
+      hidden: true,
+      onclick: () => this.#setFollow(true),
+    });
     this.#controls.state = h("span", { class: "log-state", role: "status" });
     this.element = h(
       "section",
@@ -136,7 +151,8 @@ export class LogView {
     );
     this.#rows = new Rows(this.#box, {
       height: ROW,
-      make: () => h("div", { class: "line" }, h("time", {}), h("span", { class: "mark", "aria-hidden": "true" }), h("code", {})),
+      make: () =>
+        h("div", { class: "line" }, h("time", {}), h("span", { class: "mark", "aria-hidden": "true" }), h("code", {})),
       fill: (element, index) => this.#fill(element, index),
       stamp: (index) => {
         const number = this.#view.number(index);
@@ -221,46 +237,10 @@ export class LogView {
     setAttribute(element, "aria-label", line.stream === STDERR ? `stderr: ${plain(line.text)}` : null);
     setText(time, this.#times ? clock(line.time) : "");
     setAttribute(time, "title", this.#times ? dateTime(line.time) : null);
-    code.replaceChildren(...this.#pieces(line));
+    code.replaceChildren(...elementsOf(line, this.#selection));
   }
 
   #times = false;
-
-  #pieces(line) {
-    const { parts } = needsParsing(line.text) ? parse(line.text, line.style) : { parts: [line] };
-    const text = parts.map((part) => part.text).join("");
-    const marks = this.#marks(text);
-    const pieces = [];
-    let at = 0;
-    let mark = 0;
-    for (const part of parts) {
-      const end = at + part.text.length;
-      let from = at;
-      while (from < end) {
-        while (mark < marks.length && marks[mark][1] <= from) mark += 1;
-        const [start, stop] = marks[mark] ?? [end, end];
-        const marked = start <= from;
-        const to = Math.min(end, marked ? stop : start);
-        pieces.push(styled(part.text.slice(from - at, to - at), part.style, marked));
-        from = to;
-      }
-      at = end;
-    }
-    return pieces;
-  }
-
-  /** Where the searched text is in a line: pairs of start and end, a bounded number. */
-  #marks(text) {
-    const marks = [];
-    const { text: wanted } = this.#selection;
-    if (wanted === "") return marks;
-    let from = this.#selection.find(text, 0);
-    while (from !== -1 && marks.length < 100) {
-      marks.push([from, from + wanted.length]);
-      from = this.#selection.find(text, from + wanted.length);
-    }
-    return marks;
-  }
 
   // --- what one does with it -----------------------------------------------------------------------------------
 
@@ -284,7 +264,10 @@ export class LogView {
       return;
     }
     const at = this.#hit === null ? "" : `${firstFrom(matching, this.#hit) + 1} of `;
-    setText(this.#found, more ? "searching…" : matching.length === 0 ? "not found" : `${at}${count(matching.length, "line")}`);
+    setText(
+      this.#found,
+      more ? "searching…" : matching.length === 0 ? "not found" : `${at}${count(matching.length, "line")}`,
+    );
   }
 
   /** To the next line with the searched text, or to the one before; around the end, too. */
@@ -362,7 +345,15 @@ export class LogView {
       await navigator.clipboard.writeText(texts.reverse().join(""));
       toast(`${count(texts.length, "line")} copied.`);
     } catch {
-      toast("Nothing was copied", new Problem(0, "", "The browser does not let this page use the clipboard.", "Select the text and press Ctrl+C, or use Download."));
+      toast(
+        "Nothing was copied",
+        new Problem(
+          0,
+          "",
+          "The browser does not let this page use the clipboard.",
+          "Select the text and press Ctrl+C, or use Download.",
+        ),
+      );
     }
   }
 
@@ -370,7 +361,9 @@ export class LogView {
     const button = this.#controls.download;
     button.disabled = true;
     try {
-      const response = await request(`v1/jobs/${encodeURIComponent(this.#id)}/logs?follow=false`, { accept: "text/plain" });
+      const response = await request(`v1/jobs/${encodeURIComponent(this.#id)}/logs?follow=false`, {
+        accept: "text/plain",
+      });
       const blob = await response.blob();
       const url = URL.createObjectURL(blob);
       h("a", { href: url, download: `${this.#id}.log` }).click();
@@ -382,22 +375,6 @@ export class LogView {
       button.disabled = false;
     }
   }
-}
-
-/** An element for a piece of a line. Colours are numbers that have been checked, set by themselves. */
-function styled(text, style, marked) {
-  let { fg, bg } = style;
-  if (style.inverse) [fg, bg] = [bg ?? "page", fg ?? "text"];
-  const classes = ["bold", "dim", "italic", "underline", "strike"].filter((name) => style[name]);
-  for (const [kind, colour] of [["fg", fg], ["bg", bg]]) {
-    if (colour !== null && !String(colour).startsWith("rgb")) classes.push(`${kind}-${colour}`);
-  }
-  const element = document.createElement(marked ? "mark" : "span");
-  if (classes.length > 0) element.className = classes.join(" ");
-  if (String(fg).startsWith("rgb")) element.style.color = fg;
-  if (String(bg).startsWith("rgb")) element.style.backgroundColor = bg;
-  element.textContent = text;
-  return element;
 }
 
 const REASONS = { limit: "the job has used up its share of the log", journal: "it is not in the journal any more" };

@@ -7,7 +7,15 @@ import { shellLine, shellWords } from "./text.js";
 /** Open the form, filled with what `job` was started with if there is one; `started(id)` is called when it is done. */
 export function openForm({ job = null, started }) {
   const fields = {
-    command: h("textarea", { id: "f-command", rows: 3, required: true, spellcheck: "false", autocomplete: "off", autocapitalize: "off", "aria-describedby": "f-command-help" }),
+    command: h("textarea", {
+      id: "f-command",
+      rows: 3,
+      required: true,
+      spellcheck: "false",
+      autocomplete: "off",
+      autocapitalize: "off",
+      "aria-describedby": "f-command-help",
+    }),
     shell: h("input", { id: "f-shell", type: "checkbox" }),
     name: text("f-name", "64"),
     maxCpu: number("f-cpu"),
@@ -15,7 +23,13 @@ export function openForm({ job = null, started }) {
     runtime: number("f-runtime"),
     schedule: text("f-schedule", "200", "1h30m, 2026-12-24T18:00:00Z, …"),
     retries: number("f-retries"),
-    environment: h("textarea", { id: "f-environment", rows: 3, spellcheck: "false", placeholder: "NAME=value", "aria-describedby": "f-environment-help" }),
+    environment: h("textarea", {
+      id: "f-environment",
+      rows: 3,
+      spellcheck: "false",
+      placeholder: "NAME=value",
+      "aria-describedby": "f-environment-help",
+    }),
   };
   if (job) fill(fields, job);
   const words = h("p", { class: "hint", id: "f-command-help" });
@@ -25,7 +39,10 @@ export function openForm({ job = null, started }) {
 
   const explain = () => {
     try {
-      setText(words, fields.shell.checked ? "Runs as: sh -c, with this text." : understood(shellWords(fields.command.value)));
+      setText(
+        words,
+        fields.shell.checked ? "Runs as: sh -c, with this text." : understood(shellWords(fields.command.value)),
+      );
     } catch (error) {
       setText(words, `Not complete: ${error.message}.`);
     }
@@ -80,7 +97,15 @@ export function openForm({ job = null, started }) {
       field("Schedule", fields.schedule),
       field("Retries", fields.retries),
     ),
-    field("Environment", fields.environment, h("p", { class: "hint", id: "f-environment-help", text: "One variable a line. For secrets use rnx job run --secret-env." })),
+    field(
+      "Environment",
+      fields.environment,
+      h("p", {
+        class: "hint",
+        id: "f-environment-help",
+        text: "One variable a line. For secrets use rnx job run --secret-env.",
+      }),
+    ),
     problem,
     h("div", { class: "actions" }, h("button", { type: "button", onclick: () => dialog.close(), text: "Close" }), go),
   );
@@ -108,7 +133,9 @@ function field(label, control, help = null) {
 
 function understood(words) {
   if (words.length === 0) return "The program and its arguments, quoted as for a shell.";
-  return words.length === 1 ? "A program without arguments." : `A program and ${words.length - 1} ${words.length === 2 ? "argument" : "arguments"}.`;
+  return words.length === 1
+    ? "A program without arguments."
+    : `A program and ${words.length - 1} ${words.length === 2 ? "argument" : "arguments"}.`;
 }
 
 function fill(fields, job) {
