@@ -175,6 +175,46 @@ const tests = {
     same(chosen({ text: "(.*)+$" }), [null, []]);
   },
 
+  async "long lines on several rows"() {
+    const { Log, Selection, View } = await load("log");
+    const { Folds } = await load("folds");
+    const log = new Log(10_000);
+    const add = (text, stream = "stdout") => log.add({ stream, time: "2026-01-01T00:00:00Z", text });
+    const view = new View(log, new Selection());
+    const folds = new Folds(log, view, 10);
+    const update = () => {
+      while (view.advance());
+      folds.update();
+      return folds.count;
+    };
+    add("0123456789\n\n0123456789abc\n\x1b[31m0123456789\x1b[0m\nopen");
+    same(update(), 1 + 1 + 2 + 1 + 1);
+    same(
+      [0, 1, 2, 3, 4, 5].map((row) => Object.values(folds.at(row))),
+      [
+        [0, 0],
+        [1, 0],
+        [2, 0],
+        [2, 10],
+        [3, 0],
+        [4, 0],
+      ],
+    );
+    same(
+      [0, 1, 2, 3, 4].map((index) => folds.row(index)),
+      [0, 1, 2, 4, 5],
+    );
+    // A line that grows behind others.
+    add("error\n", "stderr");
+    same(update(), 7);
+    add(" and wide\n");
+    same([update(), folds.row(5)], [8, 7]);
+    // The oldest go.
+    for (let i = 0; i < 20_000; i += 1) add("0123456789abc\n");
+    same([update(), folds.at(0), folds.at(3)], [log.lines.length * 2, { index: 0, from: 0 }, { index: 1, from: 10 }]);
+    same(folds.gone, 8); // others came and went in between
+  },
+
   async "changes and pages of the list in any order"() {
     const { JobStore } = await load("jobs");
     const job = (uuid, status, more = {}) => ({ uuid, status, command: "true", args: [], name: uuid, ...more });

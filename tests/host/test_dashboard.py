@@ -214,6 +214,41 @@ def test_stderr_search_and_times(host: Host, page: Page) -> None:
     page.press("t")
 
 
+def test_long_lines_are_wrapped(host: Host, page: Page) -> None:
+    long = "".join(f"{number:04}" for number in range(500))
+    job = host.run("echo", long)
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.join() === '{long}'")
+    wide = "document.querySelector('.log-box').scrollWidth > document.querySelector('.log-box').clientWidth"
+    assert page.run(f"return {wide}")
+    page.press("w")
+    page.wait(f"{LOG}.length > 10")
+    assert page.run(f"return {LOG}.join('')") == long
+    assert not page.run(f"return {wide}")
+    page.size(390, 640, mobile=True)
+    page.settle()
+    assert not page.run(f"return {wide}")
+    assert page.run(f"return {LOG}.join('')").endswith(long[-400:])
+
+
+def test_output_is_copied_and_downloaded(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", "printf '\\033[31mred\\033[0m\\n\\377\\000\\nend'; sleep 0.1; echo ' of it'")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    # What the page hands to the browser; the rest is the browser's.
+    page.run("""
+        window.handed = {};
+        navigator.clipboard.writeText = async (text) => { window.handed.copied = text; };
+        URL.createObjectURL = (blob) => { window.handed.blob = blob; return "data:,"; };
+    """)
+    page.click("Copy")
+    page.wait("window.handed.copied === 'red\\n\\ufffd␀\\nend of it\\n'")
+    page.click("Download")
+    page.wait("window.handed.blob")
+    got = page.run_async("window.handed.blob.arrayBuffer().then((bytes) => arguments[0]([...new Uint8Array(bytes)]))")
+    assert bytes(got) == b"\x1b[31mred\x1b[0m\n\xff\x00\nend of it\n"
+
+
 def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
     job = host.run("--name=others", "sleep", "100")
     try:

@@ -4,8 +4,8 @@ import { needsParsing, parse } from "./ansi.js";
 
 const MOST_MARKS = 100; // in one line
 
-/** The elements that a line is shown by; `selection` tells what to mark. */
-export function elementsOf(line, selection) {
+/** The elements that a line is shown by, from one of its characters to another; `selection` tells what to mark. */
+export function elementsOf(line, selection, first, last) {
   const { parts } = needsParsing(line.text) ? parse(line.text, line.style) : { parts: [line] };
   const text = parts.map((part) => part.text).join("");
   const marks = marksIn(text, selection);
@@ -13,8 +13,8 @@ export function elementsOf(line, selection) {
   let at = 0;
   let mark = 0;
   for (const part of parts) {
-    const end = at + part.text.length;
-    let from = at;
+    const end = Math.min(at + part.text.length, last);
+    let from = Math.max(at, first);
     while (from < end) {
       while (mark < marks.length && marks[mark][1] <= from) mark += 1;
       const [start, stop] = marks[mark] ?? [end, end];
@@ -23,7 +23,7 @@ export function elementsOf(line, selection) {
       pieces.push(styled(part.text.slice(from - at, to - at), part.style, marked));
       from = to;
     }
-    at = end;
+    at += part.text.length;
   }
   return pieces;
 }

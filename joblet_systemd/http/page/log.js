@@ -16,7 +16,7 @@ const STREAMS = { stdout: STDOUT, stderr: STDERR };
 /**
  * Lines have numbers that never change: `first` is that of the oldest one still kept, `end` the one behind the last.
  *
- * A line is `{text, stream, time, style, more}`: `style` is what colours it begins with, `more` whether it goes on in
+ * A line is `{number, text, stream, time, style, more}`: `style` is what colours it begins with, `more` whether it goes on in
  * the next line of its stream (it was too long). `version` grows with each change to lines that were there before.
  */
 export class Log {
@@ -38,6 +38,11 @@ export class Log {
 
   line(number) {
     return this.lines[number - this.first];
+  }
+
+  /** The number of the first line that may still grow; `end` if none may. */
+  get unsettled() {
+    return Math.min(this.end, ...this.#open.map((line) => line?.number ?? Infinity));
   }
 
   /** Take an event of the stream of output: `{stream, time, text}`, or `base64` in place of `text`. */
@@ -97,7 +102,7 @@ export class Log {
   }
 
   #push(text, stream, time) {
-    const line = { text, stream, time, style: this.#styles[stream] ?? PLAIN, more: false };
+    const line = { number: this.end, text, stream, time, style: this.#styles[stream] ?? PLAIN, more: false };
     this.lines.push(line);
     this.#characters += text.length;
     return line;
@@ -162,13 +167,17 @@ export class View {
   /** Of lines that are shown; null when that is all of them. */
   shown = null;
   matching = [];
+  /** How many of its lines have gone since it was made. */
+  removed = 0;
   #log;
   #selection;
+  #start;
   #next;
 
   constructor(log, selection) {
     this.#log = log;
     this.#selection = selection;
+    this.#start = log.first;
     this.#next = log.first;
     if (!selection.everything) this.shown = [];
   }
@@ -191,7 +200,8 @@ export class View {
   advance() {
     const log = this.#log;
     const selection = this.#selection;
-    if (this.shown?.[0] < log.first) this.shown.splice(0, firstFrom(this.shown, log.first));
+    if (this.shown === null) this.removed = log.first - this.#start;
+    else this.removed += this.shown.splice(0, firstFrom(this.shown, log.first)).length;
     if (this.matching[0] < log.first) this.matching.splice(0, firstFrom(this.matching, log.first));
     this.#next = Math.max(this.#next, log.first);
     if (this.shown === null && selection.text === "") {

@@ -1,16 +1,20 @@
 // A job's output on display: as it comes, searched, coloured, copied, downloaded.
 
-import { Problem, Stream, request } from "./api.js";
+import { Stream } from "./api.js";
 import { plain } from "./ansi.js";
-import { announce, h, perFrame, setAttribute, setText, toast } from "./dom.js";
+import { announce, h, perFrame, setAttribute, setText } from "./dom.js";
+import { copyLines, downloadOutput } from "./export.js";
+import { Folds } from "./folds.js";
 import { elementsOf } from "./line.js";
-import { KEEP_LINES, Log, NOTICE, STDERR, STDOUT, Selection, View, firstFrom } from "./log.js";
+import { KEEP_LINES, Log, STDERR, STDOUT, Selection, View, firstFrom } from "./log.js";
 import { Rows } from "./rows.js";
 import { clock, count, dateTime, size } from "./text.js";
 
 const ROW = 20; // px, as in style.css
 const SEARCH_PAUSE_MS = 150;
-const MOST_COPIED = 32 << 20; // characters
+const MARGINS = 30; // px, beside the text
+const TIME_COLUMNS = 12;
+const NARROW = matchMedia("(max-width: 720px)");
 
 /** The output of the job `id`. `ended(result)` is called at the end of the stream with what it tells of the end. */
 export class LogView {
@@ -19,6 +23,8 @@ export class LogView {
   #log = new Log();
   #selection = new Selection();
   #view;
+  #folds = null; // when long lines are wrapped
+  #wrap = NARROW.matches;
   #stream;
   #rows;
   #box;
@@ -59,6 +65,7 @@ export class LogView {
       { key: "n", label: "next place found", run: () => this.#go(1) },
       { key: "N", label: "previous place found", run: () => this.#go(-1) },
       { key: "f", label: "follow the output", run: () => this.#setFollow(!this.#follow) },
+      { key: "w", label: "wrap long lines", run: () => this.#toggleWrap() },
       { key: "t", label: "times", run: () => this.#controls.times.click() },
       { key: ["j", "ArrowDown"], label: "scroll down", run: () => this.#scroll(ROW * 2) },
       { key: ["k", "ArrowUp"], label: "scroll up", run: () => this.#scroll(-ROW * 2) },
@@ -129,6 +136,7 @@ export class LogView {
       hidden: true,
       onclick: () => this.#setFollow(true),
     });
+    this.#controls.probe = h("code", { class: "probe", "aria-hidden": "true", text: "0".repeat(100) });
     this.#controls.state = h("span", { class: "log-state", role: "status" });
     this.element = h(
       "section",
@@ -141,26 +149,27 @@ export class LogView {
         this.#found,
         h("span", { class: "grow" }),
         this.#where,
+        button("wrap", "Wrap", "Show long lines on several rows (w)", () => this.#toggleWrap(), this.#wrap),
         button("times", "Times", "Show when each line was written (t)", () => this.#toggleTimes(), false),
         button("follow", "Follow", "Stay at the end as output comes (f)", () => this.#setFollow(!this.#follow), true),
         button("copy", "Copy", "Copy the lines shown", () => this.#copy()),
-        button("download", "Download", "Download all of the output, byte for byte", () => this.#download()),
+        button("download", "Download", "Download all of the output, byte for byte", () => downloadOutput(this.#id)),
       ),
-      h("div", { class: "log-frame" }, this.#box, this.#controls.bottom),
+      h("div", { class: "log-frame" }, this.#controls.probe, this.#box, this.#controls.bottom),
       h("div", { class: "foot" }, this.#controls.state),
     );
     this.#rows = new Rows(this.#box, {
       height: ROW,
       make: () =>
         h("div", { class: "line" }, h("time", {}), h("span", { class: "mark", "aria-hidden": "true" }), h("code", {})),
-      fill: (element, index) => this.#fill(element, index),
-      stamp: (index) => {
-        const number = this.#view.number(index);
-        return `${number}|${this.#log.line(number)?.text.length}|${this.#drawn}|${number === this.#hit}`;
+      fill: (element, row) => this.#fill(element, row),
+      stamp: (row) => {
+        const { number, from } = this.#place(row);
+        return `${number}|${from}|${this.#log.line(number)?.text.length}|${this.#drawn}|${number === this.#hit}`;
       },
     });
     this.#box.addEventListener("scroll", () => this.#scrolled(), { passive: true });
-    new ResizeObserver(() => this.#soon()).observe(this.#box); // to stay at the end
+    new ResizeObserver(() => this.#resized()).observe(this.#box);
     this.#say(this.#state);
   }
 
@@ -185,15 +194,16 @@ export class LogView {
   #soon = perFrame(() => this.#refresh());
 
   #refresh() {
-    const before = this.#log.first;
     const more = this.#view.advance();
-    this.#rows.count = this.#view.count;
-    if (this.#removed !== before && !this.#follow) {
-      // Lines went at the start: stay with those that are looked at.
-      if (this.#selection.everything) this.#box.scrollTop -= (before - this.#removed) * ROW;
-    }
-    this.#removed = before;
+    this.#folds?.update();
+    this.#rows.count = this.#folds?.count ?? this.#view.count;
+    const gone = this.#folds?.gone ?? this.#view.removed;
+    // Rows went at the start: stay with those that are looked at.
+    if (!this.#follow && gone > this.#gone) this.#box.scrollTop -= (gone - this.#gone) * ROW;
+    this.#gone = gone;
     this.#rows.drawNow();
+    if (this.#stay !== null && !this.#follow) this.#box.scrollTop = this.#row(this.#stay) * ROW;
+    this.#stay = null;
     if (this.#follow) {
       this.#rows.toEnd();
       this.#rows.drawNow();
@@ -203,7 +213,7 @@ export class LogView {
     if (more) this.#soon();
   }
 
-  #removed = 0;
+  #gone = 0;
 
   #say(text) {
     this.#state = text;
@@ -225,8 +235,21 @@ export class LogView {
 
   // --- how it looks --------------------------------------------------------------------------------------------
 
-  #fill(element, index) {
-    const number = this.#view.number(index);
+  /** Which line is in a row, by its number, and with which of its characters the row begins. */
+  #place(row) {
+    if (this.#folds === null) return { number: this.#view.number(row), from: 0 };
+    const { index, from } = this.#folds.at(row);
+    return { number: this.#view.number(index), from };
+  }
+
+  /** The first row of the line with that number. */
+  #row(number) {
+    const index = this.#view.index(number);
+    return this.#folds?.row(index) ?? index;
+  }
+
+  #fill(element, row) {
+    const { number, from } = this.#place(row);
     const line = this.#log.line(number);
     const [time, , code] = element.children;
     if (line === undefined) {
@@ -235,9 +258,10 @@ export class LogView {
     }
     element.className = `line ${["out", "err", "notice"][line.stream]}${number === this.#hit ? " hit" : ""}`;
     setAttribute(element, "aria-label", line.stream === STDERR ? `stderr: ${plain(line.text)}` : null);
-    setText(time, this.#times ? clock(line.time) : "");
-    setAttribute(time, "title", this.#times ? dateTime(line.time) : null);
-    code.replaceChildren(...elementsOf(line, this.#selection));
+    const timed = this.#times && from === 0;
+    setText(time, timed ? clock(line.time) : "");
+    setAttribute(time, "title", timed ? dateTime(line.time) : null);
+    code.replaceChildren(...elementsOf(line, this.#selection, from, from + (this.#folds?.width ?? Infinity)));
   }
 
   #times = false;
@@ -253,8 +277,42 @@ export class LogView {
     const streams = { both: [STDOUT, STDERR], stdout: [STDOUT], stderr: [STDERR] }[this.#where.value];
     this.#selection = new Selection({ text: this.#search.value, only: this.#only.checked, streams: new Set(streams) });
     this.#view = new View(this.#log, this.#selection);
+    this.#refold();
+  }
+
+  /** How many characters go into a row. */
+  get #columns() {
+    const width = this.#controls.probe.getBoundingClientRect().width / this.#controls.probe.textContent.length;
+    const columns = Math.floor((this.#box.clientWidth - MARGINS) / width) - (this.#times ? TIME_COLUMNS : 0);
+    return Math.max(20, columns || 0);
+  }
+
+  /** Lay out all rows anew. */
+  #refold() {
+    this.#folds = this.#wrap ? new Folds(this.#log, this.#view, this.#columns) : null;
+    this.#gone = this.#folds?.gone ?? this.#view.removed;
     this.#drawn += 1;
     this.#soon();
+  }
+
+  /** The same, with the line on top staying there. */
+  #refoldHere() {
+    const top = Math.floor(this.#box.scrollTop / ROW);
+    this.#stay = top < this.#rows.count ? this.#place(top).number : null;
+    this.#refold();
+  }
+
+  #stay = null;
+
+  #resized() {
+    if (this.#wrap && this.#folds?.width !== this.#columns) this.#refoldHere();
+    this.#soon();
+  }
+
+  #toggleWrap() {
+    this.#wrap = !this.#wrap;
+    setAttribute(this.#controls.wrap, "aria-pressed", this.#wrap);
+    this.#refoldHere();
   }
 
   #tellFound(more) {
@@ -279,13 +337,14 @@ export class LogView {
       this.#soon();
       return;
     }
-    const from = this.#hit ?? this.#view.number(Math.floor(this.#box.scrollTop / ROW)) - 1;
+    const from = this.#hit ?? this.#place(Math.floor(this.#box.scrollTop / ROW)).number - 1;
     let place = firstFrom(matching, by > 0 ? from + 1 : from) + (by > 0 ? 0 : -1);
     place = (place + matching.length) % matching.length;
     this.#hit = matching[place];
     this.#setFollow(false);
-    this.#rows.count = this.#view.count;
-    this.#rows.reveal(this.#view.index(this.#hit), true);
+    this.#folds?.update();
+    this.#rows.count = this.#folds?.count ?? this.#view.count;
+    this.#rows.reveal(this.#row(this.#hit), true);
     this.#soon();
     announce(plain(this.#log.line(this.#hit).text).slice(0, 200));
   }
@@ -325,55 +384,12 @@ export class LogView {
     this.#times = !this.#times;
     setAttribute(this.#controls.times, "aria-pressed", this.#times);
     this.element.classList.toggle("timed", this.#times);
-    this.#drawn += 1;
-    this.#soon();
+    this.#refoldHere();
   }
 
-  async #copy() {
+  #copy() {
     while (this.#view.advance());
-    const texts = [];
-    let characters = 0;
-    let index = this.#view.count;
-    while (index > 0 && characters < MOST_COPIED) {
-      index -= 1;
-      const line = this.#log.line(this.#view.number(index));
-      const text = plain(line.text) + (line.more ? "" : "\n");
-      texts.push(this.#times && line.stream !== NOTICE ? `${dateTime(line.time)} ${text}` : text);
-      characters += text.length;
-    }
-    try {
-      await navigator.clipboard.writeText(texts.reverse().join(""));
-      toast(`${count(texts.length, "line")} copied.`);
-    } catch {
-      toast(
-        "Nothing was copied",
-        new Problem(
-          0,
-          "",
-          "The browser does not let this page use the clipboard.",
-          "Select the text and press Ctrl+C, or use Download.",
-        ),
-      );
-    }
-  }
-
-  async #download() {
-    const button = this.#controls.download;
-    button.disabled = true;
-    try {
-      const response = await request(`v1/jobs/${encodeURIComponent(this.#id)}/logs?follow=false`, {
-        accept: "text/plain",
-      });
-      const blob = await response.blob();
-      const url = URL.createObjectURL(blob);
-      h("a", { href: url, download: `${this.#id}.log` }).click();
-      setTimeout(() => URL.revokeObjectURL(url), 60_000);
-      toast(`${size(blob.size)} downloaded.`);
-    } catch (error) {
-      toast("The output could not be downloaded", error);
-    } finally {
-      button.disabled = false;
-    }
+    return copyLines(this.#log, this.#view, this.#times);
   }
 }
 
