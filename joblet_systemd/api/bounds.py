@@ -52,14 +52,14 @@ class Bounds:
 
     def call(self, who: str) -> contextlib.AbstractContextManager[None]:
         """A call of this identity. Raises Exhausted when there are too many."""
-        return _counted(self._calls, who, MAX_CALLS, "calls")
+        return counted(self._calls, who, MAX_CALLS, "calls")
 
     @contextlib.asynccontextmanager
     async def request(self, name: str, who: str, parse: Parse, context: Any) -> AsyncIterator[Message]:
         """The one request of a call. Raises InvalidValue, Exhausted, TooSlow."""
         large = name in LARGE
         async with contextlib.AsyncExitStack() as reading:
-            with _counted(self._unread, who, MAX_UNREAD, "calls that wait to be read"):
+            with counted(self._unread, who, MAX_UNREAD, "calls that wait to be read"):
                 await reading.enter_async_context(self._reads[who, large])
                 raw = await _read(context, LARGE_SEC if large else SMALL_SEC)
             size, limit = len(raw), MAX_REQUEST_BYTES if large else SMALL_BYTES
@@ -111,7 +111,8 @@ async def _parsed(raw: bytes, parse: Parse) -> Message:
 
 
 @contextlib.contextmanager
-def _counted(counter: Counter[str], who: str, limit: int, what: str) -> Iterator[None]:
+def counted(counter: Counter[str], who: str, limit: int, what: str) -> Iterator[None]:
+    """One more of ``what`` for this identity, as long as the block lasts. Raises Exhausted when there are too many."""
     if counter[who] >= limit:
         raise Exhausted(f"{who!r} has {limit} {what} already, as many as there may be.", hint="Try again later.")
     counter[who] += 1

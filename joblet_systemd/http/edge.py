@@ -8,13 +8,14 @@ import functools
 import json
 import logging
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from aiohttp import web
 
 from ..api.admission import Admission, known_leaf
-from ..api.bounds import Bounds
+from ..api.bounds import counted
 from ..api.server import AuditLine, Caller
 from ..errors import Denied, JobletError
 from ..pki import Leaf
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 # An answer that is no stream, and that its client does not take.
 SEND_SEC = 60.0
 GOODBYE_SEC = 5.0
+# Of one identity, streams among them: a quarter of the connections that there may be.
+MAX_REQUESTS = 1000
 PIECE_BYTES = 64 << 10
 HEADERS = {
     "Cache-Control": "no-store",
@@ -46,7 +49,7 @@ class Edge:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._bounds = Bounds()
+        self._requests: Counter[str] = Counter()
 
     def wrap(self, route: Route) -> Any:
         """The route's handler as aiohttp calls it."""
@@ -58,7 +61,7 @@ class Edge:
             line.leaf = leaf = _leaf_of(request)
             self._admission.admit(route.call, leaf)
             _check_origin(request, route)
-            with self._bounds.call(leaf.identity.name):
+            with counted(self._requests, leaf.identity.name, MAX_REQUESTS, "requests"):
                 async with self._admission.while_good(leaf), contextlib.AsyncExitStack() as held:
                     line.caller = caller = Caller(leaf.identity, held=held)
                     caller.asked = request.match_info.get("job", "")
@@ -153,6 +156,7 @@ async def _send_in_pieces(request: web.Request, response: web.Response, body: by
     await stream.prepare(request)
     for begin in range(0, len(body), PIECE_BYTES):
         await stream.write(body[begin : begin + PIECE_BYTES])
+        await asyncio.sleep(0)  # a connection that breaks is to be seen
     return stream
 
 

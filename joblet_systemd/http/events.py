@@ -118,6 +118,6 @@ class EventRoutes:
                 await response.write(sse.event(b"{}", name="reset", number=feed.place(at)))
             elif events:
                 at += len(events)
-                await response.write(b"".join(events))
+                await sse.send(response, b"".join(events))
             elif not await feed.wait(at, sse.HEARTBEAT_SEC):
                 await response.write(sse.HEARTBEAT)

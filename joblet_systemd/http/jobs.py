@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # Answers of one identity, until the last byte has been sent; and the threads that make them.
 AT_ONCE, THREADS = 8, 2
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-STATES = f"one or several of {','.join(State)}"
+STATES = f"one or several of {','.join(State)}, each once"
 LIST_PARAMETERS = ("limit", "before", "status", "owner", "q")
 
 
@@ -108,7 +108,7 @@ class JobRoutes:
 
 
 def _states(text: str) -> list[State]:
-    try:
-        return [State(word.strip().upper()) for word in text.split(",")] if text else []
-    except ValueError:
-        raise InvalidValue("status", text, STATES) from None
+    words = [word.upper() for word in text.split(",")] if text else []
+    if not set(words) <= set(State) or len(set(words)) < len(words):
+        raise InvalidValue("status", text, STATES)
+    return [State(word) for word in words]

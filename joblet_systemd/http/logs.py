@@ -63,7 +63,7 @@ class LogRoutes:
         async with contextlib.aclosing(source):
             async for batch in source:
                 for piece in _portions(found.data for found in batch if isinstance(found, Output)):
-                    await response.write(piece)
+                    await sse.send(response, piece)
         return response
 
     async def _events(self, request: web.Request, job: Job, selection: Selection, follow: bool) -> web.StreamResponse:
@@ -75,10 +75,10 @@ class LogRoutes:
                 await response.write(sse.place(str(selection.after)))
         async for batch in sse.beating(self._source(job, selection, follow)):
             if batch is None:
-                await response.write(sse.HEARTBEAT)
+                await sse.send(response, sse.HEARTBEAT)
                 continue
             for piece in _portions(map(_event, batch)):
-                await response.write(piece)
+                await sse.send(response, piece)
         await response.write(self._end(job, whole=selection.until_usec is None))
         return response
 
@@ -110,11 +110,12 @@ def _selection(request: web.Request) -> Selection:
         until=query.text(request, "until", accepted="a time"),
         stream=messages.STREAMS.get(stream, 0),
     )
+    selection = messages.selection_of(asked)
     last = request.headers.get("Last-Event-ID", "")
-    if last and last != OVER:
-        # The beginning was chosen with the first request, and the lines counted then.
-        asked = wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream)
-    return messages.selection_of(asked)
+    if last in ("", OVER):
+        return selection
+    # The beginning was chosen with the first request, and the lines counted then.
+    return messages.selection_of(wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream))
 
 
 def _event(found: Output | Dropped) -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from ..errors import InvalidValue, JobletError
+from ..errors import Ambiguous, InvalidValue, JobletError
 
 TYPE = "application/problem+json"
 STATUS = {
@@ -43,7 +43,7 @@ def of(error: JobletError) -> dict[str, Any]:
     problem: dict[str, Any] = {
         "type": f"urn:joblet:problem:{words.replace(' ', '-')}",
         "title": words.capitalize(),
-        "status": int(STATUS[error.grpc_status]),
+        "status": int(HTTPStatus.CONFLICT if isinstance(error, Ambiguous) else STATUS[error.grpc_status]),
         "detail": error.message,
     }
     if error.hint:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TypeVar
 
@@ -48,6 +47,13 @@ async def begin(request: web.Request, content_type: str = TYPE) -> web.StreamRes
     return response
 
 
+async def send(response: web.StreamResponse, data: bytes) -> None:
+    """Send a part of a stream, as soon as the client has taken enough of what came before."""
+    await response.write(data)
+    # With room in the buffers that has not waited: others want their turn, and a connection that breaks is to be seen.
+    await asyncio.sleep(0)
+
+
 async def beating(source: AsyncGenerator[Item, None]) -> AsyncIterator[Item | None]:
     """The items of the source, and None whenever there is none for HEARTBEAT_SEC. Closes the source."""
     coming: asyncio.Task[Item] | None = None
@@ -67,6 +73,7 @@ async def beating(source: AsyncGenerator[Item, None]) -> AsyncIterator[Item | No
     finally:
         if coming is not None:
             coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await coming
+            await asyncio.wait([coming])
+            if not coming.cancelled():
+                coming.exception()  # seen: it came to its end in the moment in which nobody wanted it any more
         await source.aclose()

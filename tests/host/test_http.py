@@ -48,9 +48,13 @@ def test_a_job_from_beginning_to_end(host: Host, web: Web) -> None:
     assert output(found, "stderr") == b"err\n"
     assert (found[-1].name, found[-1].data) == ("end", {"status": "FAILED", "exitCode": 3, "reason": "exit-code 3"})
     assert found[0].data["time"].endswith("Z")
+
+    def same() -> bool:
+        shown, rnx = web.get(f"/v1/jobs/{job[:8]}").json, host.status(job)
+        return {key: shown.get(key) for key in rnx} == rnx
+
+    until(same)  # files are removed some moments after the end
     shown = web.get(f"/v1/jobs/{job[:8]}").json
-    rnx = host.status(job)
-    assert {key: value for key, value in rnx.items() if shown.get(key) != value} == {}
     assert shown["secretEnvironment"] == {"S": "***"}
     [row] = web.get("/v1/jobs?q=WHOLE&status=FAILED&limit=1").json["jobs"]
     assert row["uuid"] == job
@@ -73,6 +77,17 @@ def test_a_part_of_a_log_and_coming_back(web: Web) -> None:
     assert output(list(web.events(f"/v1/jobs/{job}/logs?until={whole[0].data['time']}"))) == b"1\n"
     raw = web.get(f"/v1/jobs/{job}/logs?stream=stderr", Accept="text/plain")
     assert (raw.body, raw.headers["content-type"]) == (b"e1\ne2\ne3\ne4\ne5\n", "text/plain; charset=utf-8")
+
+
+def test_what_is_dropped_is_told(host: Host, web: Web) -> None:
+    with host.configured("jobs: {max_log: 1MB}\n"):
+        job = submitted(web, "sh", "-c", "seq 1 1000000; echo end")
+        found = list(web.events(f"/v1/jobs/{job}/logs"))
+    dropped = [event.data for event in found if event.name == "dropped"]
+    kept = output(found)
+    assert {piece["reason"] for piece in dropped} == {"limit"}
+    assert sum(piece["bytes"] for piece in dropped) == 6_888_896 + 4 - len(kept)
+    assert sum(piece["lines"] for piece in dropped) == 1_000_001 - kept.count(b"\n")
 
 
 def test_those_who_wait_for_a_job_that_has_not_begun(web: Web) -> None:

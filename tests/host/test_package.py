@@ -6,6 +6,8 @@ import json
 
 from hosts import Host
 
+UNITS = ("joblet.service", "joblet.socket", "joblet-http.socket")
+
 
 def test_the_life_of_the_package(own_host: Host) -> None:
     host = own_host
@@ -24,9 +26,7 @@ def test_the_life_of_the_package(own_host: Host) -> None:
     host.running(job)
     host.exec("apt-get", "-y", "remove", "joblet", "rnx", "joblet-init")
     assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
-    assert (
-        host.exec("systemctl", "is-active", "joblet.service", "joblet.socket", check=False).stdout == "inactive\n" * 2
-    )
+    assert host.exec("systemctl", "is-active", *UNITS, check=False).stdout == "inactive\n" * len(UNITS)
     host.exec("systemctl", "stop", host.unit(job))
     purged = host.exec("apt-get", "-y", "purge", "joblet", "rnx", "joblet-init")
     assert "/var/lib/joblet" in purged.stdout + purged.stderr

@@ -63,6 +63,7 @@ class Web:
         """A connection; with a receive buffer of that size, in bytes."""
         plain = socket.socket()
         plain.settimeout(30)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # as http.client does
         if receive_buffer:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from joblet_systemd.http import events
+from joblet_systemd.http import events, sse
 from joblet_systemd.http.events import EventRoutes, Feed
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.model import Job, JobSpec, State
@@ -141,5 +142,34 @@ def test_the_stream(tmp_path: Path) -> None:
             assert (await event(reader))[2]["uuid"] == "00000002"
             writer.close()
             assert place.endswith("-4")
+
+    scenario(play())
+
+
+def test_a_client_that_goes_in_the_moment_in_which_the_stream_ends() -> None:
+    """As it happened: the end of the source, met by the cancellation, became an error."""
+
+    async def play() -> None:
+        ready = asyncio.Event()
+
+        async def source() -> AsyncGenerator[int, None]:
+            await ready.wait()
+            for _ in ():
+                yield 1
+
+        async def follow() -> None:
+            async for _ in sse.beating(source()):
+                pass
+
+        for ticks in range(5):
+            ready.clear()
+            following = asyncio.create_task(follow())
+            await asyncio.sleep(0.01)
+            ready.set()
+            for _ in range(ticks):
+                await asyncio.sleep(0)
+            following.cancel()
+            await asyncio.wait([following])
+            assert following.cancelled() or following.exception() is None
 
     scenario(play())

@@ -369,6 +369,26 @@ def test_connections_of_one_source_are_bounded(node: Node, monkeypatch: pytest.M
     scenario(play())
 
 
+def test_requests_of_one_identity_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(edge, "MAX_REQUESTS", 2)
+
+    async def play() -> None:
+        async with node.gateway([get(hello), get(quiet, "/quiet")]):
+            streams = [await node.connect() for _ in range(2)]
+            for reader, writer in streams:
+                writer.write(b"GET /quiet HTTP/1.1\r\nHost: joblet\r\n\r\n")
+                await reader.readuntil(b"retry: 1000\n\n")
+            reply = await node.ask("/it")
+            assert (reply.status, reply.json["title"]) == (429, "Exhausted")
+            assert (await node.ask("/it", client=node.client(name="bob"))).status == 200
+            for _, writer in streams:
+                writer.transport.abort()
+            await asyncio.sleep(0.05)
+            assert (await node.ask("/it")).status == 200
+
+    scenario(play())
+
+
 # --- bodies
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,7 +14,9 @@ from joblet_systemd.http import body, openapi, parts, view
 from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
 from joblet_systemd.jobs.book import Book
+from joblet_systemd.logs import Batch, Dropped, Output
 from joblet_systemd.model import Job, JobSpec, Limits, State
+from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
 
 from .gateways import Node, scenario
@@ -220,5 +223,30 @@ def test_log_parameters_are_checked_before_anything_is_sent(fakes: Fakes, tmp_pa
             assert (reply.status, reply.json["field"]) == (400, "cursor")
             assert (await node.ask(f"/v1/jobs/{JOB.id}/logs", Last_Event_ID="over")).status == 204
             assert (await node.ask("/v1/jobs/nosuch/logs")).status == 404
+
+    scenario(play())
+
+
+def test_a_job_that_is_deleted_while_its_output_is_sent(fakes: Fakes, tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    fakes.store.add(JOB)
+
+    class Logs:
+        async def follow(self, unit: str, selection: Selection, ended: Any) -> AsyncGenerator[Batch, None]:
+            yield [Output(unit, 2, 1, "stdout", b"all of it\n"), Dropped(unit, 3, 2, "journal", entries=1)]
+            fakes.store.delete([JOB.id])
+
+    async def play() -> None:
+        async with node.gateway(LogRoutes(cast(Any, fakes), cast(Any, Logs())).routes()):
+            reader, writer = await node.connect()
+            writer.write(f"GET /v1/jobs/{JOB.id}/logs HTTP/1.1\r\nHost: joblet\r\nConnection: close\r\n\r\n".encode())
+            said = await reader.read()
+            assert b'id: 2\ndata: {"time":"1970-01-01T00:00:00.000001Z","stream":"stdout","text":"all' in said
+            assert b'id: 3\nevent: dropped\ndata: {"time":"1970-01-01T00:00:00.000002Z","reason":"journal",' in said
+            assert (
+                b'id: over\nevent: end\ndata: {"status":"DELETED","exitCode":null,"reason":"the job was deleted"}'
+                in said
+            )
+            writer.close()
 
     scenario(play())
