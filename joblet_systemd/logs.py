@@ -192,13 +192,15 @@ class Logs:
         ``ended`` returns the job when it has ended and all its entries are in the journal.
         """
         follower = _Follower(unit)
-        over = asyncio.ensure_future(ended())
+        over = asyncio.create_task(_end(ended))
         over.add_done_callback(lambda _: follower.news.set())
         alarm = _Alarm(selection.until_usec, follower.news.set)
         try:
             await self._subscribe(follower)
             window, behind = Window(unit, await self.resolved(unit, selection)), True
+            job: Job | None = None
             while not window.over:
+                job = over.result() if over.done() else None
                 finished = over.done() or alarm.rung()
                 stored = behind or finished
                 entries = follower.take()
@@ -215,7 +217,8 @@ class Logs:
                     behind = True
                 elif not behind and not window.over:
                     await follower.news.wait()
-            if over.done() and (job := _ended(over)) and (lost := _lost_at_the_end(window, job)):
+            # Not of a job that has ended since: its last entries are not lost, they were not looked for.
+            if job is not None and (lost := _lost_at_the_end(window, job)):
                 yield self._counted(lost)
         finally:
             alarm.cancel()
@@ -275,9 +278,9 @@ def _look_back(search: TailSearch, unit: str, before: int | None, selection: Sel
     return last if shown == CHUNK_ENTRIES else None
 
 
-def _ended(over: asyncio.Future[Job]) -> Job | None:
+async def _end(ended: Callable[[], Awaitable[Job]]) -> Job | None:
     try:
-        return over.result()
+        return await ended()
     except NotFound:  # deleted in the moment in which it had ended
         return None
 

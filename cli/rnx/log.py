@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -80,6 +81,8 @@ def log(
         raise click.UsageError(f"{len(uuids)} jobs are too many; {MOST_JOBS} can be followed at once")
     if cursor is not None and len(uuids) > 1:
         raise click.UsageError("--cursor is a place in the log of one job; name that one alone")
+    if since and until and datetime.fromisoformat(since) > datetime.fromisoformat(until):
+        raise click.UsageError(f"--until is {until}, which is before --since: {since}")
     from joblet_wire.joblet_pb2 import GetJobLogsRequest
 
     from .connection import connect

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -105,6 +104,5 @@ def received(connection: Connection, begin: Callable[[], Iterable[Answer]], what
             if error.code() not in BROKEN or attempts > ATTEMPTS:
                 raise connection.explained(error) from error
             connection.reconnect(attempts)
-            time.sleep(0)
         finally:
             stream.cancel()  # type: ignore[attr-defined]

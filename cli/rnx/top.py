@@ -68,9 +68,11 @@ def _lines(answer: TopJobsResponse, sort: str, node: str, *, whole_ids: bool) ->
     now = output.parsed_time(answer.timestamp) or datetime.datetime.now(datetime.UTC)
     jobs = sorted(answer.jobs, key=SORTS[sort])
     count = len(jobs) + answer.omitted
-    cpu, memory = sum(job.sample.cpu_percent for job in jobs), sum(job.sample.memory_bytes for job in jobs)
-    what = f"{count} job{'s' if count != 1 else ''} on node '{node}': {cpu:.1f}% of a core, {usage.short_size(memory)}"
-    yield f"{now.astimezone():%H:%M:%S}  {what} of memory, by {sort}"
+    what = f"{count} job{'s' if count != 1 else ''} on node '{node}'"
+    used = [f"{sum(job.sample.cpu_percent for job in jobs):.1f}% of a core"] if jobs else []
+    if any(job.sample.HasField("memory_bytes") for job in jobs):
+        used.append(f"{usage.short_size(sum(job.sample.memory_bytes for job in jobs))} of memory")
+    yield f"{now.astimezone():%H:%M:%S}  {what}{': ' if used else ''}{', '.join(used)}; by {sort}"
     yield ""
     rows = [_row(job, now, whole_ids) for job in jobs]
     widths = [max(len(row[column]) for row in [HEAD, *rows]) for column in range(len(HEAD))]

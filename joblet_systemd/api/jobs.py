@@ -131,31 +131,31 @@ class JobService:
             source = self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id))
         async with contextlib.aclosing(source):
             async for batch in source:
-                for chunk in map(messages.chunk, batch) if request.by_entry else _joined(batch):
-                    yield chunk
+                for found in batch if request.by_entry else _joined(batch):
+                    yield messages.chunk(found, selection.cuts)
 
 
-def _joined(batch: Batch) -> Iterator[wire.DataChunk]:
+def _joined(batch: Batch) -> Iterator[Output | Dropped]:
     """Join neighbouring entries of one stream: a message costs more than its bytes."""
     neighbours: list[Output] = []
     size = 0
     for found in batch:
         if neighbours and not _joins(found, neighbours[0], size):
-            yield _chunk(neighbours)
+            yield _whole(neighbours)
             neighbours, size = [], 0
         if isinstance(found, Dropped):
-            yield messages.chunk(found)
+            yield found
         else:
             neighbours.append(found)
             size += len(found.data)
     if neighbours:
-        yield _chunk(neighbours)
+        yield _whole(neighbours)
 
 
 def _joins(found: Output | Dropped, first: Output, size: int) -> bool:
     return isinstance(found, Output) and found.stream == first.stream and size + len(found.data) <= CHUNK_BYTES
 
 
-def _chunk(neighbours: list[Output]) -> wire.DataChunk:
-    whole = dataclasses.replace(neighbours[-1], data=b"".join(entry.data for entry in neighbours))
-    return messages.chunk(dataclasses.replace(whole, realtime_usec=neighbours[0].realtime_usec))
+def _whole(neighbours: list[Output]) -> Output:
+    data = b"".join(entry.data for entry in neighbours)
+    return dataclasses.replace(neighbours[0], seq=neighbours[-1].seq, data=data)

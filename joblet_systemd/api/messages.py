@@ -26,9 +26,11 @@ MAX_RETRIES = 100
 MAX_RUNTIME_MS = 3653 * 86_400_000
 MAX_RETRY_DELAY_MS = 86_400_000
 STREAMS = {"stdout": 1, "stderr": 2}
+STREAM_NAMES = {number: name for name, number in STREAMS.items()}
 STREAMS_ASKED = {0: frozenset(STREAMS), 1: frozenset({"stdout"}), 2: frozenset({"stderr"})}
 CURSOR_END = "end"
-CURSOR = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,9}))?")
+CUT = re.compile(r",([12]):([0-9]{1,18}):([0-9]{1,9})")
+CURSOR = re.compile(rf"([0-9]{{1,18}})((?:{CUT.pattern.replace('(', '(?:')}){{0,2}})(?:-([0-9]{{1,9}}))?")
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -241,6 +243,11 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
     )
 
 
+def cursor_of(seq: int, cuts: Iterable[Cut] = ()) -> str:
+    """The place behind entry ``seq``, and what of the entries behind it is left out."""
+    return f"{seq}" + "".join(f",{STREAMS[cut.stream]}:{cut.seq}:{cut.offset}" for cut in cuts if cut.seq > seq)
+
+
 def place_of(cursor: str) -> tuple[int, tuple[Cut, ...]]:
     """The number of the last entry that a reader has all of, and what it has of the next. Raises InvalidValue.
 
@@ -249,10 +256,12 @@ def place_of(cursor: str) -> tuple[int, tuple[Cut, ...]]:
     match = CURSOR.fullmatch(cursor)
     if not match:
         raise InvalidValue("cursor", cursor, "the cursor of a chunk received before, or 'end'")
-    seq, left = int(match[1]), int(match[2] or 0)
-    if not seq or not left:
-        return seq, ()
-    return seq - 1, tuple(Cut(stream, seq, -left) for stream in sorted(STREAMS))
+    seq, left = int(match[1]), int(match[3] or 0)
+    cuts = {STREAM_NAMES[int(part[1])]: (int(part[2]), int(part[3])) for part in CUT.finditer(match[2])}
+    if seq and left:
+        cuts = dict.fromkeys(STREAMS, (seq, -left)) | cuts
+        seq -= 1
+    return seq, tuple(Cut(stream, *place) for stream, place in cuts.items())
 
 
 def moment_of(field: str, text: str) -> int | None:
@@ -268,14 +277,15 @@ def moment_of(field: str, text: str) -> int | None:
         raise InvalidValue(field, text, "a time such as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00") from None
 
 
-def chunk(found: Output | Dropped) -> wire.DataChunk:
-    """An entry as GetJobLogs has it."""
+def chunk(found: Output | Dropped, cuts: Iterable[Cut] = ()) -> wire.DataChunk:
+    """An entry as GetJobLogs has it, in a selection with these ``cuts``."""
+    answer = wire.DataChunk(cursor=cursor_of(found.seq, cuts), time_usec=found.realtime_usec)
     if isinstance(found, Dropped):
-        dropped = wire.DroppedOutput(reason=found.reason, entries=found.entries, bytes=found.bytes, lines=found.lines)
-        return wire.DataChunk(cursor=str(found.seq), time_usec=found.realtime_usec, dropped=dropped)
-    return wire.DataChunk(
-        payload=found.data, stream=STREAMS[found.stream], cursor=str(found.seq), time_usec=found.realtime_usec
-    )
+        answer.dropped.reason = found.reason
+        answer.dropped.entries, answer.dropped.bytes, answer.dropped.lines = found.entries, found.bytes, found.lines
+    else:
+        answer.payload, answer.stream = found.data, STREAMS[found.stream]
+    return answer
 
 
 def rfc3339(usec: int | None) -> str:

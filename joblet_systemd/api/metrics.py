@@ -17,7 +17,7 @@ from ..errors import InvalidValue
 from ..metrics.host import PARTS, HostReadings
 from ..metrics.sample import VALUES, Sample
 from ..metrics.sampler import RUNS, Sampler
-from ..model import USEC_PER_SEC, Job, Usage
+from ..model import Job
 from . import messages
 from .server import Caller
 from .slots import Slots
@@ -32,7 +32,7 @@ MAX_PER_IDENTITY, MAX_IN_ALL = 32, 128
 PATIENCE_SEC = 1.0
 MAX_TOP = 500
 TOP_FRESH_SEC = 0.9
-MAX_COMMAND = 200
+MAX_COMMAND, MAX_WORDS = 200, 20
 # What clients of former versions may call them.
 ALIASES = {"disks": "disk", "networks": "network", "net": "network", "processes": "process", "mem": "memory"}
 
@@ -125,7 +125,7 @@ class MetricsService:
         async with self.slots.hold(caller.name):
             readings = await self.host.read()
         return wire.SystemStatusResponse(
-            timestamp=_now(), available=True, server_version=server_version(), **_parts(readings)
+            timestamp=_now(), available=True, server_version=server_version(), **fields_of(readings)
         )
 
     async def stream_system(
@@ -136,8 +136,8 @@ class MetricsService:
         parts = parts_of(request.metric_types)
         async with self.slots.hold(caller.name):
             while True:
-                readings = await self.host.read(parts)
-                yield wire.SystemMetricsResponse(timestamp=_now(), **_parts(readings))
+                readings = await self.host.read(parts, interval)
+                yield wire.SystemMetricsResponse(timestamp=_now(), **fields_of(readings))
                 await asyncio.sleep(interval)
 
 
@@ -173,7 +173,7 @@ def totals(job: Job) -> Sample:
         net_received_bytes=used.net_received_bytes,
         net_sent_bytes=used.net_sent_bytes,
     )
-    return sample.since(Sample(ended, cpu_usec=0), elapsed) if used != Usage() else sample
+    return sample.since(Sample(ended, cpu_usec=0), elapsed)
 
 
 def interval_of(seconds: int, default: int) -> int:
@@ -204,7 +204,7 @@ def server_version() -> wire.ServerVersionInfo:
     )
 
 
-def _parts(readings: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(readings: Mapping[str, Any]) -> dict[str, Any]:
     """Readings as values for the fields of an answer: protobuf makes messages of dictionaries by itself."""
     return {field: dict(value) if isinstance(value, Mapping) else value for field, value in readings.items()}
 
@@ -214,7 +214,8 @@ def _exact(sample: Sample) -> wire.JobSample:
 
 
 def _running(job: Job, sample: Sample | None) -> wire.RunningJob:
-    command = shlex.join(job.spec.argv[:20])
+    # Each may be long, and this is made every second.
+    command = shlex.join(word[:MAX_COMMAND] for word in job.spec.argv[:MAX_WORDS])
     return wire.RunningJob(
         uuid=job.id,
         name=job.spec.name,
@@ -229,4 +230,4 @@ def _running(job: Job, sample: Sample | None) -> wire.RunningJob:
 
 
 def _now() -> str:
-    return messages.rfc3339(time.time_ns() // (USEC_PER_SEC // 1000))
+    return messages.rfc3339(time.time_ns() // NSEC_PER_USEC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,15 +13,18 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from ..api import messages
 from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
-from ..errors import NotFound
-from ..jobs.requests import Jobs
+from ..errors import InvalidValue, NotFound
 from ..logs import Logs
 from ..metrics import prometheus
+from ..metrics.host import PARTS
 from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
 from ..model import Job
 from ..shared import Shared
 from . import query, sse, view
 from .routes import Route
+
+if TYPE_CHECKING:
+    from ..jobs.requests import Jobs
 
 DEFAULT_INTERVAL_SEC = 2
 OVER = "over"
@@ -91,24 +94,22 @@ class MetricsRoutes:
 
     async def _host(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ("parts", "interval"))
-        names = query.text(request, "parts")
-        parts = parts_of(names.split(",") if names else ())
+        parts = _parts(query.text(request, "parts"))
         interval = query.number(request, "interval", DEFAULT_INTERVAL_SEC, 1, MAX_INTERVAL_SEC)
         async with self._metrics.slots.hold(caller.name):
             if not sse.wanted(request):
                 return view.answer(await self._reading(parts))
             response = await sse.begin(request)
             while True:
-                # Before each: an interval is longer than what proxies wait for.
-                await response.write(sse.event(view.text(await self._reading(parts))))
+                await response.write(sse.event(view.text(await self._reading(parts, interval))))
                 for pause in _pauses(interval):
                     await asyncio.sleep(pause)
                     if pause == sse.HEARTBEAT_SEC:
                         await response.write(sse.HEARTBEAT)
 
-    async def _reading(self, parts: tuple[str, ...]) -> dict[str, Any]:
+    async def _reading(self, parts: tuple[str, ...], interval: int = 0) -> dict[str, Any]:
         now = messages.rfc3339(time.time_ns() // 1000)
-        return {"time": now, **_camel(await self._metrics.host.read(parts))}
+        return {"time": now, **_camel(await self._metrics.host.read(parts, interval))}
 
     # --- Prometheus
 
@@ -128,6 +129,16 @@ class MetricsRoutes:
             log_dropped=self._logs.dropped,
         )
         return await asyncio.to_thread(prometheus.exposition, facts)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    names = text.split(",") if text else []
+    if len(set(names)) < len(names):
+        raise InvalidValue("parts", text, "each part once")
+    try:
+        return parts_of(names)
+    except InvalidValue as error:
+        raise InvalidValue("parts", text, f"one or several of {','.join(PARTS)}") from error
 
 
 async def _each(samples: Any) -> AsyncGenerator[Sample, None]:

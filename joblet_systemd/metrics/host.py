@@ -72,10 +72,14 @@ class HostReadings:
             "cloud": cloud.read,
         }
 
-    async def read(self, parts: Collection[str] = tuple(PARTS)) -> dict[str, Any]:
-        """The named parts, by the field each is in; all of them without names."""
+    async def read(self, parts: Collection[str] = tuple(PARTS), interval: float = 0.0) -> dict[str, Any]:
+        """The named parts, by the field each is in; all of them without names.
+
+        ``interval`` is how many seconds ago the caller has asked before, if he does so again and again.
+        """
         loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(self._thread, self._begin, parts):
+        stale = max(STALE_SEC, 2 * interval)
+        if await loop.run_in_executor(self._thread, self._begin, parts, stale):
             await asyncio.sleep(FIRST_SEC)
         return await loop.run_in_executor(self._thread, self._read, parts)
 
@@ -85,14 +89,14 @@ class HostReadings:
 
     # --- in the thread
 
-    def _begin(self, parts: Collection[str]) -> bool:
-        """Take a first reading of what needs two; whether one was taken."""
+    def _begin(self, parts: Collection[str], stale_sec: float) -> bool:
+        """Take a first reading of what needs two; whether the second one is to come."""
         now = time.monotonic()
         known = self._readings
-        stale = [part for part in RATED & {*parts} if part not in known or now - known[part].taken_at > STALE_SEC]
+        stale = [part for part in RATED & {*parts} if part not in known or now - known[part].taken_at > stale_sec]
         for part in stale:
             self._take(part, alone=True)
-        return bool(stale)
+        return any(known[part].alone for part in RATED & {*parts})
 
     def _read(self, parts: Collection[str]) -> dict[str, Any]:
         now = time.monotonic()

@@ -101,7 +101,7 @@ class Sampler:
         self._tracks: dict[str, _Track] = {}
         self._watches: dict[str, set[Watch]] = {}
         self._attentive = 0
-        self._flushed = now()
+        self._ticked = self._flushed = now()
         self._busy = asyncio.Event()
         self._news = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readings")
@@ -132,6 +132,8 @@ class Sampler:
             track.baseline = Sample(started, cpu_usec=0)
         else:  # a former daemon has started it
             track.began -= YOUNG_SEC
+        if not self._tracks:
+            self._ticked = now
         self._tracks[job.id] = track
         self._busy.set()
         self._news.set()
@@ -191,30 +193,34 @@ class Sampler:
     async def run(self) -> None:
         """Take samples as long as this runs."""
         while True:
+            if not self._tracks:
+                await self.archive.flush()  # nothing would come behind it
             await self._busy.wait()
             self._news.clear()
+            pause = self.pause()
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._news.wait()  # there may be more to do now than there was
+                continue
             try:
-                async with asyncio.timeout(self.pause()):
-                    await self._news.wait()  # there may be more to do now than there was
-            except TimeoutError:
-                try:
-                    await self.tick()
-                except Exception:
-                    log.exception("samples of jobs could not be taken")
+                await self.tick()
+            except Exception:
+                log.exception("samples of jobs could not be taken")
 
     def pause(self) -> float:
-        """Seconds until something is due: the next full second, or the next that can be divided by five."""
+        """Seconds until something is due: a full second after the last, or one that can be divided by five."""
         now = self._now()
         hurry = self._attentive or any(self._is_close(track, now) for track in self._tracks.values())
         period = WATCHED_SEC if hurry else UNWATCHED_SEC
-        return period - now % period
+        return (self._ticked // period + 1) * period - now
 
     def _is_close(self, track: _Track, now: float) -> bool:
         return bool(self._attentive) or track.job_id in self._watches or now - track.began < YOUNG_SEC
 
     async def tick(self) -> None:
         """Read what is due, and pass it on."""
-        now = self._now()
+        self._ticked = now = self._now()
         half = WATCHED_SEC / 2
         due = [
             track
@@ -226,7 +232,7 @@ class Sampler:
         for track, (moment, sample) in zip(due, readings, strict=True):
             if self._tracks.get(track.job_id) is track and sample is not None:
                 self._take(track, moment, sample)
-        if self._now() - self._flushed >= FLUSH_SEC or self.archive.pending >= MAX_PENDING or not self._tracks:
+        if self._now() - self._flushed >= FLUSH_SEC or self.archive.pending >= MAX_PENDING:
             self._flushed = self._now()
             await self.archive.flush()
 

@@ -119,7 +119,7 @@ def test_several_jobs_at_once(host: Host) -> None:
             f"{name:5} | {name} {number}" for number in range(1, 21)
         ]
     assert sorted(done.stderr.decode().splitlines()) == ["one   | one error", "three | three error"]
-    unknown = host.rnx("job", "log", "one", "nobody-knows-it")
+    unknown = host.rnx("job", "log", named["one"], "nobody-knows-it")
     assert (unknown.returncode, unknown.stdout) == (3, "")
 
 

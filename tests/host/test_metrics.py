@@ -53,9 +53,9 @@ def on_disk(host: Host, job: str) -> int:
     return int(host.exec("python3", "-c", script, SAMPLES, job).stdout)
 
 
-def get(host: Host, path: str, name: str = "reader") -> tuple[int, str]:
-    """An answer of the HTTP interface."""
-    reached = node(host, name)
+def get(host: Host, path: str, accept: str = "*/*") -> tuple[int, str]:
+    """An answer of the HTTP interface to a reader, to its end."""
+    reached = node(host, "reader")
     context = ssl.create_default_context(cadata=reached["ca"])
     context.check_hostname = False  # it is reached by its address
     with tempfile.NamedTemporaryFile("w") as pair:
@@ -65,7 +65,7 @@ def get(host: Host, path: str, name: str = "reader") -> tuple[int, str]:
     address = reached["address"].rpartition(":")[0]
     connection = http.client.HTTPSConnection(address, 50052, context=context, timeout=30)
     try:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Accept": accept})
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:
@@ -143,6 +143,28 @@ def test_samples_outlast_the_daemon(host: Host) -> None:
     assert told(host, job)["totals"]["cpuUsec"] >= later[-1]["cpuUsec"]
 
 
+def test_a_full_disk_costs_samples_and_no_jobs(host: Host) -> None:
+    full = "mkdir -p /run/full && mount -t tmpfs -o size=16k,mode=700 tmpfs /run/full && cp -a {0} /run/kept.db && "
+    full += "ln -sf /run/full/samples.db {0} && {{ cat /dev/zero >/run/full/zeros || true; }}"
+    host.exec("systemctl", "stop", "joblet.service")
+    try:
+        host.exec("sh", "-c", full.format(SAMPLES))
+        host.exec("systemctl", "start", "joblet.service")
+        job = host.run("sh", "-c", "sleep 2; echo done")
+        # There are readings as long as they are in memory.
+        until(lambda: told(host, job)["samples"])
+        assert host.result(job)["status"] == "COMPLETED"
+        assert host.log(job) == b"done\n"
+        assert told(host, job)["totals"]["cpuUsec"] > 0
+        said = "samples of jobs are lost meanwhile; jobs are not affected"
+        until(lambda: said in host.exec("journalctl", "--boot", "-u", "joblet.service", "-o", "cat").stdout)
+    finally:
+        back = f"umount /run/full; rm {SAMPLES}; mv /run/kept.db {SAMPLES}"
+        host.exec("systemctl", "stop", "joblet.service")
+        host.exec("sh", "-c", back)
+        host.exec("systemctl", "start", "joblet.service")
+
+
 def test_running_jobs_at_a_glance(host: Host) -> None:
     job = host.run("--name=seen", "sh", "-c", f"printf '{HOSTILE}'; sleep 300")
     host.running(job)
@@ -215,7 +237,13 @@ def _series(host: Host) -> dict[tuple[str, str], float]:
 
 def test_over_http(host: Host) -> None:
     job = host.run("python3", "-c", WORK, "1")
-    host.result(job)
+    code, text = get(host, f"/v1/jobs/{job}/metrics", "text/event-stream")
+    *samples, end = [json.loads(line.removeprefix("data: ")) for line in text.splitlines() if line.startswith("data: ")]
+    assert code == 200
+    assert len(samples) >= 1
+    assert all(sample["cpuUsec"] > 0 for sample in samples)
+    assert (end["status"], end["exitCode"]) == ("COMPLETED", 0)
+    assert end["totals"]["cpuUsec"] >= 1_000_000
     code, text = get(host, f"/v1/jobs/{job[:8]}/metrics")
     assert code == 200
     assert json.loads(text)["totals"]["cpuUsec"] >= 1_000_000

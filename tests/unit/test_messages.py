@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from joblet_systemd.api.messages import changes_of, selection_of, spec_of, status
+from joblet_systemd.api.messages import changes_of, cursor_of, place_of, selection_of, spec_of, status
 from joblet_systemd.errors import InvalidValue
 from joblet_systemd.model import Job, JobSpec, Limits, State
 from joblet_systemd.selection import Cut, Selection
@@ -80,7 +80,8 @@ def test_secrets_are_masked() -> None:
         {},
         optional={
             **dict.fromkeys(["since", "until"], st.text(max_size=30) | st.datetimes().map(str)),
-            "cursor": st.text(max_size=20) | st.from_regex(r"[0-9]{1,20}(-[0-9]{1,10})?", fullmatch=True),
+            "cursor": st.text(max_size=20)
+            | st.from_regex(r"[0-9]{1,20}(,[0-9]:[0-9]+:[0-9]+)?(-[0-9]{1,10})?", fullmatch=True),
             "tail": INT64,
             "stream": INT32,
         },
@@ -102,7 +103,15 @@ LOGS = {
     "behind an entry": (wire.GetJobLogsRequest(cursor="17"), Selection(after=17)),
     "in an entry": (
         wire.GetJobLogsRequest(cursor="17-5"),
-        Selection(after=16, cuts=(Cut("stderr", 17, -5), Cut("stdout", 17, -5))),
+        Selection(after=16, cuts=(Cut("stdout", 17, -5), Cut("stderr", 17, -5))),
+    ),
+    "with more left out": (
+        wire.GetJobLogsRequest(cursor="17,1:20:3,2:18:0"),
+        Selection(after=17, cuts=(Cut("stdout", 20, 3), Cut("stderr", 18, 0))),
+    ),
+    "in an entry, with more left out": (
+        wire.GetJobLogsRequest(cursor="17,2:18:40-5"),
+        Selection(after=16, cuts=(Cut("stdout", 17, -5), Cut("stderr", 18, 40))),
     ),
     "behind all of an entry": (wire.GetJobLogsRequest(cursor="17-0"), Selection(after=17)),
     "from now on": (wire.GetJobLogsRequest(cursor="end"), Selection(tail=0)),
@@ -116,6 +125,20 @@ LOGS = {
 @pytest.mark.parametrize(("request_", "selection"), LOGS.values(), ids=LOGS)
 def test_which_part_of_a_log_is_asked_for(request_: wire.GetJobLogsRequest, selection: Selection) -> None:
     assert selection_of(request_) == selection
+
+
+CUTS = st.lists(
+    st.builds(Cut, st.sampled_from(["stdout", "stderr"]), st.integers(1, 10**9), st.integers(0, 10**6)),
+    max_size=2,
+    unique_by=lambda cut: cut.stream,
+)
+
+
+@given(st.integers(0, 10**9), CUTS)
+def test_a_cursor_is_the_place_that_it_was_made_of(seq: int, cuts: list[Cut]) -> None:
+    after, ahead = place_of(cursor_of(seq, cuts))
+    assert after == seq
+    assert set(ahead) == {cut for cut in cuts if cut.seq > seq}
 
 
 @pytest.mark.parametrize("text", ["now", "2026-01-31T12:00:00", "10min", "2026-02-30T00:00:00Z"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from joblet_systemd.api.messages import cursor_of, place_of
 from joblet_systemd.selection import STREAMS, Cut, Selection, TailSearch, Window
 from joblet_systemd.systemd.entries import Entry, Output
 
@@ -58,6 +59,18 @@ def test_the_last_lines(pieces: list[tuple[str, str]], tail: int, streams: froze
         assert isinstance(passed, Output)
         got[passed.stream] += passed.data
     assert got == last_lines(entries, tail, streams)
+
+
+@given(PIECES, st.integers(1, 12))
+def test_who_resumes_in_the_middle_of_the_last_lines_gets_the_rest_of_them(
+    pieces: list[tuple[str, str]], tail: int
+) -> None:
+    entries = entries_of(pieces)
+    selection = search(entries, tail, STREAMS)
+    whole = Window(UNIT, selection).passed(entries)
+    for number, found in enumerate(whole, start=1):
+        after, cuts = place_of(cursor_of(found.seq, selection.cuts))
+        assert Window(UNIT, Selection(after=after, cuts=cuts)).passed(entries) == whole[number:]
 
 
 def test_a_stream_that_was_silent_for_long_is_not_read_from_where_it_spoke_last() -> None:

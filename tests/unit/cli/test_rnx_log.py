@@ -59,14 +59,14 @@ class TestOptions:
         assert request_of(jobs) == GetJobLogsRequest(uuid=JOB_ID)
 
     def test_all_are_sent(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
-        words = "--no-follow --tail=0 --since=2026-07-01T10:00:00Z --until 2026-07-01 --stderr --cursor 17-3 -t"
+        words = "--no-follow --tail=0 --since=2026-07-01T10:00:00Z --until 2026-07-02 --stderr --cursor 17-3 -t"
         assert run_rnx("job", "log", *words.split(), JOB_ID).code == 0
         assert request_of(jobs) == GetJobLogsRequest(
             uuid=JOB_ID,
             no_follow=True,
             tail=0,
             since="2026-07-01T10:00:00+00:00",
-            until="2026-07-01T00:00:00+02:00",
+            until="2026-07-02T00:00:00+02:00",
             stream=2,
             cursor="17-3",
             by_entry=True,
@@ -106,6 +106,11 @@ class TestOptions:
         assert (result.code, jobs.requests) == (2, [])
         assert option in result.err
         assert accepted in result.err
+
+    def test_an_end_before_the_beginning(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        result = run_rnx("job", "log", "--since=1h", "--until=2h", JOB_ID)
+        assert (result.code, jobs.requests) == (2, [])
+        assert "before --since" in result.err
 
     def test_a_cursor_is_of_one_job(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         result = run_rnx("job", "log", "--cursor=1", JOB_ID, OTHER_ID)

@@ -15,6 +15,8 @@ from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.logs import Batch, Dropped, Output
+from joblet_systemd.metrics.host import PARTS
+from joblet_systemd.metrics.sample import VALUES, Sample, as_json
 from joblet_systemd.model import Job, JobSpec, Limits, State
 from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
@@ -111,6 +113,11 @@ def test_the_document_has_the_keys_that_are_sent() -> None:
     assert shown == set(schemas["JobBase"]["properties"]) == set(schemas["JobBase"]["required"])
     assert set(view.entry(JOB, "node")) == shown | set(schemas["ListedJob"]["properties"])
     assert set(schemas["Status"]["enum"]) == set(State)
+    whole = as_json(Sample(1, *[1] * len(VALUES)))
+    assert list(whole) == list(schemas["Sample"]["properties"])
+    assert {"time", *PARTS.values()} == set(schemas["HostReading"]["properties"])
+    [named] = [entry for entry in DOCUMENT["paths"]["/v1/host"]["get"]["parameters"] if entry["name"] == "parts"]
+    assert named["schema"]["items"]["enum"] == list(PARTS)
 
 
 def test_what_is_long_is_left_out_of_lists_and_that_is_said() -> None:
@@ -137,7 +144,7 @@ class Fakes:
         return None
 
     def parts(self) -> parts.Parts:
-        return parts.Parts(cast(Any, self), cast(Any, self), cast(Any, self), "node")
+        return parts.Parts(cast(Any, self), cast(Any, self), cast(Any, self), cast(Any, self), "node")
 
 
 @pytest.fixture
@@ -146,7 +153,11 @@ def fakes(tmp_path: Path) -> Fakes:
 
 
 def test_the_document_has_every_route_and_no_other(fakes: Fakes) -> None:
-    routes = {(route.method, route.path) for route in parts.routes(fakes.parts()) if route.path.startswith("/v1/")}
+    routes = {
+        (route.method, route.path)
+        for route in parts.routes(fakes.parts())
+        if route.path.startswith(("/v1/", "/metrics"))
+    }
     documented = {
         (method.upper(), path)
         for path, item in DOCUMENT["paths"].items()

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from joblet_systemd.api.metrics import _parts, interval_of, parts_of
+from joblet_systemd.api.metrics import fields_of, interval_of, parts_of
 from joblet_systemd.errors import InvalidValue
 from joblet_systemd.metrics import cloud
 from joblet_systemd.metrics.host import PARTS, HostReadings
@@ -29,7 +29,7 @@ def readings() -> Iterator[HostReadings]:
 def test_all_parts_fit_into_the_wire(readings: HostReadings) -> None:
     values = asyncio.run(readings.read())
     assert set(values) == set(PARTS.values())
-    status = wire.SystemStatusResponse(available=True, **_parts(values))
+    status = wire.SystemStatusResponse(available=True, **fields_of(values))
     assert status.host.node_id == "node-1"
     assert status.host.hostname
     assert status.cpu.cores >= 1
@@ -39,11 +39,21 @@ def test_all_parts_fit_into_the_wire(readings: HostReadings) -> None:
     assert 0 < status.memory.available_bytes <= status.memory.total_bytes
     assert status.processes.total_processes >= len(status.processes.top_by_memory) > 0
     assert {network.interface for network in status.networks} >= {"lo"}
-    assert wire.SystemMetricsResponse(**_parts(values)).cpu == status.cpu
+    assert wire.SystemMetricsResponse(**fields_of(values)).cpu == status.cpu
 
 
 def test_parts_are_read_only_when_asked_for(readings: HostReadings) -> None:
     assert set(asyncio.run(readings.read(("memory", "disk")))) == {"memory", "disks"}
+
+
+def test_those_who_ask_first_together_get_shares_of_the_same_time(readings: HostReadings) -> None:
+    """Not one of them those of the moment between two questions."""
+
+    async def ask() -> list[Mapping[str, Any]]:
+        return await asyncio.gather(*(readings.read(("cpu",)) for _ in range(3)))
+
+    first, *others = asyncio.run(ask())
+    assert all(other["cpu"] is first["cpu"] for other in others)
 
 
 def test_asking_often_costs_nothing(readings: HostReadings) -> None:
