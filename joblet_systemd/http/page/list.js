@@ -8,6 +8,8 @@ import { Rows } from "./rows.js";
 import { count, dateTime, duration, printable, shortTime } from "./text.js";
 
 const TICK_MS = 1_000;
+const MANY = 1_000; // jobs
+const CALM_MS = 150;
 
 const NARROW = matchMedia("(max-width: 720px)");
 
@@ -163,6 +165,15 @@ export class JobList {
   #changed(fromTop = false) {
     this.#stale = true;
     if (fromTop) this.#box.scrollTop = 0;
+    if (fromTop || this.feed.store.size < MANY) this.#soon();
+    else this.#later ??= setTimeout(() => this.#nowAndThen(), CALM_MS);
+  }
+
+  #later = null;
+
+  /** To go through all jobs at every change would keep the browser busy when there are many of both. */
+  #nowAndThen() {
+    this.#later = null;
     this.#soon();
   }
 
