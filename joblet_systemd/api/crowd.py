@@ -27,7 +27,7 @@ class Crowd:
     @contextlib.contextmanager
     def join(self, peer: object) -> Iterator[bool]:
         """One more connection, by its peer's address as sockets have it; whether it may stay."""
-        source = _source(peer)
+        source = source_of(peer)
         self._sources[source] += 1
         try:
             fits = self._sources.total() <= MAX_CONNECTIONS and self._sources[source] <= MAX_FROM_ONE_SOURCE
@@ -55,7 +55,7 @@ class Crowd:
             self._told_at, self._refused = now, 0
 
 
-def _source(peer: object) -> str:
+def source_of(peer: object) -> str:
     """The address that a client has for itself: of IPv6 the network of 64 bits, all of which may be one machine's."""
     address = ipaddress.ip_address(str(peer[0]).partition("%")[0]) if isinstance(peer, tuple) else None
     if not isinstance(address, ipaddress.IPv6Address):

@@ -7,29 +7,25 @@ import contextlib
 import functools
 import json
 import logging
-import ssl
-from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from aiohttp import web
 
 from ..api.admission import Admission, known_leaf
-from ..api.bounds import counted
 from ..api.server import AuditLine, Caller
 from ..errors import Denied, JobletError
 from ..pki import Leaf
 from . import problems
 from .guard import CURRENT
 from .routes import Route
+from .tls import peer_pem
 
 log = logging.getLogger(__name__)
 
 # An answer that is no stream, and that its client does not take.
 SEND_SEC = 60.0
 GOODBYE_SEC = 5.0
-# Of one identity, streams among them: a quarter of the connections that there may be.
-MAX_REQUESTS = 1000
 PIECE_BYTES = 64 << 10
 HEADERS = {
     "Cache-Control": "no-store",
@@ -49,7 +45,6 @@ class Edge:
 
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
-        self._requests: Counter[str] = Counter()
 
     def wrap(self, route: Route) -> Any:
         """The route's handler as aiohttp calls it."""
@@ -61,12 +56,11 @@ class Edge:
             line.leaf = leaf = _leaf_of(request)
             self._admission.admit(route.call, leaf)
             _check_origin(request, route)
-            with counted(self._requests, leaf.identity.name, MAX_REQUESTS, "requests"):
-                async with self._admission.while_good(leaf), contextlib.AsyncExitStack() as held:
-                    line.caller = caller = Caller(leaf.identity, held=held)
-                    caller.asked = request.match_info.get("job", "")
-                    response = await route.handler(request, caller)
-                    response = await _send(request, response)
+            async with self._admission.while_good(leaf), contextlib.AsyncExitStack() as held:
+                line.caller = caller = Caller(leaf.identity, held=held)
+                caller.asked = request.match_info.get("job", "")
+                response = await route.handler(request, caller)
+                response = await _send(request, response)
             line.write("done" if response.status < 400 else f"HTTP {response.status}")
             return response
         except JobletError as error:
@@ -110,11 +104,9 @@ async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
 
 
 def _leaf_of(request: web.Request) -> Leaf:
-    connection = request.get_extra_info("ssl_object")
-    der = connection.getpeercert(binary_form=True) if connection is not None else None
-    if not der:
+    if request.transport is None:
         raise ConnectionResetError("the client has gone")
-    return known_leaf(ssl.DER_cert_to_PEM_cert(der).encode())
+    return known_leaf(peer_pem(request.transport))
 
 
 def _check_origin(request: web.Request, route: Route) -> None:

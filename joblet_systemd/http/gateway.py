@@ -6,25 +6,35 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
-from collections.abc import Coroutine, Iterable, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from http import HTTPStatus
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..api.admission import Admission
-from ..api.crowd import Crowd
+from ..api.admission import Admission, known_leaf
+from ..api.bounds import counted
+from ..api.crowd import Crowd, source_of
+from ..errors import Denied, Exhausted
 from .edge import Edge, add_headers, middleware
 from .guard import HEAD_SEC, IDLE_SEC, Guard
 from .routes import Route
-from .tls import Contexts
+from .tls import Contexts, peer_pem
 
 log = logging.getLogger(__name__)
 
 MAX_LINE_BYTES = 8190
 STOP_SEC = 0.5
-CLIENTS_FAULTS = (HttpProcessingError, ConnectionError)
+# A handshake takes some milliseconds and 70 KB, one with a client that does not go on HEAD_SEC.
+MAX_HANDSHAKES, MAX_HANDSHAKES_OF_ONE_SOURCE = 256, 64
+# A quarter of the connections that there may be; each may hold some 170 KB.
+MAX_OF_ONE_IDENTITY = 1000
+# What is no HTTP; who went; and what aiohttp 3.8 asserts when he goes between two of his requests. Errors of handlers
+# do not get that far.
+CLIENTS_FAULTS = (HttpProcessingError, ConnectionError, AssertionError)
 
 
 def application(admission: Admission, routes: Iterable[Route]) -> web.Application:
@@ -61,6 +71,8 @@ class Gateway:
             auto_decompress=False,  # a small body could become a large one
         )
         self._crowd = Crowd()
+        self._handshakes = Handshakes()
+        self._identities: Counter[str] = Counter()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -103,13 +115,48 @@ class Gateway:
             gone = asyncio.Event()
             guard = Guard(self._runner.server(), gone.set)
             try:
-                transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
-                    lambda: guard, connection, ssl=self._contexts.newest(), ssl_handshake_timeout=HEAD_SEC
-                )
-            except (OSError, ssl.SSLError) as error:  # no certificate, another CA's, another protocol, or nothing
+                async with self._handshakes.turn(source_of(peer)):
+                    transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+                        lambda: guard, connection, ssl=self._contexts.newest(), ssl_handshake_timeout=HEAD_SEC
+                    )
+            except OSError as error:  # no certificate, another CA's, another protocol, or nothing
                 log.debug("no TLS with %s: %s", peer, error)
                 return
             try:
-                await gone.wait()
+                with counted(self._identities, _identity(transport), MAX_OF_ONE_IDENTITY, "connections"):
+                    await gone.wait()
+            except Exhausted as error:
+                log.debug("%s: %s", peer, error)
+                guard.refuse(HTTPStatus.TOO_MANY_REQUESTS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(gone.wait(), STOP_SEC)
+            except ConnectionError as error:
+                log.debug("%s: %s", peer, error)
             finally:
                 transport.abort()
+
+
+class Handshakes:
+    """Turns at TLS handshakes: strangers, who need no certificate to begin one, cannot have many at a time."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(MAX_HANDSHAKES)
+        self._sources: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @contextlib.asynccontextmanager
+    async def turn(self, source: str) -> AsyncIterator[None]:
+        """Wait for a turn and have it. Raises TimeoutError when there is none for HEAD_SEC."""
+        of_this_source = self._sources.setdefault(source, asyncio.Semaphore(MAX_HANDSHAKES_OF_ONE_SOURCE))
+        async with contextlib.AsyncExitStack() as turns:
+            async with asyncio.timeout(HEAD_SEC):
+                await turns.enter_async_context(of_this_source)
+                await turns.enter_async_context(self._all)
+            yield
+
+
+def _identity(transport: asyncio.Transport) -> str:
+    """Whose connection it is; those whose certificate gives no role, and who are told so, are one."""
+    try:
+        return known_leaf(peer_pem(transport)).identity.name
+    except Denied:
+        return ""

@@ -11,15 +11,15 @@ import asyncio
 import re
 from collections.abc import Callable
 from contextvars import ContextVar
+from http import HTTPStatus
 from typing import Any, cast
 
 from aiohttp import web
 
-HEAD_BYTES = 32 << 10
+HEAD_BYTES = 16 << 10
 # From the handshake to the end of the first head; and from one answer to the end of the next head.
 HEAD_SEC, IDLE_SEC = 10.0, 60.0
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
-TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
 class Guard(asyncio.Protocol):
@@ -94,6 +94,15 @@ class Guard(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def refuse(self, status: HTTPStatus) -> None:
+        """Answer whatever is asked with that, and close the connection."""
+        self._unread.clear()
+        self._busy = True
+        if self._transport is not None:
+            head = f"HTTP/1.1 {status.value} {status.phrase}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            self._transport.write(head.encode())
+            self._transport.close()
+
     def _expect(self, seconds: float | None) -> None:
         """Give the client so many seconds until ``begin``."""
         if self._deadline is not None:
@@ -114,7 +123,7 @@ class Guard(asyncio.Protocol):
             else:
                 end = self._unread.find(b"\r\n\r\n")
                 if end > HEAD_BYTES or (end < 0 and len(self._unread) > HEAD_BYTES):
-                    self._refuse()
+                    self.refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                     return
                 if end < 0:
                     return
@@ -124,13 +133,6 @@ class Guard(asyncio.Protocol):
                 self._body_left = int(length[1]) if length else 0
                 self._busy = True
             self._inner.data_received(piece)
-
-    def _refuse(self) -> None:
-        self._unread.clear()
-        self._busy = True
-        if self._transport is not None:
-            self._transport.write(TOO_LARGE)
-            self._transport.close()
 
 
 # The guard of the connection that the code in question works for.

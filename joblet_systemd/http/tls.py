@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import asyncio.sslproto
 import logging
 import ssl
@@ -49,3 +50,12 @@ class Contexts:
         context.set_alpn_protocols(["http/1.1"])
         context.num_tickets = 0  # every connection shows its certificate anew
         return context
+
+
+def peer_pem(transport: asyncio.BaseTransport) -> bytes:
+    """The certificate of a connection's client, verified by TLS. Raises ConnectionResetError when it has gone."""
+    connection = transport.get_extra_info("ssl_object")
+    der = connection.getpeercert(binary_form=True) if connection is not None else None
+    if not der:
+        raise ConnectionResetError("the client has gone")
+    return ssl.DER_cert_to_PEM_cert(der).encode()

@@ -278,4 +278,4 @@ def test_connections_of_one_source(
     ],
 )
 def test_sources(peer: str, source: str) -> None:
-    assert crowd._source((peer, 5000)) == source
+    assert crowd.source_of((peer, 5000)) == source

@@ -16,7 +16,7 @@ from joblet_systemd.api import crowd
 from joblet_systemd.api.server import Caller
 from joblet_systemd.errors import Exhausted, NotFound
 from joblet_systemd.expiry import now
-from joblet_systemd.http import edge, guard, sse, view
+from joblet_systemd.http import edge, gateway, guard, sse, view
 from joblet_systemd.http.body import Bodies
 from joblet_systemd.http.routes import Route
 from joblet_systemd.pki import Role
@@ -339,12 +339,12 @@ def test_the_work_for_a_client_ends_when_it_goes(node: Node) -> None:
 
 def test_the_gateway_stops_at_once_whatever_is_open(node: Node) -> None:
     async def play() -> None:
-        async with node.gateway([get(quiet), get(forever, "/forever")]) as gateway:
+        async with node.gateway([get(quiet), get(forever, "/forever")]) as running:
             connections = [await node.connect() for _ in range(3)]
             for (reader, writer), path in zip(connections, (b"/it", b"/forever"), strict=False):
                 writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: joblet\r\n\r\n")
                 await reader.readuntil(b"retry: 1000\n\n")
-            await asyncio.wait_for(gateway.stop(), 5)
+            await asyncio.wait_for(running.stop(), 5)
             for reader, writer in connections:
                 await end_of(reader)
                 writer.close()
@@ -369,22 +369,39 @@ def test_connections_of_one_source_are_bounded(node: Node, monkeypatch: pytest.M
     scenario(play())
 
 
-def test_requests_of_one_identity_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(edge, "MAX_REQUESTS", 2)
+def test_connections_of_one_identity_are_bounded(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "MAX_OF_ONE_IDENTITY", 2)
 
     async def play() -> None:
-        async with node.gateway([get(hello), get(quiet, "/quiet")]):
-            streams = [await node.connect() for _ in range(2)]
-            for reader, writer in streams:
-                writer.write(b"GET /quiet HTTP/1.1\r\nHost: joblet\r\n\r\n")
-                await reader.readuntil(b"retry: 1000\n\n")
-            reply = await node.ask("/it")
-            assert (reply.status, reply.json["title"]) == (429, "Exhausted")
+        async with node.gateway([get(hello)]):
+            first = [await node.connect() for _ in range(2)]
+            await asyncio.sleep(0.05)
+            assert (await node.ask("/it")).status == 429
             assert (await node.ask("/it", client=node.client(name="bob"))).status == 200
-            for _, writer in streams:
+            for _, writer in first:
                 writer.transport.abort()
             await asyncio.sleep(0.05)
             assert (await node.ask("/it")).status == 200
+
+    scenario(play())
+
+
+def test_strangers_wait_for_each_other(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway, "MAX_HANDSHAKES_OF_ONE_SOURCE", 2)
+    monkeypatch.setattr(gateway, "HEAD_SEC", 1.0)
+
+    async def play() -> None:
+        async with node.gateway([get(hello)]) as running:
+            silent = [await asyncio.open_connection("127.0.0.1", node.port) for _ in range(2)]
+            await asyncio.sleep(0.05)
+            asking = asyncio.create_task(node.ask("/it"))
+            await asyncio.sleep(0.05)
+            assert not asking.done()
+            async with running._handshakes.turn("elsewhere"):
+                pass
+            silent[0][1].close()
+            assert (await asking).status == 200
+            silent[1][1].close()
 
     scenario(play())
 
