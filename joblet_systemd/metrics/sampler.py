@@ -1,8 +1,8 @@
 """Samples of the jobs that run: every second while somebody watches, every five seconds otherwise.
 
 Nothing is read, and nothing wakes up, while no job runs. All jobs that are due are read together, at full
-seconds, in one thread; what the kernel counts is in the files of their control groups, and what goes over
-their networks PID 1 has to be asked for, so that is known of jobs that are watched alone.
+seconds, in one thread; what the kernel counts is in the files of their control groups. What goes over their
+networks PID 1 has to be asked for, which may take its time: a sample has what was known when it was taken.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ WATCHED_SEC, UNWATCHED_SEC = 1.0, 5.0
 YOUNG_SEC = 5.0
 FLUSH_SEC = 30.0
 MAX_PENDING = 20_000
+# PID 1 has jobs to start, and the bus drops who waits for more than 128 answers.
+ASKED_AT_ONCE = 16
 RUNS = frozenset({State.RUNNING, State.STOPPING})
 
 Traffic = tuple[int | None, int | None]
@@ -46,6 +48,7 @@ class _Track:
     last: Sample | None = None
     baseline: Sample | None = None
     traffic: Traffic = (None, None)
+    asked_at: float = -UNWATCHED_SEC
     asking: asyncio.Task[None] | None = None
 
 
@@ -102,6 +105,7 @@ class Sampler:
         self._watches: dict[str, set[Watch]] = {}
         self._attentive = 0
         self._ticked = self._flushed = now()
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
         self._busy = asyncio.Event()
         self._news = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="readings")
@@ -258,13 +262,15 @@ class Sampler:
         watches = self._watches.get(track.job_id, ())
         for watch in watches:
             watch.put(sample)
-        if watches and track.asking is None:
+        if track.asking is None and (watches or moment - track.asked_at >= UNWATCHED_SEC - WATCHED_SEC / 2):
+            track.asked_at = moment
             track.asking = asyncio.create_task(self._ask(track))
 
     async def _ask(self, track: _Track) -> None:
-        """For the next sample: PID 1 may take its time, and holds nobody up."""
+        """For the next sample: nobody waits for it."""
         try:
-            track.traffic = await self._traffic(track.unit)
+            async with self._asking:
+                track.traffic = await self._traffic(track.unit)
         except JobletError as error:
             log.debug("%s: %s", track.unit, error)  # it has ended, or the connection to PID 1 is being made again
         finally:

@@ -13,7 +13,7 @@ from joblet_systemd.errors import BusLost
 from joblet_systemd.jobs.alarm import now_usec
 from joblet_systemd.metrics.archive import Archive
 from joblet_systemd.metrics.sample import Sample
-from joblet_systemd.metrics.sampler import Sampler, Watch
+from joblet_systemd.metrics.sampler import ASKED_AT_ONCE, Sampler, Watch
 from joblet_systemd.model import Job, JobSpec, State
 
 from .groups import make
@@ -205,22 +205,51 @@ def test_who_is_slow_gets_the_newest_sample_and_holds_nothing_up() -> None:
     asyncio.run(work())
 
 
-def test_network_traffic_is_asked_for_only_of_watched_jobs_and_never_waited_for(tmp_path: Path) -> None:
+def test_network_traffic_is_asked_for_and_never_waited_for(tmp_path: Path) -> None:
     async def work(house: House) -> None:
         watched, other = house.start("watched"), house.start("other")
-        async with house.sampler.watch(watched.id):
-            await house.second()
-            assert house.sampler.latest()[watched.id].net_received_bytes is None
-            await asyncio.sleep(0)
-            await house.second()
-            latest = house.sampler.latest()
-            assert (latest[watched.id].net_received_bytes, latest[watched.id].net_sent_bytes) == (11, 22)
-            assert latest[other.id].net_received_bytes is None
-            assert set(house.traffic) == {watched.unit}
-            # PID 1 is not there: everything else goes on.
-            house.bus = False
-            await asyncio.sleep(0)
-            assert await house.second() == {watched.id, other.id}
+        with house.sampler.attention():
+            async with house.sampler.watch(watched.id):
+                await house.second()
+                assert house.sampler.latest()[watched.id].net_received_bytes is None
+                await asyncio.sleep(0.01)
+                for _ in range(9):
+                    await house.second()
+                    await asyncio.sleep(0.01)
+                latest = house.sampler.latest()
+                assert (latest[watched.id].net_received_bytes, latest[other.id].net_sent_bytes) == (11, 22)
+                # Each second of what somebody watches by itself, every five of what is seen among others.
+                assert (house.traffic.count(watched.unit), house.traffic.count(other.unit)) == (10, 2)
+                # PID 1 is not there: everything else goes on.
+                house.bus = False
+                await house.second()
+                await asyncio.sleep(0.01)
+                assert await house.second() == {watched.id, other.id}
+
+    with_house(tmp_path, work)
+
+
+def test_few_questions_are_put_to_pid_1_at_once(tmp_path: Path) -> None:
+    async def work(house: House) -> None:
+        waiting, most, go = 0, 0, asyncio.Event()
+
+        async def traffic(_unit: str) -> tuple[int | None, int | None]:
+            nonlocal waiting, most
+            waiting += 1
+            most = max(most, waiting)
+            await go.wait()
+            waiting -= 1
+            return 1, 2
+
+        house.sampler._traffic = traffic
+        jobs = [house.start(f"job-{number}") for number in range(100)]
+        await house.second()
+        await asyncio.sleep(0.01)
+        assert most == ASKED_AT_ONCE
+        go.set()
+        await asyncio.sleep(0.01)
+        await house.second()
+        assert all(house.sampler.latest()[job.id].net_sent_bytes == 2 for job in jobs)
 
     with_house(tmp_path, work)
 
