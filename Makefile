@@ -7,10 +7,16 @@ BIN := .venv/bin
 # protoc 3.21.12 checks the generated code, openssl the certificates; gcc and make build joblet-init.
 APT_PACKAGES := gcc libc6-dev openssl protobuf-compiler protobuf-compiler-grpc python3-venv
 
+# What tests of the page in a browser need besides; large, so that only those install it.
+BROWSER_PACKAGES := chromium chromium-driver fonts-dejavu-core libnss3-tools
+
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 deps: apt-packages .venv/complete ## Install what development needs: Debian packages and .venv
+
+browser: APT_PACKAGES := $(BROWSER_PACKAGES)
+browser: apt-packages ## Install the browser that tests of the dashboard use
 
 apt-packages:
 	@missing=$$(for name in $(APT_PACKAGES); do \
@@ -56,4 +62,4 @@ demo: deps ## Build, boot a Debian 13 host and run jobs on it (needs root)
 bench: deps deb ## Measure Joblet beside systemd-run, podman, crun, runc and bwrap on a Debian 13 host (needs root)
 	@bench/run $(BENCH)
 
-.PHONY: help deps apt-packages lint unit deb lintian test chaos demo bench
+.PHONY: help deps apt-packages browser lint unit deb lintian test chaos demo bench

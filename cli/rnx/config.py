@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,16 @@ from .errors import USAGE, RnxError
 
 FILE = "rnx-config.yml"
 SYSTEM_DIRECTORIES = (Path("/etc/joblet"), Path("/opt/joblet/config"))
+GATEWAY_PORT = 50052
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
 
 @dataclass(frozen=True)
 class Node:
-    """One node of the file; ``cert``, ``key`` and ``ca`` are PEM text, empty where the file has none."""
+    """One node of the file; ``cert``, ``key`` and ``ca`` are PEM text, empty where the file has none.
+
+    ``gateway`` is where its HTTP interface is reached, empty for the host of ``address`` with the usual port.
+    """
 
     name: str
     address: str
@@ -30,6 +34,23 @@ class Node:
     ca: str
     node_id: str
     is_default: bool
+    gateway: str = ""
+
+    @property
+    def reached_at(self) -> tuple[str, int]:
+        """Host and port of the address, for a socket."""
+        host, _, port = self.address.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    def at_gateway(self) -> Node:
+        """The same node as reached by HTTP. Raises ConfigError when the file says nonsense about that."""
+        if not self.gateway:
+            return replace(self, address=f"{self.address.rpartition(':')[0]}:{GATEWAY_PORT}")
+        if not ADDRESS.fullmatch(self.gateway):
+            raise ConfigError(
+                f"the gateway of node '{self.name}', '{self.gateway}', is not accepted; expected host:port."
+            )
+        return replace(self, address=self.gateway)
 
 
 @dataclass(frozen=True)
@@ -140,7 +161,7 @@ def _nodes(path: Path, text: bytes) -> dict[str, Node]:
 def _node(path: Path, name: str, fields: Any) -> Node:
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: node '{name}' is not a map of address, cert, key and ca.")
-    texts = {field: fields.get(field) or "" for field in ("address", "cert", "key", "ca")}
+    texts = {field: fields.get(field) or "" for field in ("address", "cert", "key", "ca", "gateway")}
     for field, value in texts.items():
         if not isinstance(value, str):
             raise ConfigError(f"{path}: {field} of node '{name}' is not text.")

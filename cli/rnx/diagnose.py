@@ -26,47 +26,50 @@ NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
 def diagnose(node: Node, seen: str) -> RnxError:
     """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds."""
     try:
-        context = _context(node)
-    except (OSError, ValueError):  # ssl.SSLError is an OSError
-        return RnxError(
-            f"the keys of node '{node.name}' in the configuration are unusable: ca, cert and key must be PEM,"
-            " and the key the one of the certificate."
-        )
-    host, _, port = node.address.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), TIMEOUT) as plain:
+        context = client_context(node, "h2")
+        host, port = node.reached_at
+        with socket.create_connection((host, port), TIMEOUT) as plain:
             return _handshake(node, context, plain) or RnxError(f"{_subject(node)} fails: {seen}.", UNREACHABLE)
-    except socket.gaierror as error:
-        return RnxError(f"cannot find the address of {_subject(node)}: {error.strerror}.", UNREACHABLE)
-    except TimeoutError:
-        return RnxError(
-            f"{_subject(node)} does not answer: a wrong address, a firewall on the way, or the host is down.",
-            UNREACHABLE,
-        )
-    except ConnectionRefusedError:
-        return RnxError(
-            f"nothing listens at {_subject(node)}: a wrong address, or the daemon is not running there"
-            " (systemctl status joblet).",
-            UNREACHABLE,
-        )
+    except RnxError as error:
+        return error
     except OSError as error:
-        return RnxError(f"cannot reach {_subject(node)}: {error.strerror or error}.", UNREACHABLE)
+        return unreachable(node, error)
+
+
+def unreachable(node: Node, error: OSError) -> RnxError:
+    """What stands between us and ``node``, from the error that connecting, or the first answer, ended in."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return _server_distrusted(node, error)
+        case ssl.SSLError():
+            why = (error.reason or str(error)).replace("_", " ").lower()
+            if why == "wrong version number":
+                return RnxError(f"{_subject(node)} does not speak TLS: that is not a Joblet daemon.", UNREACHABLE)
+            return _refused(node, why)
+        case socket.gaierror():
+            return RnxError(f"cannot find the address of {_subject(node)}: {error.strerror}.", UNREACHABLE)
+        case TimeoutError():
+            return RnxError(
+                f"{_subject(node)} does not answer: a wrong address, a firewall on the way, or the host is down.",
+                UNREACHABLE,
+            )
+        case ConnectionRefusedError():
+            return RnxError(
+                f"nothing listens at {_subject(node)}: a wrong address, or the daemon is not running there"
+                " (systemctl status joblet).",
+                UNREACHABLE,
+            )
+    return RnxError(f"cannot reach {_subject(node)}: {error.strerror or error}.", UNREACHABLE)
 
 
 def _handshake(node: Node, context: ssl.SSLContext, plain: socket.socket) -> RnxError | None:
-    """What is wrong with TLS over the connection ``plain``, or None."""
+    """What is wrong with TLS over the connection ``plain``, or None; raises ssl.SSLError where TLS itself can tell."""
     try:
         with context.wrap_socket(plain, server_hostname=SERVER_NAME) as secured:
             # An HTTP/2 server speaks first (RFC 9113, 3.4); one that refuses us sends an alert instead.
             if secured.recv(1):
                 return None
             why = "it closed the connection"
-    except ssl.SSLCertVerificationError as error:
-        return _server_distrusted(node, error)
-    except ssl.SSLError as error:
-        why = (error.reason or str(error)).replace("_", " ").lower()
-        if why == "wrong version number":
-            return RnxError(f"{_subject(node)} does not speak TLS: that is not a Joblet daemon.", UNREACHABLE)
     except ConnectionError as error:
         why = str(error.strerror).lower()
     return _refused(node, why)
@@ -92,7 +95,7 @@ def _own_certificate_fault(node: Node) -> int:
 
     Nothing in the standard library reads a certificate, but a handshake in memory has it verified.
     """
-    client = _context(node)
+    client = client_context(node, "h2")
     client.check_hostname = False
     client.verify_mode = ssl.CERT_NONE
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -127,13 +130,23 @@ def _server_distrusted(node: Node, error: ssl.SSLCertVerificationError) -> RnxEr
     return RnxError(message, UNREACHABLE)
 
 
-def _context(node: Node) -> ssl.SSLContext:
+def client_context(node: Node, protocol: str) -> ssl.SSLContext:
+    """TLS with the keys of ``node``, trusting its CA alone; raises RnxError if they cannot be used.
+
+    ``protocol`` is for ALPN (RFC 7301). The server's name is to be SERVER_NAME.
+    """
     # Not create_default_context(): that is stricter about CAs (from Python 3.13 on) than gRPC is.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.set_alpn_protocols(["h2"])
-    context.load_verify_locations(cadata=node.ca)
-    _load_keys(context, node)
+    context.set_alpn_protocols([protocol])
+    try:
+        context.load_verify_locations(cadata=node.ca)
+        _load_keys(context, node)
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        raise RnxError(
+            f"the keys of node '{node.name}' in the configuration are unusable: ca, cert and key must be PEM,"
+            " and the key the one of the certificate."
+        ) from None
     return context
 
 

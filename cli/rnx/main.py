@@ -27,6 +27,7 @@ def _print_version(context: click.Context, _parameter: click.Parameter, value: b
     lazy={
         "job": "job:job",
         "monitor": "monitor:monitor",
+        "dashboard": "dashboard:dashboard",
         "nodes": "nodes:nodes",
         "config-help": "nodes:config_help",
         "version": "about:version",

@@ -1,0 +1,290 @@
+// Tests of the page's modules that need no document. Run in the browser, in the page, by test_dashboard.py: the body of
+// a function whose last argument takes the result, an object of test names and what is wrong ("" for nothing).
+
+const done = arguments[arguments.length - 1];
+const load = (name) => import(new URL(`static/${name}.js`, document.baseURI));
+
+function same(got, wanted) {
+  const [one, other] = [JSON.stringify(got), JSON.stringify(wanted)];
+  if (one !== other) throw new Error(`got ${one}, wanted ${other}`);
+}
+
+const tests = {
+  async "events in pieces of any size"() {
+    const { EventParser } = await load("sse");
+    const text =
+      ": hello\nretry: 1\n\nid: 7\n\nid: 8\nevent: job\ndata: {\ndata: }\n\ndata:x\r\n\r\nevent: none\n\ndata";
+    const wanted = [
+      [null, "", "7"],
+      ["job", "{\n}", "8"],
+      ["message", "x", "8"],
+      [null, "", "8"],
+    ];
+    for (const size of [1, 2, 3, 1000]) {
+      const got = [];
+      const parser = new EventParser(({ event, data, id }) => got.push([event, data, id]));
+      for (let at = 0; at < text.length; at += size) parser.feed(text.slice(at, at + size));
+      same(got, wanted);
+    }
+  },
+
+  async "colours, and nothing else of a terminal's"() {
+    const { parse, plain } = await load("ansi");
+    const shown = (line) => parse(line).parts.map(({ text, style }) => [text, style.fg, style.bg, style.bold]);
+    same(shown("a\x1b[31;1mb\x1b[0mc"), [
+      ["a", null, null, false],
+      ["b", 1, null, true],
+      ["c", null, null, false],
+    ]);
+    same(shown("\x1b[38;5;196mx\x1b[48;2;1;2;3my"), [
+      ["x", "rgb(255, 0, 0)", null, false],
+      ["y", "rgb(255, 0, 0)", "rgb(1, 2, 3)", false],
+    ]);
+    same(shown("\x1b[38:5:12mx\x1b[97mz\x1b[39m-"), [
+      ["x", 12, null, false],
+      ["z", 15, null, false],
+      ["-", null, null, false],
+    ]);
+    same(shown("\x1b[38;2;999;0;0mx\x1b[38mx\x1b[38;5mx"), [
+      ["x", null, null, false],
+      ["x", null, null, false],
+      ["x", null, null, false],
+    ]);
+    same(plain("\x1b[2J\x1b[1;1H\x1b[?25lhome\x1b(B\x1bc"), "home");
+    same(plain("\x1b]8;;https://x/\x07link\x1b]8;;\x1b\\!"), "link!");
+    same(plain("\x1bPq#0\x1b\\picture"), "picture");
+    same(plain("50%\r100%\r"), "100%");
+    same(plain("tab\there"), "tab\there");
+    same(plain("end \x1b"), "end ␛");
+    same(plain("\x1b[31"), "␛[31");
+    same(plain("\x1b]open \x1b[32mgreen"), "␛]open green");
+    same(plain("\0\b\x7f\x9b\u202e\u2066"), "␀␈␡⟨9b⟩⟨202e⟩⟨2066⟩");
+  },
+
+  async "colours go on in the next line of the same stream"() {
+    const { Log } = await load("log");
+    const log = new Log();
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "\x1b[31mred\n" });
+    log.add({ stream: "stderr", time: "2026-01-01T00:00:00Z", text: "plain\n" });
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "still\n" });
+    same(
+      log.lines.map((line) => line.style.fg),
+      [null, null, 1],
+    );
+  },
+
+  async "the time that hostile lines take grows with their length"() {
+    const { parse } = await load("ansi");
+    for (const evil of ["\x1b]", "\x1b[", "\x1b[1;", "\x1b", "\x1b]\x1b\\", "\x1bP\x1b[31m", "\r", "\x1b[31m\x1b]"]) {
+      const took = (length) => {
+        const line = evil.repeat(length / evil.length);
+        const began = performance.now();
+        parse(line);
+        return performance.now() - began;
+      };
+      took(100_000);
+      // Were it the square, it would be a hundred times as much.
+      const [short, long] = [took(100_000), took(1_000_000)];
+      if (long > 40 * Math.max(short, 10)) throw new Error(`${JSON.stringify(evil)}: ${short} ms, then ${long} ms`);
+    }
+  },
+
+  async "lines in pieces, of both streams"() {
+    const { Log } = await load("log");
+    const log = new Log();
+    const add = (stream, text) => log.add({ stream, time: "2026-01-01T00:00:00Z", text });
+    add("stdout", "one\ntw");
+    add("stderr", "error");
+    add("stdout", "o\n\nfour");
+    add("stderr", "!\n");
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", base64: btoa("\xff\xe2\x82\xac\n") });
+    same(
+      log.lines.map(({ text, stream }) => [text, stream]),
+      [
+        ["one", 0],
+        ["two", 0],
+        ["error!", 1],
+        ["", 0],
+        ["four\ufffd€", 0],
+      ],
+    );
+  },
+
+  async "a long line becomes several, and nothing of it is lost"() {
+    const { Log } = await load("log");
+    const log = new Log();
+    const text = "0123456789".repeat(1_000);
+    for (const part of [text.slice(0, 3_999), text.slice(3_999, 4_001), text.slice(4_001), "\nnext\n"]) {
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: part });
+    }
+    same(
+      log.lines.map(({ text, more }) => [text.length, more]),
+      [
+        [4000, true],
+        [4000, true],
+        [2000, false],
+        [4, false],
+      ],
+    );
+    same(
+      log.lines
+        .slice(0, 3)
+        .map((line) => line.text)
+        .join(""),
+      text,
+    );
+  },
+
+  async "the oldest lines go, and numbers stay"() {
+    const { Log, Selection, View } = await load("log");
+    const log = new Log(10_000);
+    const found = new View(log, new Selection({ text: "line 14999" }));
+    for (let i = 0; i < 30_000; i += 1) {
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: `line ${i}\n` });
+      if (i === 15_000) while (found.advance());
+    }
+    same([log.end, log.lines.length <= 15_000, log.line(log.first).text], [30_000, true, `line ${log.first}`]);
+    same(found.matching, [14_999]);
+    while (found.advance());
+    same(found.matching, []);
+    // Nor may few and large ones grow without end.
+    for (let i = 0; i < 200; i += 1)
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "x".repeat(1 << 20) });
+    const held = log.lines.reduce((sum, line) => sum + line.text.length, 0);
+    same(held <= 65 << 20, true);
+  },
+
+  async "lines chosen by text and stream"() {
+    const { Log, Selection, View, STDERR, STDOUT } = await load("log");
+    const log = new Log();
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "Error one\nfine\n" });
+    log.add({ stream: "stderr", time: "2026-01-01T00:00:00Z", text: "an \x1b[31merr\x1b[0mor\n" });
+    const chosen = (options) => {
+      const view = new View(log, new Selection(options));
+      while (view.advance());
+      return [view.shown, view.matching];
+    };
+    same(chosen({ text: "error" }), [null, [0, 2]]);
+    same(chosen({ text: "Error" }), [null, [0]]);
+    same(chosen({ text: "error", only: true }), [
+      [0, 2],
+      [0, 2],
+    ]);
+    same(chosen({ text: "error", only: true, streams: new Set([STDERR]) }), [[2], [2]]);
+    same(chosen({ streams: new Set([STDOUT]) }), [[0, 1], []]);
+    same(chosen({ text: "(.*)+$" }), [null, []]);
+  },
+
+  async "long lines on several rows"() {
+    const { Log, Selection, View } = await load("log");
+    const { Folds } = await load("folds");
+    const log = new Log(10_000);
+    const add = (text, stream = "stdout") => log.add({ stream, time: "2026-01-01T00:00:00Z", text });
+    const view = new View(log, new Selection());
+    const folds = new Folds(log, view, 10);
+    const update = () => {
+      while (view.advance());
+      folds.update();
+      return folds.count;
+    };
+    add("0123456789\n\n0123456789abc\n\x1b[31m0123456789\x1b[0m\nopen");
+    same(update(), 1 + 1 + 2 + 1 + 1);
+    same(
+      [0, 1, 2, 3, 4, 5].map((row) => Object.values(folds.at(row))),
+      [
+        [0, 0],
+        [1, 0],
+        [2, 0],
+        [2, 10],
+        [3, 0],
+        [4, 0],
+      ],
+    );
+    same(
+      [0, 1, 2, 3, 4].map((index) => folds.row(index)),
+      [0, 1, 2, 4, 5],
+    );
+    // A line that grows behind others.
+    add("error\n", "stderr");
+    same(update(), 7);
+    add(" and wide\n");
+    same([update(), folds.row(5)], [8, 7]);
+    // The oldest go.
+    for (let i = 0; i < 20_000; i += 1) add("0123456789abc\n");
+    same([update(), folds.at(0), folds.at(3)], [log.lines.length * 2, { index: 0, from: 0 }, { index: 1, from: 10 }]);
+    same(folds.gone, 8); // others came and went in between
+  },
+
+  async "changes and pages of the list in any order"() {
+    const { JobStore } = await load("jobs");
+    const job = (uuid, status, more = {}) => ({ uuid, status, command: "true", args: [], name: uuid, ...more });
+    const store = new JobStore();
+    const mark = store.mark();
+    store.change(job("b", "COMPLETED")); // while the page was on its way, which has it as it was
+    store.delete("c");
+    store.page([job("b", "RUNNING"), job("a", "FAILED"), job("c", "FAILED")], mark);
+    same(
+      store.select({}).map(({ uuid, status }) => [uuid, status]),
+      [
+        ["b", "COMPLETED"],
+        ["a", "FAILED"],
+      ],
+    );
+    store.page([job("b", "STOPPED")], store.mark());
+    same(store.get("b").status, "STOPPED");
+    store.page([job("z", "FAILED")], store.mark());
+    store.change(job("new", "RUNNING"));
+    same(
+      store.select({}).map(({ uuid }) => uuid),
+      ["new", "b", "a", "z"],
+    );
+    same(
+      store.select({ group: "failed" }).map(({ uuid }) => uuid),
+      ["a", "z"],
+    );
+    same(
+      store.select({ text: "NEW" }).map(({ uuid }) => uuid),
+      ["new"],
+    );
+    same(
+      store.select({ sort: "name", reverse: true }).map(({ uuid }) => uuid),
+      ["z", "new", "b", "a"],
+    );
+    same(store.counts().all, 4);
+  },
+
+  async "texts of others, and commands"() {
+    const { printable, shellLine, shellWords, size, duration } = await load("text");
+    same(printable("a\n\x1b\u202eb"), "a\\n\\u001b\\u202eb");
+    for (const words of [
+      ["a", "b c", "it's", "", "$x", "*"],
+      ["sh", "-c", "a\nb"],
+    ])
+      same(shellWords(shellLine(words)), words);
+    same(shellWords('a "b \\" \\n" \'c \\\' d\\ e'), ["a", 'b " \\n', "c \\", "d e"]);
+    let problem = "";
+    try {
+      shellWords("a 'b");
+    } catch (error) {
+      problem = error.message;
+    }
+    same(problem, "the quote ' is not closed");
+    same(
+      [size(0), size(1536), size(3 << 20), duration(3.21), duration(75), duration(3700)],
+      ["0 bytes", "1.5 KB", "3.0 MB", "3.2 s", "1 min 15 s", "1 h 1 min"],
+    );
+  },
+};
+
+(async () => {
+  const results = {};
+  for (const [name, test] of Object.entries(tests)) {
+    try {
+      await test();
+      results[name] = "";
+    } catch (error) {
+      results[name] = `${error.message}\n${error.stack}`;
+    }
+  }
+  done(results);
+})();

@@ -1,0 +1,588 @@
+"""The page in a browser, as people use it. One suite is enough: what the page needs of a host is the HTTP interface."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from browser import Page, browser
+from hosts import PROJECT, Host, until
+from selenium.webdriver.common.keys import Keys
+from test_many_jobs import FILL
+
+SUITE = "trixie"
+LINES = 100_000
+JOBS = 10_000
+MAX_ROWS = 200  # elements; there are no more than a screen has, however long the list is
+MAX_PICTURE = 150_000  # bytes
+# With this set, the pictures in docs/images are made anew.
+PICTURES = os.environ.get("JOBLET_SCREENSHOTS")
+
+NUMBERS = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; sleep {pause}; done"
+
+
+@pytest.fixture(scope="module")
+def opened(host: Host) -> Iterator[Page]:
+    """One browser for all tests, an administrator's."""
+    if host.suite != SUITE:
+        pytest.skip(f"the page is tested on {SUITE}")
+    with browser(host) as page:
+        yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The browser with the list of jobs open, in a window of usual size; nothing may go wrong in it."""
+    opened.size(1280, 800)
+    opened.colours("light")
+    opened.open("#/jobs")
+    opened.wait("document.querySelector('.row [href]') || document.querySelector('.empty h2')")
+    opened.problems()
+    yield opened
+    assert opened.problems() == []
+
+
+def row(job: str) -> str:
+    return f"document.querySelector('[data-id=\"{job}\"]')"
+
+
+def state(job: str) -> str:
+    return f"{row(job)}?.querySelector('.badge').textContent"
+
+
+LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"
+
+
+def test_the_modules_by_themselves(page: Page) -> None:
+    results = page.run_async((Path(__file__).parent / "page_units.js").read_text(encoding="utf-8"))
+    assert len(results) >= 10
+    assert {name: wrong for name, wrong in results.items() if wrong} == {}
+
+
+def test_all_modules_are_asked_for_at_once(page: Page) -> None:
+    there = {path.name for path in (PROJECT / "joblet_systemd/http/page").glob("*.js")}
+    named = page.run("return [...document.querySelectorAll('[rel=modulepreload]')].map(one => one.href)")
+    assert {name.rpartition("/")[2] for name in named} | {"app.js"} == there
+
+
+def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
+    assert page.text("#node") == host.name
+    job = host.run("--name=watched", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
+    page.wait(f"{state(job)} === 'Running'")
+    # By keyboard: it is the newest.
+    page.press("g")
+    page.press(Keys.ENTER)
+    page.wait("document.querySelector('h1').textContent === 'watched'")
+    page.wait(f"{LOG}.includes('line 3')")
+    page.wait(f"{LOG}.length > 12")
+    page.wait("document.querySelector('.charts .value').textContent.endsWith('%')")
+    label = page.run("return document.querySelector('.chart svg').getAttribute('aria-label')")
+    assert label.startswith("CPU: now ")
+    page.click("Stop")
+    page.click("Stop the job")
+    page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert not page.visible("Stop")
+    page.press(Keys.ESCAPE)
+    page.wait(f"{state(job)} === 'Stopped'")
+    assert host.status(job)["status"] == "STOPPED"
+
+
+def test_a_job_is_submitted(host: Host, page: Page) -> None:
+    page.press("c")
+    page.fill("Command", "printf '%s\\n' 'two words' $HOME")
+    page.fill("Name", "not a name")
+    page.click("Start")
+    page.wait("document.querySelector('.form-problem')?.textContent.includes('not a name')")
+    assert page.run("return document.activeElement.id") == "f-name"
+    page.fill("Name", "by-hand")
+    page.fill("Environment", "WHAT=that")
+    page.click("Start")
+    page.wait("document.querySelector('.job-head .badge')?.textContent === 'Completed'")
+    page.wait(f"{LOG}.join() === 'two words,$HOME'")
+    page.click("Run again…")
+    assert page.run("return document.getElementById('f-command').value") == "printf '%s\\n' 'two words' '$HOME'"
+    assert page.run("return document.getElementById('f-environment').value") == "WHAT=that"
+    page.click("Close")
+
+
+def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Page) -> None:
+    page.size(1280, 2400)  # all lines at once
+    count = 80
+    job = host.run("--name=numbers", "sh", "-c", NUMBERS.format(count=count, pause=0.1))
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length > 10")
+    with host.daemon_killed():
+        page.wait("!document.getElementById('banner').hidden")
+        assert "nothing will be missed" in page.text("#banner")
+        assert page.text("#connection") == "Offline"
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    page.wait("document.getElementById('banner').hidden")
+    assert page.text("#connection") == "Live"
+    assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
+    page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
+
+
+def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
+    job = host.run("--name=ended-meanwhile", "sleep", "2")
+    page.wait(f"{state(job)} === 'Running'")
+    with host.daemon_killed():
+        page.wait("!document.getElementById('banner').hidden")
+        unit = host.unit(job)
+        until(lambda: host.exec("systemctl", "is-active", unit, check=False).stdout.strip() != "active")
+    page.wait(f"{state(job)} === 'Completed'", 60)
+
+
+def test_a_hidden_window_lets_go_and_comes_back(host: Host, page: Page) -> None:
+    page.size(1280, 2400)
+    count = 40
+    job = host.run("--name=unseen", "sh", "-c", NUMBERS.format(count=count, pause=0.1))
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length > 5")
+    hide = """
+        Object.defineProperty(document, "hidden", { configurable: true, get: () => arguments[0] });
+        document.dispatchEvent(new Event("visibilitychange"));
+    """
+    page.run(hide, True)
+    page.settle()
+    before = page.text(".log-state")
+    page.settle()
+    assert page.text(".log-state") == before
+    page.run(hide, False)
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
+
+
+# Markup, a title, a link, the screen cleared, colours, a control, text turned around, a line begun anew.
+HOSTILE = (
+    b"<img src=x onerror=alert(1)><script>alert(2)</script>\n"
+    b"\x1b]0;pwned\x07title \x1b]8;;https://evil.example/\x1b\\link\x1b]8;;\x1b\\\n"
+    b"\x1b[2J\x1b[Hscreen \x1b[1;31mred\x1b[0m\n"
+    b"nul \x00 bell \x07 turned \xe2\x80\xaetxt.exe\n"
+    b"10%\r50%\r100%\n"
+    b"\xff\xfe no UTF-8\n"
+    b"\x1b]0;never closed\n"
+    b"\x1b[31;31;31;99999999999999999999mlong parameters\x1b[0m\n"
+)
+
+
+def test_hostile_output_and_commands_do_nothing(host: Host, page: Page) -> None:
+    octal = "".join(f"\\{byte:03o}" for byte in HOSTILE)
+    markup = "<img src=x onerror=alert(3)>"
+    job = host.run("sh", "-c", f"printf '{octal}'", markup)
+    page.wait(f"{state(job)} === 'Completed'")
+    assert markup in page.run(f"return {row(job)}.textContent")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    assert page.run(f"return {LOG}") == [
+        "<img src=x onerror=alert(1)><script>alert(2)</script>",
+        "title link",
+        "screen red",
+        "nul ␀ bell ␇ turned ⟨202e⟩txt.exe",
+        "100%",
+        "\ufffd\ufffd no UTF-8",
+        "␛]0;never closed",
+        "long parameters",
+    ]
+    assert page.run("return document.querySelectorAll('.log :is(img, script, a)').length") == 0
+    assert "pwned" not in page.run("return document.title")
+    assert page.run("return getComputedStyle(document.querySelector('.log .fg-1')).fontWeight") == "700"
+
+
+def test_stderr_search_and_times(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", "echo one; sleep 0.1; echo Two of it >&2; sleep 0.1; echo three")
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.length === 3")
+    assert page.run("return document.querySelector('.line.err code').textContent") == "Two of it"
+    page.press("/")
+    page.type("two")
+    page.wait("document.querySelector('.found').textContent === '1 line'")
+    assert page.run("return [...document.querySelectorAll('.log mark')].map(one => one.textContent)") == ["Two"]
+    page.click("only these")
+    page.wait(f"{LOG}.join() === 'Two of it'")
+    page.press(Keys.ESCAPE)
+    page.wait(f"{LOG}.length === 3")
+    page.press("t")
+    page.wait("/^\\d\\d:\\d\\d:\\d\\d\\.\\d{3}$/.test(document.querySelector('.line time').textContent)")
+    page.press("t")
+
+
+def test_long_lines_are_wrapped(host: Host, page: Page) -> None:
+    long = "".join(f"{number:04}" for number in range(500))
+    job = host.run("echo", long)
+    page.open(f"#/jobs/{job}")
+    page.wait(f"{LOG}.join() === '{long}'")
+    wide = "document.querySelector('.log-box').scrollWidth > document.querySelector('.log-box').clientWidth"
+    assert page.run(f"return {wide}")
+    page.press("w")
+    page.wait(f"{LOG}.length > 10")
+    assert page.run(f"return {LOG}.join('')") == long
+    assert not page.run(f"return {wide}")
+    page.size(390, 640, mobile=True)
+    page.settle()
+    assert not page.run(f"return {wide}")
+    assert page.run(f"return {LOG}.join('')").endswith(long[-400:])
+
+
+def test_output_is_copied_and_downloaded(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", "printf '\\033[31mred\\033[0m\\n\\377\\000\\nend'; sleep 0.1; echo ' of it'")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    # What the page hands to the browser; the rest is the browser's.
+    page.run("""
+        window.handed = {};
+        navigator.clipboard.writeText = async (text) => { window.handed.copied = text; };
+        URL.createObjectURL = (blob) => { window.handed.blob = blob; return "data:,"; };
+    """)
+    page.click("Copy")
+    page.wait("window.handed.copied === 'red\\n\\ufffd␀\\nend of it\\n'")
+    page.click("Download")
+    page.wait("window.handed.blob")
+    got = page.run_async("window.handed.blob.arrayBuffer().then((bytes) => arguments[0]([...new Uint8Array(bytes)]))")
+    assert bytes(got) == b"\x1b[31mred\x1b[0m\n\xff\x00\nend of it\n"
+
+
+def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
+    job = host.run("--name=others", "sleep", "100")
+    try:
+        with browser(host, "reader") as reader:
+            reader.open("#/jobs")
+            reader.wait(f"{state(job)} === 'Running'")
+            assert not reader.visible("New job")
+            reader.open(f"#/jobs/{job}")
+            reader.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+            assert not reader.visible("Stop")
+            assert not reader.visible("Run again…")
+            assert reader.problems() == []
+    finally:
+        host.rnx("job", "stop", job)
+
+
+def test_a_deleted_job_goes_from_the_list(host: Host, page: Page) -> None:
+    job = host.run("true")
+    page.wait(f"{state(job)} === 'Completed'")
+    host.rnx("job", "delete", job)
+    page.wait(f"{row(job)} === null")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.empty h1')?.textContent === 'This job cannot be shown'")
+
+
+@pytest.fixture
+def long_list(host: Host, page: Page) -> Iterator[None]:
+    """Ten thousand jobs on the host, put there while its daemon was away."""
+    job = host.run("--name=one-of-many", "echo", "one of many")
+    host.result(job)
+
+    def fill(*words: str) -> None:
+        host.exec("systemctl", "stop", "joblet.socket", "joblet-http.socket", "joblet.service")
+        host.exec("python3", "-c", FILL, job, *words)
+        host.exec("systemctl", "start", "joblet-http.socket", "joblet.service")
+        until(lambda: host.rnx("job", "status", job).returncode == 0)
+
+    fill(str(JOBS))
+    try:
+        yield
+    finally:
+        fill()
+
+
+# Scrolls through a box in 150 frames; how long frames took, in ms, and how many tasks took over 50 ms.
+SCROLL = """
+const [selector, done] = arguments;
+const box = document.querySelector(selector);
+const times = [];
+let long = 0;
+const observer = new PerformanceObserver((list) => { long += list.getEntries().length; });
+observer.observe({ type: "longtask" });
+const step = box.scrollHeight / 150;
+let last = performance.now();
+box.scrollTop = 0;
+function frame() {
+  const now = performance.now();
+  times.push(now - last);
+  last = now;
+  box.scrollTop += step;
+  if (times.length < 150) return requestAnimationFrame(frame);
+  times.sort((a, b) => a - b);
+  setTimeout(() => done({ median: times[75], p95: times[142], worst: times[149], long }), 100);
+}
+requestAnimationFrame(frame);
+"""
+
+
+def told(what: str, figures: dict[str, float]) -> None:
+    """Figures, not judged here: machines differ."""
+    print(f"\n{what}: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
+
+
+@pytest.mark.usefixtures("long_list")
+def test_ten_thousand_jobs(page: Page) -> None:
+    page.open("#/jobs", fresh=True)
+    page.wait("Number(document.querySelector('[data-group=all] .number')?.textContent) >= 10000", 60)
+    told(f"{JOBS} jobs scrolled", page.run_async(SCROLL, ".list-box"))
+    assert page.run("return document.querySelectorAll('.list-box .row').length") < MAX_ROWS
+    page.press("G")
+    last = "document.querySelector('.list-box [aria-selected=true]')"
+    page.wait(f"Number({last}?.getAttribute('aria-rowindex')) > {JOBS}")
+    page.press("/")
+    page.type("no such job")
+    page.wait("document.querySelector('.empty h2')?.textContent === 'No job matches'")
+    page.press(Keys.ESCAPE)
+
+
+def test_a_hundred_thousand_lines(host: Host, page: Page) -> None:
+    job = host.run("sh", "-c", f"seq 1 {LINES}; printf '\\033[32mdone\\033[0m\\n'")
+    page.open(f"#/jobs/{job}")
+    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    assert page.text(".log-state").startswith("100\u202f001 lines")
+    page.wait(f"{LOG}.at(-1) === 'done'")
+    told(f"{LINES} lines scrolled", page.run_async(SCROLL, ".log-box"))
+    assert page.run("return document.querySelectorAll('.log .line').length") < MAX_ROWS
+    page.press("g")
+    page.wait(f"{LOG}[0] === '1'")
+    page.press("/")
+    page.type("99999")
+    page.wait("document.querySelector('.found').textContent === '1 line'")
+    page.press(Keys.ENTER)
+    page.wait("document.querySelector('.line.hit code')?.textContent === '99999'")
+
+
+def test_a_phone_scrolls_one_way_only(host: Host, page: Page) -> None:
+    job = host.run("--name=" + "long-name-" * 6, "sh", "-c", "echo " + "x" * 500, "argument " * 40)
+    host.result(job)
+    page.size(360, 740, mobile=True)
+    for view in ("#/jobs", f"#/jobs/{job}", "#/host"):
+        page.open(view)
+        page.wait("document.querySelector('main > .view')")
+        page.settle()
+        width, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
+        assert width <= inner, view
+    page.open("#/jobs")
+    page.press("c")
+    assert page.run("return document.querySelector('dialog').scrollWidth <= innerWidth")
+    page.click("Close")
+
+
+def test_light_and_dark(page: Page) -> None:
+    def lightness() -> int:
+        colour = page.run("return getComputedStyle(document.body).backgroundColor")
+        return sum(int(part) for part in colour.strip("rgb()").split(","))
+
+    assert lightness() > 600
+    page.colours("dark")
+    assert lightness() < 150
+    page.click("Change to light colours")
+    assert lightness() > 600
+    page.open("#/jobs", fresh=True)
+    page.wait("document.querySelector('.list')")
+    assert lightness() > 600
+    page.click("Change to dark colours")
+    assert lightness() < 150
+
+
+NAMED = {
+    "button",
+    "link",
+    "textbox",
+    "searchbox",
+    "checkbox",
+    "combobox",
+    "spinbutton",
+    "image",
+    "grid",
+    "dialog",
+    "meter",
+}
+
+
+def test_everything_has_a_name(host: Host, page: Page) -> None:
+    job = host.run("--name=named", "echo", "hello")
+    host.result(job)
+    for view, opener in (("#/jobs", ""), (f"#/jobs/{job}", ""), ("#/host", ""), ("#/jobs", "c"), ("#/jobs", "?")):
+        page.open(view)
+        page.settle()
+        if opener:
+            page.press(opener)
+        found = [(role, name) for role, name in page.accessible() if role in NAMED]
+        assert found
+        assert [role for role, name in found if not name] == [], view
+        if opener:
+            page.click("Close")
+
+
+# What a host with all controllers tells of a job, at a second's distance.
+SAMPLES = [
+    {
+        "time": f"2026-11-25T12:00:{second:02}.000Z",
+        "cpuPercent": 50 + second,
+        "memoryBytes": (100 + second) << 20,
+        "ioReadBytes": second << 20,
+        "ioWriteBytes": 0,
+    }
+    for second in range(20)
+]
+CHARTS = """
+    const [samples, done] = arguments;
+    const real = window.fetch;
+    window.fetch = async () => new Response(JSON.stringify({ samples }));
+    (async () => {
+      const { JobCharts } = await import(new URL("static/charts.js", document.baseURI));
+      const charts = new JobCharts("x");
+      await charts.start(true);
+      window.fetch = real;
+      const drawn = () => [...charts.element.querySelectorAll("figure:not([hidden]) svg")];
+      const told = () => done(drawn().map((one) => one.getAttribute("aria-label")));
+      requestAnimationFrame(() => requestAnimationFrame(told));
+    })();
+"""
+
+
+def test_charts_say_what_they_show(page: Page) -> None:
+    assert page.run_async(CHARTS, SAMPLES) == [
+        "CPU: now 69 %; CPU at most 69 %; over 19 seconds",
+        "Memory: now 119.0 MB; Memory at most 119.0 MB; over 19 seconds",
+        "I/O: now read 1.0 MB/s · written 0 bytes/s; read at most 1.0 MB/s, written at most 0 bytes/s; over 19 seconds",
+    ]
+    # Where only some of it is accounted for, only that is shown.
+    some = [{"time": one["time"], "cpuPercent": one["cpuPercent"]} for one in SAMPLES]
+    assert page.run_async(CHARTS, some) == ["CPU: now 69 %; CPU at most 69 %; over 19 seconds"]
+
+
+def test_the_host(host: Host, page: Page) -> None:
+    page.click("Host")
+    page.wait(f"document.querySelector('h1').textContent === '{host.name}'")
+    page.wait("document.querySelector('.host-charts .value')?.textContent.endsWith('%')")
+    assert "Debian" in page.text(".host .facts")
+
+
+def test_windows_leave_a_connection_for_requests(host: Host, page: Page) -> None:
+    job = host.run("--name=popular", "sleep", "100")
+    try:
+        page.open(f"#/jobs/{job}")
+        page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+        # Another window that is seen as well.
+        page.run("window.other = open(location.href, '', 'width=600,height=600')")
+        page.wait("window.other.document.getElementById('connection')?.textContent === 'Waiting'")
+        page.wait("window.other.document.getElementById('banner').textContent.includes('Other windows')")
+        page.run("window.other.close()")
+        page.click("Stop")
+        page.click("Stop the job")
+        page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+    finally:
+        host.rnx("job", "stop", job)
+
+
+def test_the_keyboard_is_explained(page: Page) -> None:
+    page.press("?")
+    text = page.text("dialog")
+    assert "next job" in text
+    assert "new job" in text
+    page.press(Keys.ESCAPE)
+    page.wait("document.querySelector('dialog') === null")
+
+
+@contextlib.contextmanager
+def dashboard(host: Host, *options: str) -> Iterator[str]:
+    """``rnx dashboard`` while the block runs; its link."""
+    process = subprocess.Popen(
+        host.rnx_argv("--json", "dashboard", "--no-browser", *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        text = b""
+        while not text.strip().endswith(b"}"):
+            piece = process.stdout.readline()
+            assert piece, process.communicate()[1].decode()
+            text += piece
+        yield json.loads(text)["url"]
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
+    job = host.run("--name=through-rnx", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
+    try:
+        with dashboard(host) as link, browser(host, None) as other:
+            other.open(link)
+            other.wait(f"{state(job)} === 'Running'")
+            other.press("g")
+            other.press(Keys.ENTER)
+            # It comes as it is written, nothing holds it back.
+            other.wait(f"{LOG}.some(line => line.startsWith('line '))")
+            other.click("Stop")
+            other.click("Stop the job")
+            other.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
+            with host.daemon_killed():
+                other.wait("!document.getElementById('banner').hidden")
+            other.wait("document.getElementById('banner').hidden", 60)
+            assert other.problems() == []
+            other.open(link)
+            assert "This link has been used" in other.text("body")
+    finally:
+        host.rnx("job", "stop", job)
+
+
+TRAINING = r"""
+import sys, time
+for step in range(1, 3000):
+    sum(i * i for i in range(20_000 * (2 if step // 40 % 2 else 1)))
+    loss, rate = 0.9 / (step + 3) ** 0.5, 1180 + step % 37
+    print(f"\033[2mepoch 3\033[0m  step {step:4}  \033[32mloss {loss:.4f}\033[0m  \033[36m{rate} img/s\033[0m")
+    if step % 11 == 0:
+        print(f"warning: batch {step} was slow to load", file=sys.stderr)
+    time.sleep(0.04)
+"""
+
+
+def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
+    """What the documentation shows; made anew on demand only, as each differs a little."""
+    directory = PROJECT / "docs" / "images" if PICTURES else tmp_path
+    directory.mkdir(exist_ok=True)
+    host.rnx("job", "delete-all")
+    for words in (
+        "--name=fetch-sources git-mirror --all",
+        "--name=unit-tests --max-runtime=600 sh -c 'sleep 1.2'",
+        "--name=lint sh -c 'exit 0'",
+        "--name=import-orders --max-runtime=1 sleep 60",
+        "--name=build-image sh -c 'sleep 2; exit 2'",
+        "--name=nightly-report --schedule=6h python3 report.py --month=11",
+        "--name=index-rebuild sh -c 'sleep 600'",
+    ):
+        host.run(*shlex.split(words), node="developer" if "lint" in words else "")
+    (tmp_path / "train.py").write_text(TRAINING)
+    training = host.run(
+        "--name=train-model", "--upload=train.py", "python3", "-u", "train.py", "--lr=0.01", cwd=tmp_path
+    )
+    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
+    page.open("#/jobs", fresh=True)
+    page.wait(f"{state(training)} === 'Running'")
+    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
+    pictures: dict[str, Any] = {}
+    for name, view, ready in (
+        ("jobs", "#/jobs", f"{state(training)} === 'Running'"),
+        ("job", f"#/jobs/{training}", f"{LOG}.length > 25 && {LOG}.at(-1).includes('step')"),
+    ):
+        for look in ("light", "dark"):
+            page.colours(look)
+            page.size(1120, 640)
+            page.open(view)
+            page.wait(ready)
+            page.settle()
+            pictures[f"{name}-{look}"] = page.picture()
+        page.size(390, 640, mobile=True)
+        page.settle()
+        pictures[f"{name}-phone"] = page.picture()
+    for name, picture in pictures.items():
+        (directory / f"dashboard-{name}.png").write_bytes(picture)
+        assert len(picture) < MAX_PICTURE, name
+    for job in json.loads(host.rnx("--json", "job", "list").stdout):
+        if job["status"] in ("RUNNING", "SCHEDULED"):
+            host.rnx("job", "cancel" if job["status"] == "SCHEDULED" else "stop", job["id"])
