@@ -102,10 +102,6 @@ class JobRoutes:
             job = await self._jobs.stop(job.id, caller.actor)
         return view.answer(await self._shown(job))
 
-    def close(self) -> None:
-        """Make no more answers."""
-        self._threads.close()
-
 
 def _states(text: str) -> list[State]:
     words = [word.upper() for word in text.split(",")] if text else []
