@@ -64,9 +64,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def test_kept_and_removed_in_time(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
     async def go() -> None:
-        files = KeptFiles(store, dirs, keep_sec=1.0)
-        early, late = ended("early", ago=0.8), ended("late")
-        assert files.until(late) == (late.ended_usec or 0) + SEC
+        files = KeptFiles(store, dirs, keep_sec=3.0)
+        early, late = ended("early", ago=2.0), ended("late")
+        assert files.until(late) == (late.ended_usec or 0) + 3 * SEC
         await files.job_ended(early)
         await files.job_ended(late)
         assert sorted(dirs.ids()) == ["early", "late"]
@@ -115,7 +115,7 @@ def test_after_a_restart(store: Store, dirs: WorkDirs, ended: Callable[..., Job]
         dirs.remove(gone.id)
         for unknown in ("unknown", "unknown but running"):
             dirs.mount(unknown, "joblet-alice", Limits())
-        files = KeptFiles(store, dirs, keep_sec=100)
+        files = KeptFiles(store, dirs, keep_sec=3.0)
         await files.recover({"running", "unknown but running"})
         assert not store.find(gone.id).files_kept
         await until(lambda: sorted(dirs.ids()) == ["kept", "running", "unknown but running"])
