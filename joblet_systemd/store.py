@@ -57,6 +57,9 @@ MIGRATIONS = (
     CREATE INDEX jobs_ended ON jobs (ended_usec);
     CREATE INDEX jobs_files ON jobs (ended_usec) WHERE files_kept;
     """,
+    """
+    -- What jobs have used has more values in it, which an earlier version would stumble over.
+    """,
 )
 COLUMNS = (
     *("id", "state", "owner", "account", "spec", "uploads", "submitted_usec", "started_usec", "ended_usec"),
