@@ -24,10 +24,10 @@ WATCHDOG_SEC = 15.0  # twice per WatchdogSec=30
 
 # grpc-core has two sets of timers, and a thread of each looks once a second whether or not there is one:
 # MAX_QUEUE_WINDOW_DURATION is 1 s in its src/core/lib/iomgr/timer_generic.cc and
-# src/core/lib/event_engine/posix_engine/timer.cc. When the one that looks finds something, another takes its place.
-# None of that is our doing; more than that would be.
+# src/core/lib/event_engine/posix_engine/timer.cc. Mostly it wakes up a moment too early and sleeps once more. None of
+# that is our doing; more than that would be.
 GRPC_TIMERS = ("grpc_global_tim", "timer_manager")
-GRPC_PER_SEC = 4
+GRPC_PER_SEC = 5
 
 # For each thread its name and how often it gave up the CPU by itself, and the CPU time of all of them in ticks.
 LOOK = """
