@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from . import report
@@ -42,6 +42,15 @@ echo "memory|$(awk '/^MemTotal/ { printf "%.0f GB", $2 / 1e6 }' /proc/meminfo)"
 echo "/var|$(findmnt -n -o FSTYPE -T /var/lib)"
 packages="joblet podman crun runc bubblewrap python3-grpcio"
 echo "packages|$(dpkg-query -Wf '${Package} ${Version}  ' $packages 2>/dev/null)"
+"""
+
+# One by one, since a suite may lack one of them.
+INSTALL = """
+export DEBIAN_FRONTEND=noninteractive
+exec >/dev/null 2>&1
+apt-get update -qq
+for package; do apt-get install -qqy --no-install-recommends "$package"; done
+true
 """
 
 
@@ -83,7 +92,7 @@ def host(options: argparse.Namespace) -> Iterator[str]:
             lab("down", NAME)
 
 
-def prepare(name: str) -> None:
+def prepare(name: str, rows: Iterable[str]) -> None:
     """Bring the measurements to the host, and the peers from its Debian mirror. What cannot be had is told later."""
     files = subprocess.run(
         ["tar", "-C", str(PROJECT / "bench"), "--exclude=__pycache__", "-c", "joblet_bench"],
@@ -92,12 +101,11 @@ def prepare(name: str) -> None:
     )
     lab("exec", name, "--", "mkdir", "-p", ON_HOST)
     lab("exec", name, "--", "tar", "-x", "-C", ON_HOST, stdin=files.stdout)
-    missing = lab("exec", name, "--", "sh", "-c", f"dpkg-query -W {' '.join(PEERS)} >/dev/null 2>&1 || echo some")
-    if missing:
+    if "whole" not in rows:
+        return
+    if lab("exec", name, "--", "sh", "-c", f"dpkg-query -W {' '.join(PEERS)} >/dev/null 2>&1 || echo missing"):
         tell(f"{', '.join(PEERS)} are installed on it")
-        quietly = "apt-get update -qq; for p in %s; do apt-get install -qqy --no-install-recommends $p; done; true"
-        script = f"export DEBIAN_FRONTEND=noninteractive; {{ {quietly % ' '.join(PEERS)}; }} >/dev/null 2>&1"
-        lab("exec", name, "--", "sh", "-c", script)
+        lab("exec", name, "--", "sh", "-c", INSTALL, "sh", *PEERS)
 
 
 def measure(name: str, row: str, quick: bool) -> list[Finding]:
@@ -142,9 +150,10 @@ def main() -> int:
     findings: list[Finding] = []
     try:
         with host(options) as name:
-            prepare(name)
+            rows = options.only or list(ROWS)
+            prepare(name, rows)
             known = describe(name)
-            for row in options.only or ROWS:
+            for row in rows:
                 findings += measure(name, row, options.quick)
     except Failed as failure:
         sys.exit(f"bench: {failure}")

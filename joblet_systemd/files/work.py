@@ -13,6 +13,7 @@ import logging
 import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 IMAGE = "work.img"
 NEW_IMAGE = "new.img"
 WORK = "work"
+LOST_AND_FOUND = "lost+found"  # mkfs.ext4 makes it
 MIB = 1 << 20
 
 
@@ -50,7 +52,22 @@ class WorkDirs:
             self.remove(leftover.name)
         self.why_unbounded = image.why_not(self._directory)
         if not self.why_unbounded:
-            image.make(self._template, self._config.work_size)
+            self._make_template()
+
+    def _make_template(self) -> None:
+        image.make(self._template, self._config.work_size)
+        try:
+            with tempfile.TemporaryDirectory(dir=self._directory, prefix=".template-") as scratch:
+                work = Path(scratch, WORK)
+                work.mkdir()
+                image.mount(self._template, work)
+                try:
+                    # Once here: in every copy of it that would be a third of the work.
+                    (work / LOST_AND_FOUND).rmdir()
+                finally:
+                    image.unmount(work)
+        except OSError as error:
+            raise _explained(error, self._directory) from error
 
     def check(self, limits: Limits) -> list[str]:
         """Check what a job asks for; returns notes for the user. Raises InvalidValue or Unsupported."""
@@ -123,7 +140,8 @@ class WorkDirs:
         else:
             image.make(new, size)
         image.mount(new, work, image.SCRATCH_OPTIONS)
-        (work / "lost+found").rmdir()
+        with contextlib.suppress(FileNotFoundError):
+            (work / LOST_AND_FOUND).rmdir()
         os.chmod(work, 0o700)
         os.chown(work, uid, gid)
         new.rename(directory / IMAGE)

@@ -33,7 +33,8 @@ def measure(scale: Scale) -> Iterator[Finding]:
     few = len(_stored("SELECT id FROM jobs"))
     few_start = _restart()
     tell(f"{scale.stored} jobs are stored")
-    _without_daemon(lambda: _fill(job, scale.stored))
+    # No more than jobs.keep_jobs, or the daemon would forget the oldest.
+    _without_daemon(lambda: _fill(job, max(1, scale.stored - few)))
     row = f"{scale.stored:,} stored jobs".replace(",", " ")
     try:
         starts = [_restart() for _ in range(3)]

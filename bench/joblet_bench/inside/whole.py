@@ -19,14 +19,17 @@ from typing import Any
 
 from joblet_systemd import host as this_host
 from joblet_systemd.unit import Property
+from joblet_wire import joblet_pb2
 
 from ..figures import Budget, Finding, Spread
+from . import daemon
 from .bare import ACCOUNT, Units
 from .scale import Scale, tell
 
 ROW = "one command, start to end"
 COMMAND = "true"
 OURS = "rnx job run --wait"
+OPEN = "the same over a connection that is open"
 SYSTEMD_RUN = "systemd-run --wait, same properties"
 BUDGETS = {SYSTEMD_RUN: Budget("≤ 1.5", 1.5), "podman run": Budget("< 1", 1.0)}
 PATIENCE_SEC = 60
@@ -152,6 +155,14 @@ def run(argv: list[str]) -> str:
     return f"{said[-1] if said else 'nothing said'} ({how})"
 
 
+def through(service: Any) -> None:
+    """A job from the request to its exit code, as a program does that is connected already."""
+    job = service.RunJob(joblet_pb2.RunJobRequest(command=COMMAND), timeout=PATIENCE_SEC).job_uuid
+    list(service.GetJobLogs(joblet_pb2.GetJobLogsRequest(uuid=job), timeout=PATIENCE_SEC))
+    while service.GetJobStatus(joblet_pb2.GetJobStatusRequest(uuid=job)).status != "COMPLETED":
+        time.sleep(0.002)
+
+
 def in_turn(commands: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """The milliseconds of each in every round: A B C A B C …"""
     times: dict[str, list[float]] = {name: [] for name in commands}
@@ -172,8 +183,15 @@ def measure(units: Units, scale: Scale) -> Iterator[Finding]:
         if OURS not in working:
             raise RuntimeError(f"{OURS}: {why_not[OURS]}")
         tell(f"{scale.rounds} rounds of {', '.join(working)}")
-        times = in_turn({name: functools.partial(run, argv) for name, argv in working.items()}, scale.rounds)
+        with daemon.connected() as service:
+            turns: dict[str, Callable[[], object]] = {OPEN: functools.partial(through, service)}
+            turns |= {name: functools.partial(run, argv) for name, argv in working.items()}
+            through(service)
+            times = in_turn(turns, scale.rounds)
     yield Finding(ROW, OURS, "ms", Spread.of(times[OURS]))
+    if SYSTEMD_RUN in times:
+        ratio = Spread.of_ratios(times[OPEN], times[SYSTEMD_RUN])
+        yield Finding(ROW, OPEN, "ms", Spread.of(times[OPEN]), "systemd-run", ratio)
     for name in commands:
         if name == OURS:
             continue
