@@ -106,7 +106,7 @@ class EventRoutes:
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
         feed = self._feed
-        asked = request.headers.get("Last-Event-ID", "")
+        asked = sse.last_event(request)
         at = feed.number(asked) if asked else feed.newest
         response = await sse.begin(request)
         if at is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from ..api.server import Caller
 from ..errors import InvalidValue, NotFound
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import Job
-from ..selection import Selection
+from ..selection import Cut, Selection
 from . import query, sse, view
 from .routes import Route
 
@@ -47,7 +47,7 @@ class LogRoutes:
         follow, selection = query.flag(request, "follow", True), _selection(request)
         job = self._jobs.book.get(request.match_info["job"], caller.actor)
         caller.job = job.id
-        if request.headers.get("Last-Event-ID") == OVER:
+        if sse.last_event(request) == OVER:
             return web.Response(status=204)  # by which EventSource knows that it need not come again
         if "text/plain" in request.headers.get("Accept", ""):
             return await self._raw(request, self._source(job, selection, follow))
@@ -70,14 +70,13 @@ class LogRoutes:
         response = await sse.begin(request)
         if selection.tail is not None:
             selection = await self._logs.resolved(job.unit, selection)
-            if not selection.cuts:
-                # Who breaks off before anything has come can go on here.
-                await response.write(sse.place(str(selection.after)))
+            # Who breaks off before anything has come can go on here.
+            await response.write(sse.place(messages.cursor_of(selection.after, selection.cuts)))
         async for batch in sse.beating(self._source(job, selection, follow)):
             if batch is None:
                 await sse.send(response, sse.HEARTBEAT)
                 continue
-            for piece in _portions(map(_event, batch)):
+            for piece in _portions(_event(found, selection.cuts) for found in batch):
                 await sse.send(response, piece)
         await response.write(self._end(job, whole=selection.until_usec is None))
         return response
@@ -111,24 +110,25 @@ def _selection(request: web.Request) -> Selection:
         stream=messages.STREAMS.get(stream, 0),
     )
     selection = messages.selection_of(asked)
-    last = request.headers.get("Last-Event-ID", "")
+    last = sse.last_event(request)
     if last in ("", OVER):
         return selection
     # The beginning was chosen with the first request, and the lines counted then.
     return messages.selection_of(wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream))
 
 
-def _event(found: Output | Dropped) -> bytes:
+def _event(found: Output | Dropped, cuts: Sequence[Cut]) -> bytes:
+    number = messages.cursor_of(found.seq, cuts)
     value: dict[str, Any] = {"time": messages.rfc3339(found.realtime_usec)}
     if isinstance(found, Dropped):
         value |= {"reason": found.reason, "entries": found.entries, "bytes": found.bytes, "lines": found.lines}
-        return sse.event(view.text(value), name="dropped", number=str(found.seq))
+        return sse.event(view.text(value), name="dropped", number=number)
     value["stream"] = found.stream
     try:
         value["text"] = found.data.decode()
     except UnicodeDecodeError:
         value["base64"] = base64.b64encode(found.data).decode()
-    return sse.event(view.text(value), number=str(found.seq))
+    return sse.event(view.text(value), number=number)
 
 
 def _portions(pieces: Iterable[bytes]) -> Iterator[bytes]:

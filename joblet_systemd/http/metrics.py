@@ -55,12 +55,12 @@ class MetricsRoutes:
         if sse.wanted(request):
             query.known(request, ())
             job = self._jobs.book.get(request.match_info["job"], caller.actor)
-            if request.headers.get("Last-Event-ID") == OVER:
+            if sse.last_event(request) == OVER:
                 return web.Response(status=204)  # by which EventSource knows that it need not come again
             return await self._live(request, caller, job)
         query.known(request, ("since", "until", "limit"))
-        since = messages.moment_of("since", query.text(request, "since"))
-        until = messages.moment_of("until", query.text(request, "until"))
+        since = messages.moment_of("since", query.text(request, "since", accepted="a time"))
+        until = messages.moment_of("until", query.text(request, "until", accepted="a time"))
         limit = query.number(request, "limit", 0, 1, MAX_KEPT)
         job = self._jobs.book.get(request.match_info["job"], caller.actor)
         async with self._metrics.slots.hold(caller.name):

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from aiohttp import web
 
+from ..errors import InvalidValue
 from .guard import CURRENT
 
 TYPE = "text/event-stream"
@@ -30,6 +31,14 @@ def event(data: bytes, *, name: str = "", number: str = "") -> bytes:
 def place(number: str) -> bytes:
     """What makes a client come back with that number, and is no event."""
     return f"id: {number}\n\n".encode()
+
+
+def last_event(request: web.Request) -> str:
+    """The id of the last event that the client has, empty if it has none. Raises InvalidValue."""
+    value = request.headers.get("Last-Event-ID")
+    if value == "":
+        raise InvalidValue("Last-Event-ID", "", "the id of an event")
+    return value or ""
 
 
 def wanted(request: web.Request) -> bool:

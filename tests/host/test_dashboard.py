@@ -17,7 +17,8 @@ from hosts import PROJECT, Host, until
 from selenium.webdriver.common.keys import Keys
 from test_many_jobs import FILL
 
-SUITE = "trixie"
+pytestmark = pytest.mark.only_on("trixie", because="the page meets the daemon and a browser")
+
 LINES = 100_000
 JOBS = 10_000
 MAX_ROWS = 200  # elements; there are no more than a screen has, however long the list is
@@ -31,8 +32,6 @@ NUMBERS = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; sleep {pa
 @pytest.fixture(scope="module")
 def opened(host: Host) -> Iterator[Page]:
     """One browser for all tests, an administrator's."""
-    if host.suite != SUITE:
-        pytest.skip(f"the page is tested on {SUITE}")
     with browser(host) as page:
         yield page
 

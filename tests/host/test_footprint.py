@@ -61,6 +61,7 @@ def watched(host: Host, seconds: float) -> tuple[dict[str, int], float, float]:
     return wake_ups, (after["ticks"] - before["ticks"]) / 100, after["at"] - before["at"]
 
 
+@pytest.mark.only_on("forky", because="what wakes the daemon up is its own")
 def test_an_idle_daemon_sleeps(host: Host) -> None:
     host.exec("systemctl", "restart", "joblet.service")
     until(lambda: host.rnx("job", "list").returncode == 0)

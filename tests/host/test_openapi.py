@@ -17,6 +17,7 @@ SECONDS, EXAMPLES = 8, 8
 SCHEMATHESIS, CONFIG = Path(sys.executable).with_name("schemathesis"), Path(__file__).with_name("schemathesis.toml")
 
 
+@pytest.mark.only_on("bookworm", because="clients meet the daemon alone, and here the oldest aiohttp")
 @pytest.mark.parametrize("role", ["reader", "developer"])
 def test_the_document_keeps_its_word(host: Host, tmp_path: Path, role: str) -> None:
     web = Web(host, tmp_path, role)

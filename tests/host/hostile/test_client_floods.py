@@ -25,7 +25,7 @@ from test_access import node
 
 from joblet_wire import joblet_pb2, joblet_pb2_grpc
 
-pytestmark = pytest.mark.only_on("trixie", because="clients meet the daemon alone")
+pytestmark = pytest.mark.only_on("forky", because="clients meet the daemon alone")
 
 CONNECTIONS, STREAMS = (100, 100) if LONG else (20, 100)
 

@@ -18,6 +18,8 @@ from hosts import Host, until
 from test_identity import client
 from webclient import Web
 
+pytestmark = pytest.mark.only_on("bookworm", because="clients meet the daemon alone, and here the oldest aiohttp")
+
 GET = b"GET /v1/whoami HTTP/1.1\r\nHost: joblet\r\n"
 CLOSED_SEC = 20  # after which what says nothing is closed
 
