@@ -26,6 +26,7 @@ from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
 from .config import Config
+from .http.doorkeeper import Doorkeeper
 from .jobs.book import Book
 from .jobs.kept import KeptFiles
 from .jobs.lifecycle import Lifecycle
@@ -35,6 +36,7 @@ from .jobs.runner import Runner
 from .logs import Logs
 from .metrics import cgroup
 from .metrics.archive import Archive
+from .metrics.counts import Counts
 from .metrics.host import HostReadings
 from .metrics.sampler import Sampler
 from .model import UNIT_PATTERN
@@ -153,11 +155,16 @@ async def _let_clients_in(
     await listener.start()
     parts.callback(listener.stop)
     if web:
-        from .http import parts as http  # noqa: PLC0415 (aiohttp takes 10 MB; not every host has that socket)
-
-        gateway = http.gateway(web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, metrics, node_id))
-        await gateway.start()
-        parts.push_async_callback(gateway.stop)
+        counts = Counts(jobs.book.unfinished())
+        jobs.book.watch(counts)
+        doorkeeper = Doorkeeper(
+            web,
+            lambda http: http.gateway(
+                web, configuration.PKI_DIR, admission, http.Parts(jobs, logs, kept, metrics, counts, node_id)
+            ),
+        )
+        doorkeeper.start()
+        parts.push_async_callback(doorkeeper.stop)
 
 
 def _words(items: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from ..api.server import Caller
 from ..errors import InvalidValue, NotFound
 from ..logs import Logs
 from ..metrics import prometheus
+from ..metrics.counts import Counts
 from ..metrics.host import PARTS
 from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
 from ..model import Job
@@ -33,12 +34,11 @@ OVER = "over"
 class MetricsRoutes:
     """Readings, as the calls of the wire give them."""
 
-    def __init__(self, jobs: Jobs, logs: Logs, metrics: MetricsService) -> None:
+    def __init__(self, jobs: Jobs, logs: Logs, metrics: MetricsService, counts: Counts) -> None:
         self._jobs = jobs
         self._logs = logs
         self._metrics = metrics
-        self._counts = prometheus.Counts(jobs.book.unfinished())
-        jobs.book.watch(self._counts)
+        self._counts = counts
         self._scrapes: Shared[bytes] = Shared(1)
 
     def routes(self) -> list[Route]:

@@ -13,6 +13,7 @@ from ..api.metrics import MetricsService
 from ..api.tls import KeyFiles
 from ..jobs.kept import KeptFiles
 from ..logs import Logs
+from ..metrics.counts import Counts
 from . import openapi, static
 from .about import AboutRoutes
 from .events import EventRoutes
@@ -35,6 +36,7 @@ class Parts:
     logs: Logs
     kept: KeptFiles
     metrics: MetricsService
+    counts: Counts
     node_id: str
 
 
@@ -44,7 +46,7 @@ def routes(parts: Parts) -> list[Route]:
         *AboutRoutes(parts.node_id).routes(),
         *JobRoutes(parts.jobs, parts.kept, parts.node_id).routes(),
         *LogRoutes(parts.jobs, parts.logs).routes(),
-        *MetricsRoutes(parts.jobs, parts.logs, parts.metrics).routes(),
+        *MetricsRoutes(parts.jobs, parts.logs, parts.metrics, parts.counts).routes(),
         *EventRoutes(parts.jobs.book, parts.node_id).routes(),
         *openapi.routes(),
         *static.routes(),

@@ -17,6 +17,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from .. import __version__
 from ..model import FINAL_STATES, Job, State
+from .counts import Counts
 from .sample import Sample
 
 # Running jobs with series of their own: those that started last beyond it have none.
@@ -106,28 +107,6 @@ PER_JOB = (
         lambda sample: _ratio(sample.io_pressure),
     ),
 )
-
-
-class Counts:
-    """A watcher of the book that counts starts and ends, since the daemon's own start."""
-
-    def __init__(self, unfinished: Iterable[Job]) -> None:
-        self.starts = 0
-        self.ends: Counter[State] = Counter()
-        # What a former daemon has started is not counted again.
-        self._attempts = {job.id: job.attempt for job in unfinished}
-
-    def changed(self, job: Job) -> None:
-        """As a watcher of the book."""
-        if job.state.final:
-            self.ends[job.state] += 1
-            self._attempts.pop(job.id, None)
-        elif job.state is State.INITIALIZING and self._attempts.get(job.id) != job.attempt:
-            self.starts += 1
-            self._attempts[job.id] = job.attempt
-
-    def deleted(self, job_ids: Sequence[str]) -> None:
-        """As a watcher of the book."""
 
 
 @dataclass(frozen=True, slots=True)

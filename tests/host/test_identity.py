@@ -53,6 +53,7 @@ def serial(of: Host) -> str:
 def audit(host: Host, **fields: str) -> list[str]:
     """The outcomes that the journal has for these fields of the audit."""
     match = [f"JOBLET_AUDIT_{name.upper()}={value}" for name, value in fields.items()]
+    host.exec("journalctl", "--sync")  # what was answered a moment ago may be on its way there
     entries = host.exec("journalctl", "--output=json", "--no-pager", *match).stdout.splitlines()
     return [json.loads(entry)["JOBLET_AUDIT_OUTCOME"] for entry in entries]
 

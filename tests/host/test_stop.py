@@ -78,7 +78,7 @@ def test_stop_before_the_start(host: Host) -> None:
     listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=30).jobs
     # Some ran by then, the last ones not.
     assert {job.reason for job in listed if job.uuid in ids} == {"stopped", "stopped before it started"}
-    assert host.exec("systemctl", "list-units", "--all", "--no-legend", "joblet-job-*").stdout == ""
+    assert host.exec("systemctl", "list-units", "--all", "--no-legend", *map(host.unit, ids)).stdout == ""
 
 
 def test_a_stop_is_not_forgotten_by_a_killed_daemon(host: Host) -> None:

@@ -34,7 +34,8 @@ def test_jobs_that_end_while_the_daemon_is_down(host: Host) -> None:
     with host.daemon_killed():
         for job in (*jobs.values(), killed):
             host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
-        until(lambda: "running" not in host.exec("systemctl", "list-units", "joblet-job-*", "--no-legend").stdout)
+        units = [host.unit(job) for job in (*jobs.values(), killed)]
+        until(lambda: "running" not in host.exec("systemctl", "list-units", "--no-legend", *units).stdout)
     for state, job in jobs.items():
         status = host.result(job)
         assert (status["status"], status["exitCode"]) == (state, 0 if state == "COMPLETED" else 6)

@@ -144,7 +144,7 @@ class Fakes:
         return None
 
     def parts(self) -> parts.Parts:
-        return parts.Parts(cast(Any, self), cast(Any, self), cast(Any, self), cast(Any, self), "node")
+        return parts.Parts(*[cast(Any, self)] * 5, "node")
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from joblet_systemd.metrics.prometheus import MAX_JOBS, PER_JOB, Counts, Facts, exposition
+from joblet_systemd.metrics.counts import Counts
+from joblet_systemd.metrics.prometheus import MAX_JOBS, PER_JOB, Facts, exposition
 from joblet_systemd.metrics.sample import Sample
 from joblet_systemd.model import Job, JobSpec, State
 
