@@ -20,6 +20,8 @@ from joblet_wire import joblet_pb2 as wire
 CALM_SEC = 240.0
 TELL_SEC = 10.0
 SETTLE_SEC = 15.0
+# PID 1 is what stops and ends units; its last words tell which and when.
+SYSTEMD_SAYS = ("journalctl", "--output=short-precise", "--no-pager", "--lines=400", "_PID=1")
 RUNS_SEC = 90.0
 
 
@@ -90,6 +92,9 @@ class _Storm:
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
                 faults += verdicts.of_job(track)
+        if faults:
+            said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
+            self._note(f"what systemd says:\n{said.stdout}")
         jobs = await self._settled(clients)
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]

@@ -19,6 +19,8 @@ METHODS = {
     for service in joblet_pb2.DESCRIPTOR.services_by_name.values()
     for method in service.methods
 }
+# Calls that go on for as long as the client likes: one answer is enough of them.
+ENDLESS = frozenset({"JobService/TopJobs", "MonitoringService/StreamSystemMetrics"})
 # Statuses that say what was wrong. UNKNOWN and INTERNAL are those of a daemon that did not expect something.
 TYPED = frozenset(
     {
@@ -67,7 +69,9 @@ def send(
     call = through.stream_stream(f"/joblet.{name}")(iter(requests), timeout=seconds, **options)
     try:
         for _ in call:
-            pass
+            if name in ENDLESS:
+                call.cancel()
+                return grpc.StatusCode.OK, ""
     except grpc.RpcError:
         pass
     return call.code(), str(call.details())
