@@ -42,6 +42,7 @@ SYSTEMD_EXIT_CODES = {
     243: "CREDENTIALS",
     245: "BPF",
 }
+LOST_SIGHT = "start-failed: systemd lost sight of the job, as it may when it re-executes itself during a start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,10 @@ def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: st
     killed = os.WIFSIGNALED(record.wait_status)
     number = os.WTERMSIG(record.wait_status) if killed else os.WEXITSTATUS(record.wait_status)
     code = 128 + number if killed else number
+    if record.stopped and code and unit is not None and (unit.code, unit.status) == (CLD_EXITED, 0):
+        # joblet-init ends with the command's code. PID 1 saw another process end, the one that has made the namespace
+        # of processes (systemd 257 and newer), and took that for the end of the job, whose other processes it stopped.
+        return Outcome(State.FAILED, code, LOST_SIGHT)
     if record.stopped:
         return Outcome(State.STOPPED, code, "stopped through systemd")
     if killed:

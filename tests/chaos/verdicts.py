@@ -16,6 +16,7 @@ from kinds import FULL, REPEATS_SEC, Plan
 from joblet_wire import joblet_pb2 as wire
 
 USEC = 1_000_000
+LOST_SIGHT = "start-failed: systemd lost sight of the job"
 # A run comes within this time after its moment when the daemon is there.
 PROMPT_SEC = 1.5
 # What cannot be started, for the disk is full, is tried again so much later; what is missed meanwhile is not made up.
@@ -31,8 +32,10 @@ def of_job(track: Track) -> list[str]:
     for stream, stored in track.stored.items():
         if (followed := track.followed[stream]) != stored:
             faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
-    if plan.writes and any(word in track.stored[STDERR] for word in FULL):
-        # It met the full disk, and says so itself. What becomes of it then depends on when that was.
+    # It met the full disk, and says so itself: what becomes of it then depends on when that was. Or PID 1 has lost
+    # sight of it, and that is told (docs/design-deviations.md).
+    met_full_disk = plan.writes and any(word in track.stored[STDERR] for word in FULL)
+    if met_full_disk or status.reason.startswith(LOST_SIGHT):
         return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
     ends = [(end.status, end.exit_code, end.reason) for end in plan.ends]
     seen = (status.status, status.exit_code, status.reason)

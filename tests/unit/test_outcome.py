@@ -5,7 +5,7 @@ import errno
 
 import pytest
 
-from joblet_systemd.jobs.outcome import CLD_EXITED, CLD_KILLED, Outcome, outcome, usage
+from joblet_systemd.jobs.outcome import CLD_EXITED, CLD_KILLED, LOST_SIGHT, Outcome, outcome, usage
 from joblet_systemd.model import Job, JobSpec, Limits, State, Usage
 from joblet_systemd.systemd.entries import Exit
 from joblet_systemd.systemd.manager import UnitResult
@@ -66,7 +66,16 @@ def record(status: int = 0, exec_errno: int = 0, error: str = "", stopped: bool 
         ),
         # 143 without a stop: somebody else's SIGTERM, or systemctl's.
         (JOB, unit("exit-code", status=143), record(15), Outcome(State.FAILED, 143, "signal SIGTERM")),
-        (JOB, unit("success"), record(15, stopped=True), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        (
+            JOB,
+            unit("exit-code", status=143),
+            record(15, stopped=True),
+            Outcome(State.STOPPED, 143, "stopped through systemd"),
+        ),
+        (JOB, unit("success"), record(0, stopped=True), Outcome(State.STOPPED, 0, "stopped through systemd")),
+        # What PID 1 saw end was not joblet-init.
+        (JOB, unit("success"), record(15, stopped=True), Outcome(State.FAILED, 143, LOST_SIGHT)),
+        (STOPPED_JOB, unit("success"), record(15, stopped=True), Outcome(State.STOPPED, 143, "stopped")),
     ],
 )
 def test_outcome(job: Job, result: UnitResult | None, end: Exit | None, expected: Outcome) -> None:
@@ -121,7 +130,7 @@ def at(seconds: float, status: int = 15, *, stopped: bool = True) -> Exit:
         # The unit is gone: the record alone tells.
         (LIMITED, None, at(3.2), TIMEOUT),
         (LIMITED, None, at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
-        (LIMITED, unit("success"), at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
+        (LIMITED, unit("exit-code", status=143), at(1.5), Outcome(State.STOPPED, 143, "stopped through systemd")),
         # A stop that took a SIGKILL is "timeout" to systemd, too.
         (
             LIMITED,
