@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import logging
 import threading
 import time
 from collections import Counter, defaultdict
@@ -30,6 +31,8 @@ from .systemd.entries import Dropped, Entry, Output
 if TYPE_CHECKING:
     from .systemd.journal import Journal
 
+log = logging.getLogger(__name__)
+
 __all__ = ["Batch", "Dropped", "Logs", "Output", "Selection"]
 
 # journald batches its inotify events by 250 ms (sd_journal_get_fd(3)); looking is cheaper than waiting.
@@ -39,6 +42,7 @@ BUFFER_BYTES = 4 << 20  # what one follower reads ahead at most
 ALL_BUFFERS_BYTES = 64 << 20
 ENTRY_OVERHEAD = 500  # what an entry weighs in memory beside its data
 HISTORY_READERS = 4
+RETRY_SEC = 1.0
 SETTLED_SEC = 1.0  # after which journald stores nothing any more with a time that has passed
 
 T = TypeVar("T")
@@ -62,12 +66,17 @@ class _Follower:
     def put(self, entries: list[Entry], weight: int, limit: int) -> None:
         """Take entries from the tail, unless they are more than fits."""
         if self.size + weight > limit:
-            self.batches.clear()
-            self.size = 0
-            self.lagging = True
+            self.overflow()
         elif not self.lagging:
             self.batches.append(entries)
             self.size += weight
+        self.news.set()
+
+    def overflow(self) -> None:
+        """Throw away what is there: the journal has it."""
+        self.batches.clear()
+        self.size = 0
+        self.lagging = True
         self.news.set()
 
     def overflowed(self) -> bool:
@@ -229,7 +238,7 @@ class Logs:
         self._followers.setdefault(follower.unit, set()).add(follower)
         self._number_of_followers += 1
         if self._tail is None:
-            self._tail = _Tail(self._open_journal, self._dispatch)
+            self._tail = _Tail(self._open_journal, self._dispatch, self._missed)
         await self._tail.ready.wait()
 
     def _unsubscribe(self, follower: _Follower) -> None:
@@ -255,6 +264,11 @@ class Logs:
             weight = sum(map(_weight, batch))
             for follower in self._followers[unit]:
                 follower.put(batch, weight, limit)
+
+    def _missed(self) -> None:
+        """The tail was interrupted: all go back to the journal."""
+        for follower in chain.from_iterable(self._followers.values()):
+            follower.overflow()
 
     def close(self) -> None:
         """Stop the tail and the readers."""
@@ -308,12 +322,22 @@ class _Alarm:
 
 
 class _Tail:
-    """A thread that reads what is new in the namespace and hands it to ``dispatch`` in the event loop."""
+    """A thread that reads what is new in the namespace and hands it to ``dispatch`` in the event loop.
 
-    def __init__(self, open_journal: Callable[[], Journal], dispatch: Callable[[list[Entry]], None]) -> None:
+    Where the journal cannot be read, for want of descriptors or inotify instances, it is tried again until it can, and
+    then ``missed`` is called. Meanwhile it is ``ready``, too: what is stored can be had.
+    """
+
+    def __init__(
+        self,
+        open_journal: Callable[[], Journal],
+        dispatch: Callable[[list[Entry]], None],
+        missed: Callable[[], None],
+    ) -> None:
         self.ready = asyncio.Event()
         self._open_journal = open_journal
         self._dispatch = dispatch
+        self._missed = missed
         self._loop = asyncio.get_running_loop()
         self._stopping = threading.Event()
         threading.Thread(target=self._run, name="tail", daemon=True).start()
@@ -323,16 +347,24 @@ class _Tail:
         self._stopping.set()
 
     def _run(self) -> None:
-        journal = self._open_journal()
-        journal.seek_end()
-        self._call(self.ready.set)
         while not self._stopping.is_set():
-            entries = list(islice(journal.news(), CHUNK_ENTRIES))
-            if entries:
-                self._call(self._dispatch, entries)
-            if len(entries) < CHUNK_ENTRIES:
-                self._stopping.wait(POLL_SEC)
-        journal.close()
+            try:
+                self._read()
+            except OSError as error:
+                log.warning("the journal of jobs cannot be followed: %s; trying again", error)
+                self._call(self.ready.set)
+                self._stopping.wait(RETRY_SEC)
+
+    def _read(self) -> None:
+        with contextlib.closing(self._open_journal()) as journal:
+            journal.seek_end()
+            self._call(self._missed if self.ready.is_set() else self.ready.set)
+            while not self._stopping.is_set():
+                entries = list(islice(journal.news(), CHUNK_ENTRIES))
+                if entries:
+                    self._call(self._dispatch, entries)
+                if len(entries) < CHUNK_ENTRIES:
+                    self._stopping.wait(POLL_SEC)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
         """Run it in the event loop and wait, so that a busy loop slows the reading, not fills the memory."""

@@ -283,8 +283,12 @@ def is_plain(work: Path) -> bool:
 def _holds_something(directory: Path) -> bool:
     work = directory / WORK
     if is_plain(work) or os.path.ismount(work):
-        with os.scandir(work) as entries:
-            return next(entries, None) is not None
+        try:
+            with os.scandir(work) as entries:
+                return next(entries, None) is not None
+        except OSError as error:  # of a damaged image, on a disk that fails: it is not known to be empty
+            log.error("%s cannot be read: %s", work, error.strerror)
+            return True
     return (directory / IMAGE).exists()  # not mounted since the host was started: not worth a look
 
 

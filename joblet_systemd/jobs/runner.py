@@ -159,9 +159,13 @@ class Runner:
 
     async def _look(self, look: Callable[[Journal], T]) -> T:
         def run() -> T:
-            if self._journal is None:
-                self._journal = Journal(unit.LOG_NAMESPACE)
-            return look(self._journal)
+            try:
+                if self._journal is None:
+                    self._journal = Journal(unit.LOG_NAMESPACE)
+                return look(self._journal)
+            except OSError as error:  # no descriptor or inotify instance is free, or no memory
+                self._journal = None
+                raise SystemdError(f"The journal of jobs cannot be read: {error.strerror or error}.") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._records, run)
 

@@ -25,10 +25,10 @@ def directory(slice_name: str) -> Path:
 
 
 def read(group: Path) -> Sample | None:
-    """A sample of a control group, without a CPU share; None when there is no such group (any more)."""
+    """A sample of a control group, without a CPU share; None when there is none (any more), or no descriptor."""
     try:
         place = os.open(group, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
+    except OSError:
         return None
     try:
         # The one file that every group has, whatever the controllers are.

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
@@ -400,3 +400,48 @@ def test_the_tail_runs_only_while_somebody_follows() -> None:
         job.logs.close()
 
     scenario(play())
+
+
+def test_a_journal_that_cannot_be_followed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "RETRY_SEC", 0.2)
+
+    async def play() -> None:
+        job = Job()
+        job.paper.write(b"1")
+        await job.stored()  # a reader of history is there from now on
+
+        refusals = [OSError(24, "Too many open files")] * 2
+
+        def opened() -> Reader:
+            if refusals:
+                raise refusals.pop()
+            return Reader(job.paper)
+
+        job.logs._open_journal = opened  # type: ignore[assignment]
+        source = job.logs.follow(UNIT, Selection(), job.ended)
+        # What is stored comes at once, what is written meanwhile as soon as the journal can be opened again.
+        assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"1"]
+        job.paper.write(b"2")
+        assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"2"]
+        # The same when it breaks in the middle.
+        refusals.append(OSError(24, "Too many open files"))
+        monkeypatch.setattr(Reader, "news", _broken_once(job.paper, Reader.news))
+        assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"3"]
+        job.finish()
+        assert [batch async for batch in source] == []
+        job.logs.close()
+
+    scenario(play())
+
+
+def _broken_once(paper: Paper, news: Callable[[Reader], Iterator[Entry]]) -> Callable[[Reader], Iterator[Entry]]:
+    broken = threading.Event()
+
+    def read(reader: Reader) -> Iterator[Entry]:
+        if not broken.is_set():
+            broken.set()
+            paper.write(b"3")
+            raise OSError(12, "Cannot allocate memory")
+        return news(reader)
+
+    return read

@@ -132,6 +132,19 @@ def test_the_end(dirs: WorkDirs, tmp_path: Path) -> None:
         pass
 
 
+def test_the_end_with_what_cannot_be_read(dirs: WorkDirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dirs.mount("j", "joblet-x", SMALL)
+
+    def refuse(path: Path) -> Iterator[os.DirEntry[str]]:
+        raise OSError(errno.EBADMSG, os.strerror(errno.EBADMSG), str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", refuse)
+        assert dirs.finish("j", keep=True)
+    assert mounts(tmp_path) == []
+    assert dirs.ids() == ["j"]
+
+
 def test_the_end_while_somebody_reads(dirs: WorkDirs, tmp_path: Path) -> None:
     dirs.mount("j", "joblet-x", SMALL)
     (dirs.path("j") / "f").write_text("x" * 100_000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -70,3 +72,12 @@ def test_a_long_file_is_read_to_its_end(tmp_path: Path) -> None:
 
 def test_where_the_groups_of_a_slice_are() -> None:
     assert cgroup.directory("joblet-jobs.slice") == Path("/sys/fs/cgroup/joblet.slice/joblet-jobs.slice")
+
+
+def test_without_a_free_descriptor_a_reading_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    group = make(tmp_path / "group")
+    monkeypatch.setattr(os, "open", refuse)
+    assert cgroup.read(group) is None
