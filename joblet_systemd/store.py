@@ -11,7 +11,7 @@ import contextlib
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Generator, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +184,11 @@ class Store:
 
     def page(
         self, limit: int, before: int | None = None, states: Collection[State] = (), owner: str = "", text: str = ""
-    ) -> list[tuple[int, Job]]:
+    ) -> Generator[tuple[int, Job], None, None]:
         """The newest jobs, each with its number, the newest first: those with a number below ``before``.
 
         ``text`` is looked for in id, name, command and arguments, whatever the case of ASCII letters. May be used
-        in any thread: a look at all jobs for a text takes its time.
+        in any thread: a look at all jobs for a text takes its time. One by one: a job may take a megabyte.
         """
         conditions = ["number < ?"]
         parameters: list[Any] = [2**63 - 1 if before is None else before]
@@ -204,7 +204,8 @@ class Store:
             parameters += [text] * 3 + [json.dumps(text)[1:-1]]
         query = f"SELECT number, {COLUMN_LIST} FROM jobs WHERE {' AND '.join(conditions)} ORDER BY number DESC LIMIT ?"
         with self._reading() as db:
-            return [(row[0], self._decoded(row[1:])) for row in db.execute(query, (*parameters, limit))]
+            for row in db.execute(query, (*parameters, limit)):
+                yield row[0], self._decoded(row[1:])
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

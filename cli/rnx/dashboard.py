@@ -48,10 +48,11 @@ RESPONSE_HEADERS = (
     "X-Content-Type-Options",
 )
 # What the page may do, whatever the node says of it: nothing but talk to where it came from. It is on this machine, and
-# other servers are near.
+# other servers are near. Nor may it leave a worker behind, which would outlive it: to the dashboard of another node
+# that later has the same port it would be of the same origin.
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "worker-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 HEAD = '<!doctype html><meta charset="utf-8"><title>Joblet</title><link rel="icon" href="data:,">'
 OWN_HEADERS = {

@@ -16,7 +16,6 @@ import secrets
 import threading
 import time
 from email.message import Message
-from http.cookies import CookieError, SimpleCookie
 
 LINK_SECONDS = 300.0
 COOKIE = "joblet-dashboard"
@@ -62,9 +61,9 @@ class Door:
         """The path that is meant for the node, if the request is from the browser that was let in."""
         if not path.startswith(self.home):
             return None
-        try:
-            morsel = SimpleCookie(headers.get("Cookie", "")).get(COOKIE)
-        except CookieError:
-            return None
-        given = morsel.value if morsel else ""
-        return path[len(self.home) - 1 :] if secrets.compare_digest(given.encode(), self._cookie.encode()) else None
+        # Not by http.cookies: other servers on this machine set cookies for this one as well, of the same name or such
+        # that it would read none.
+        pairs = (pair.strip().partition("=") for pair in headers.get("Cookie", "").split(";"))
+        given = [value.encode() for name, _, value in pairs if name == COOKIE]
+        known = any(secrets.compare_digest(value, self._cookie.encode()) for value in given)
+        return path[len(self.home) - 1 :] if known else None

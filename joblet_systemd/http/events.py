@@ -21,7 +21,8 @@ from . import query, sse, view
 from .routes import Route
 
 MAX_EVENTS, MAX_BYTES = 10_000, 8 << 20
-BATCH_EVENTS = 50
+# What is sent at once, and held for every listener that does not take it; more if one event is larger.
+BATCH_EVENTS, BATCH_BYTES = 50, 64 << 10
 
 
 class Feed:
@@ -79,7 +80,13 @@ class Feed:
         """Some of the events behind that one, none at the end; None when they are not all kept."""
         if number < self._begin:
             return None
-        return list(islice(self._events, number - self._begin, number - self._begin + BATCH_EVENTS))
+        batch, size = [], 0
+        for made in islice(self._events, number - self._begin, number - self._begin + BATCH_EVENTS):
+            batch.append(made)
+            size += len(made)
+            if size >= BATCH_BYTES:
+                break
+        return batch
 
     async def wait(self, number: int, seconds: float) -> bool:
         """Wait until there are events behind that one; whether there are."""

@@ -2,7 +2,8 @@
 
 aiohttp 3.8 waits for a request's head as long as it takes, and reads as many requests ahead as a client cares to
 send. So heads are collected here, up to a size and a moment; then aiohttp gets one request at a time, with as many
-bytes behind it as the head announces.
+bytes behind it as the head announces. What is to become another protocol is refused: behind such a request aiohttp
+keeps whatever comes, without a bound in 3.8 to 3.11.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ HEAD_BYTES = 16 << 10
 # From the handshake to the end of the first head; and from one answer to the end of the next head.
 HEAD_SEC, IDLE_SEC = 10.0, 60.0
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,15})[ \t]*\r\n", re.IGNORECASE)
+# In any line that a parser may see; as a line's beginning, CONNECT is a method.
+OTHER_PROTOCOL = re.compile(rb"(?:^|[\r\n])(?:connect[ \t]|upgrade[ \t]*:)", re.IGNORECASE)
 
 
 class Guard(asyncio.Protocol):
@@ -128,6 +131,9 @@ class Guard(asyncio.Protocol):
                 if end < 0:
                     return
                 piece = bytes(self._unread[: end + 4])
+                if OTHER_PROTOCOL.search(piece):
+                    self.refuse(HTTPStatus.BAD_REQUEST)
+                    return
                 del self._unread[: len(piece)]
                 length = CONTENT_LENGTH.search(piece)
                 self._body_left = int(length[1]) if length else 0

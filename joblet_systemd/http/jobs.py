@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Answers of one identity, until the last byte has been sent; and the threads that make them.
 AT_ONCE, THREADS = 8, 2
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
+# A page ends early with the job that makes it that long: a command has up to 128 KiB.
+PAGE_BYTES = 4 << 20
 STATES = f"one or several of {','.join(State)}, each once"
 LIST_PARAMETERS = ("limit", "before", "status", "owner", "q")
 
@@ -67,9 +70,17 @@ class JobRoutes:
     def _page(
         self, limit: int, before: int | None, filters: Mapping[str, object], positions: Mapping[str, int]
     ) -> bytes:
+        entries: list[bytes] = []
+        size, last = 0, None
         found = self._jobs.book.store.page(limit, before, **filters)  # type: ignore[arg-type]
-        entries = [view.entry(job, self._node_id, positions.get(job.id, 0)) for _, job in found]
-        return view.text({"jobs": entries, "next": str(found[-1][0]) if len(found) == limit else None})
+        with contextlib.closing(found):
+            for number, job in found:
+                entries.append(view.text(view.entry(job, self._node_id, positions.get(job.id, 0))))
+                size += len(entries[-1])
+                if len(entries) == limit or size >= PAGE_BYTES:
+                    last = str(number)
+                    break
+        return b'{"jobs":[%b],"next":%b}' % (b",".join(entries), view.text(last))
 
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())

@@ -186,6 +186,16 @@ def test_without_the_cookie_there_is_nothing(browser: Browser) -> None:
     assert refused(browser.ask(browser.home))
 
 
+def test_cookies_of_other_local_servers_do_not_lock_the_browser_out(browser: Browser) -> None:
+    browser.enter()
+    mine = browser.cookie
+    for others in (f"{door.COOKIE}=another", 'a={"b":1}', "bare", "a\xff=b"):
+        browser.cookie = cookie = f"{others}; {mine}; {others}"
+        assert browser.ask(browser.home).read(), cookie
+    browser.cookie = f"{door.COOKIE}=another; {mine[:-1]}"
+    assert refused(browser.ask(browser.home))
+
+
 def test_the_cookie_is_good_below_the_secret_path_only(browser: Browser) -> None:
     browser.enter()
     assert browser.ask(browser.home).read()

@@ -57,6 +57,23 @@ def test_events_come_in_order_and_from_a_place_on() -> None:
     run(play)
 
 
+def test_no_more_is_taken_at_once_than_a_listener_may_hold() -> None:
+    def play() -> None:
+        feed = Feed("node")
+        for number in range(60):
+            feed.changed(Job(f"{number:08d}", JobSpec("x" * 30_000), "alice", "a", State.PENDING, number))
+        at, sizes = 0, []
+        while batch := feed.behind(at):
+            at += len(batch)
+            sizes.append(len(batch))
+        assert at == 60
+        assert set(sizes) == {3}
+        feed.changed(Job("a", JobSpec("x" * 120_000), "alice", "a", State.PENDING, 1))
+        assert len(feed.behind(60) or []) == 1
+
+    run(play)
+
+
 def test_places_that_mean_nothing_here() -> None:
     def play() -> None:
         feed, other = Feed("node"), Feed("node")

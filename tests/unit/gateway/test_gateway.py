@@ -254,6 +254,27 @@ def test_requests_far_ahead_of_answers(node: Node) -> None:
     scenario(play())
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /it HTTP/1.1\r\nHost: joblet\r\nConnection: upgrade\r\nUpgrade: websocket\r\nContent-Length: 9999999\r\n",
+        b"GET /it HTTP/1.1\r\nHost: joblet\nConnection: upgrade\nuPGRADE: websocket\nContent-Length: 9999999\r\n",
+        b"CONNECT /it HTTP/1.1\r\nHost: joblet\r\nContent-Length: 9999999\r\n",
+        b"\r\nCONNECT joblet:443 HTTP/1.1\r\nHost: joblet\r\nContent-Length: 9999999\r\n",
+    ],
+)
+def test_other_protocols_are_refused_before_aiohttp_keeps_what_comes(node: Node, head: bytes) -> None:
+    async def play() -> None:
+        async with node.gateway([get(quiet)]):
+            reader, writer = await node.connect()
+            writer.write(head + b"\r\n" + b"x" * 100_000)
+            assert (await answer(reader)).status == 400
+            assert await end_of(reader) == b""
+            writer.close()
+
+    scenario(play())
+
+
 def test_a_head_that_is_too_large_or_takes_too_long(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guard, "HEAD_SEC", 0.3)
 

@@ -10,7 +10,7 @@ import pytest
 
 from joblet_systemd.api import messages
 from joblet_systemd.errors import InvalidValue
-from joblet_systemd.http import body, openapi, parts, view
+from joblet_systemd.http import body, jobs, openapi, parts, view
 from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
 from joblet_systemd.jobs.book import Book
@@ -214,6 +214,24 @@ def test_pages_and_filters(fakes: Fakes, tmp_path: Path) -> None:
             reply = await node.ask("/v1/jobs/n7")
             assert (reply.status, reply.json["uuid"]) == (200, "00000007-0")
             assert (await node.ask("/v1/jobs/nosuch")).status == 404
+
+    scenario(play())
+
+
+def test_a_page_of_long_commands_is_shorter(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path)
+    monkeypatch.setattr(jobs, "PAGE_BYTES", 100_000)
+    for number in range(10):
+        fakes.store.add(Job(f"{number:08d}-0", JobSpec("x" * 30_000), "alice", "a", State.RUNNING, number))
+
+    async def play() -> None:
+        async with node.gateway(JobRoutes(cast(Any, fakes), cast(Any, fakes), "node").routes()):
+            sizes, place = [], ""
+            while place is not None:
+                page = (await node.ask(f"/v1/jobs?limit=1000{place and f'&before={place}'}")).json
+                sizes.append(len(page["jobs"]))
+                place = page["next"]
+            assert sizes == [4, 4, 2]
 
     scenario(play())
 
