@@ -38,7 +38,9 @@ __all__ = ["Batch", "Dropped", "Logs", "Output", "Selection"]
 # journald batches its inotify events by 250 ms (sd_journal_get_fd(3)); looking is cheaper than waiting.
 POLL_SEC = 0.02
 CHUNK_ENTRIES = 512
-BUFFER_BYTES = 4 << 20  # what one follower reads ahead at most
+BUFFER_BYTES = 1 << 20  # what one follower reads ahead at most
+# In a crowd it is less from the beginning: who does not read keeps what it took when there were fewer.
+FEW, CROWD_BYTES = 16, 256 << 10
 ALL_BUFFERS_BYTES = 64 << 20
 ENTRY_OVERHEAD = 500  # what an entry weighs in memory beside its data
 HISTORY_READERS = 4
@@ -252,7 +254,8 @@ class Logs:
             self._tail = None
 
     def _share(self) -> int:
-        return min(BUFFER_BYTES, ALL_BUFFERS_BYTES // max(1, self._number_of_followers))
+        number = max(1, self._number_of_followers)
+        return min(BUFFER_BYTES if number <= FEW else CROWD_BYTES, ALL_BUFFERS_BYTES // number)
 
     def _dispatch(self, entries: list[Entry]) -> None:
         by_unit: defaultdict[str, list[Entry]] = defaultdict(list)
