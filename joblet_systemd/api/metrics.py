@@ -91,7 +91,7 @@ class MetricsService:
         interval = interval_of(request.interval_seconds, 1)
         async with self.slots.hold(caller.name):
             if request.once:
-                yield self._top()
+                yield self._make_top()
                 return
             with self.sampler.attention():
                 while True:
