@@ -40,7 +40,7 @@ lint: deps ## Check style, types, and that the generated code is up to date
 
 unit: deps ## Run the tests that need no systemd
 	$(BIN)/pytest --quiet
-	$(MAKE) -C init check PYTHON=$(CURDIR)/$(BIN)/python
+	$(MAKE) --jobs=2 --output-sync=target -C init check PYTHON=$(CURDIR)/$(BIN)/python
 
 deb: ## Build the Debian packages into build/deb
 	@packaging/build-deb

@@ -6,9 +6,11 @@ import json
 import subprocess
 import sys
 
+import pytest
 from hosts import PROJECT, Host
 
 
+@pytest.mark.only_on("bookworm", because="it runs on a host as any other program does")
 def test_one_row(host: Host) -> None:
     options = ["--host", host.name, "--quick", "--only=rate", "--json"]
     done = subprocess.run(

@@ -110,6 +110,7 @@ def _state(service: Any, job: str) -> str:
     return str(service.GetJobStatus(joblet_pb2.GetJobStatusRequest(uuid=job), timeout=20).status)
 
 
+@pytest.mark.only_on("forky", because="the memory is the daemon's own, and most of it here")
 def test_many_jobs_and_a_crowd_of_followers(host: Host) -> None:
     with sleeping_jobs(host, 20):
         pass  # what is made once, threads and their memory, is not any job's
