@@ -7,6 +7,7 @@ import json
 import os
 import shlex
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -585,3 +586,29 @@ def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
     for job in json.loads(host.rnx("--json", "job", "list").stdout):
         if job["status"] in ("RUNNING", "SCHEDULED"):
             host.rnx("job", "cancel" if job["status"] == "SCHEDULED" else "stop", job["id"])
+
+
+# Follows a job as docs/http.md shows it, and gives all the text and how it ended to the function that waits for it.
+EVENT_SOURCE = """
+const [job, done] = arguments;
+const source = new EventSource(`/v1/jobs/${job}/logs`);
+let text = "", opened = 0;
+source.onopen = () => { opened += 1; };
+source.onmessage = (event) => { text += JSON.parse(event.data).text; };
+source.addEventListener("end", (event) => { source.close(); done({text, opened, end: JSON.parse(event.data)}); });
+"""
+
+
+def test_the_browsers_own_event_source(host: Host, page: Page) -> None:
+    """Programs in other pages than ours use it; it comes back by itself when the daemon is restarted."""
+    page.open("#/jobs")
+    job = host.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i; sleep 0.5; done; exit 3")
+    host.running(job)
+    with contextlib.ExitStack() as later:
+        restart = threading.Timer(1.5, host.exec, ("systemctl", "restart", "joblet.service"))
+        restart.start()
+        later.callback(restart.join)
+        found = page.run_async(EVENT_SOURCE, job)
+    assert found["text"] == "".join(f"line {number}\n" for number in range(1, 11))
+    assert found["end"] == {"status": "FAILED", "exitCode": 3, "reason": "exit-code 3"}
+    assert found["opened"] >= 2
