@@ -13,10 +13,11 @@ from typing import Any
 from joblet_wire.joblet_pb2 import DataChunk, GetJobStatusResponse
 
 from . import output
-from .follow import STDERR, told
+from .follow import FINAL, STDERR, told
 from .lines import Assembler, Line, dropped_json, line_json, utc
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_CONTROLS = re.compile("[\x80-\x9f]")  # to terminals some of them are the beginning of a command
 
 
 class TextLog:
@@ -78,7 +79,8 @@ class JsonLog:
         """Print the end: what the job's status is then, None if it is no more, and where a later call can go on."""
         end = None
         if status is not None:
-            end = {"status": status.status, "exitCode": status.exit_code, "reason": status.reason}
+            code = status.exit_code if status.status in FINAL else None
+            end = {"status": status.status, "exitCode": code, "reason": status.reason}
         self._put({"end": end}, self._cursor)
         sys.stdout.flush()
 
@@ -89,7 +91,9 @@ class JsonLog:
         sys.stdout.flush()
 
     def _put(self, value: dict[str, Any], cursor: str) -> None:
-        print(_ENCODER.encode({"job": self._uuid, **value, "cursor": cursor}))
+        whole = {"job": self._uuid, **value, "cursor": cursor}
+        text = _ENCODER.encode(whole)
+        print(json.dumps(whole) if _CONTROLS.search(text) else text)
 
 
 @functools.lru_cache(maxsize=1)  # under load many lines have one time

@@ -220,7 +220,13 @@ class TestJson:
     def test_the_end_of_an_empty_log_and_of_a_part(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="RUNNING")]
         (end,) = objects(run_rnx("--json", "job", "log", "--no-follow", "--cursor=0", JOB_ID).out)
-        assert (end["end"]["status"], end["cursor"]) == ("RUNNING", "0")
+        assert (end["end"], end["cursor"]) == ({"status": "RUNNING", "exitCode": None, "reason": ""}, "0")
+
+    def test_no_control_characters_for_terminals(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        jobs.log = [(1, "ü \x9b31m\n".encode())]
+        result = run_rnx("--json", "job", "log", JOB_ID)
+        assert "\x9b".encode() not in result.out
+        assert objects(result.out)[0]["text"] == "ü \x9b31m"
 
     def test_a_job_that_is_deleted_meanwhile(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         def before(_context: object, number: int) -> None:
