@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .errors import NotFound
 from .model import USEC_PER_SEC, Job
@@ -43,7 +43,7 @@ BUFFER_BYTES = 1 << 20  # what one follower reads ahead at most
 FEW, CROWD_BYTES = 16, 256 << 10
 ALL_BUFFERS_BYTES = 64 << 20
 ENTRY_OVERHEAD = 500  # what an entry weighs in memory beside its data
-HISTORY_READERS = 4
+HISTORY_READERS, READERS_OF_ONE = 4, 2
 RETRY_SEC = 1.0
 SETTLED_SEC = 1.0  # after which journald stores nothing any more with a time that has passed
 
@@ -102,7 +102,8 @@ class Logs:
         self._open_journal = open_journal
         self._readers: list[Journal] = []  # idle ones; each is used by one thread at a time
         self._pool = ThreadPoolExecutor(HISTORY_READERS, thread_name_prefix="history")
-        self._history: Shared[tuple[list[Entry], bool]] = Shared(HISTORY_READERS)
+        # Of each identity a few reads at a time: whatever one asks for, the others get their turn.
+        self._turns: defaultdict[str, Shared[Any]] = defaultdict(lambda: Shared(READERS_OF_ONE))
         self._followers: dict[str, set[_Follower]] = {}
         self._number_of_followers = 0
         self.dropped: Counter[str] = Counter()  # reports of lost output, by their reason
@@ -117,13 +118,14 @@ class Logs:
         self.dropped.update(found.reason for found in batch if isinstance(found, Dropped))
         return batch
 
-    async def _page(self, unit: str, after: int) -> tuple[list[Entry], bool]:
+    async def _page(self, unit: str, after: int, who: str) -> tuple[list[Entry], bool]:
         """The next entries, and whether there may be more."""
         loop = asyncio.get_running_loop()
         # Those who follow one job come to the same places at the same time.
-        return await self._history.get(
+        page: tuple[list[Entry], bool] = await self._turns[who].get(
             (unit, after), lambda: loop.run_in_executor(self._pool, self._read, unit, after, self._share())
         )
+        return page
 
     def _read(self, unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
         found: list[Entry] = []
@@ -136,43 +138,45 @@ class Logs:
                     return found, True
         return found, len(found) == CHUNK_ENTRIES
 
-    async def newest(self, unit: str) -> int:
+    async def newest(self, unit: str, who: str = "") -> int:
         """The number of a unit's newest entry, 0 when there is none."""
-        return await self._look(lambda reader: reader.newest(unit))
+        return await self._look(lambda reader: reader.newest(unit), who)
 
-    async def resolved(self, unit: str, selection: Selection) -> Selection:
+    async def resolved(self, unit: str, selection: Selection, who: str = "") -> Selection:
         """The same selection by numbers of entries, as far as it looks back: without ``tail`` and ``since_usec``.
 
-        Reads the journal from its end backwards, and no further than there are lines wanted.
+        Reads the journal from its end backwards, and no further than there are lines wanted. ``who`` asks.
         """
         after, tail, since = selection.after, selection.tail, selection.since_usec
         if since is not None:
-            after = max(after, await self._look(lambda reader: reader.number_before(unit, since)))
+            after = max(after, await self._look(lambda reader: reader.number_before(unit, since), who))
         cuts = selection.cuts
         if tail == 0:
-            after = max(after, await self.newest(unit))
+            after = max(after, await self.newest(unit, who))
         elif tail is not None:
-            found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after))
+            found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after), who)
             after = max(after, min((cut.seq for cut in found), default=0) - 1)
             cuts = found or cuts
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
-    async def _last_lines(self, unit: str, tail: int, selection: Selection) -> tuple[Cut, ...]:
+    async def _last_lines(self, unit: str, tail: int, selection: Selection, who: str) -> tuple[Cut, ...]:
         search = TailSearch(tail, selection.streams)
         before: int | None = None
         while search.wanted:
             # Page by page: a line without an end may be long, and others want to read meanwhile.
-            before = await self._look(partial(_look_back, search, unit, before, selection))
+            before = await self._look(partial(_look_back, search, unit, before, selection), who)
             if before is None:
                 break
         return search.found()
 
-    async def _look(self, look: Callable[[Journal], T]) -> T:
+    async def _look(self, look: Callable[[Journal], T], who: str) -> T:
         def run() -> T:
             with self._reader() as reader:
                 return look(reader)
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, run)
+        loop = asyncio.get_running_loop()
+        found: T = await self._turns[who].get(look, lambda: loop.run_in_executor(self._pool, run))
+        return found
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Journal]:
@@ -182,12 +186,12 @@ class Logs:
         finally:
             self._readers.append(reader)
 
-    async def stored(self, job: Job, selection: Selection) -> AsyncGenerator[Batch, None]:
-        """What there is now of a job's log, in batches."""
-        window = Window(job.unit, await self.resolved(job.unit, selection))
-        end = await self.newest(job.unit)  # a job that goes on writing would never let it end
+    async def stored(self, job: Job, selection: Selection, who: str = "") -> AsyncGenerator[Batch, None]:
+        """What there is now of a job's log, in batches, for ``who``."""
+        window = Window(job.unit, await self.resolved(job.unit, selection, who))
+        end = await self.newest(job.unit, who)  # a job that goes on writing would never let it end
         while window.after < end and not window.over:
-            entries, _ = await self._page(job.unit, window.after)
+            entries, _ = await self._page(job.unit, window.after, who)
             if not entries:
                 break
             if found := window.passed(entries):
@@ -196,11 +200,11 @@ class Logs:
             yield self._counted(lost)
 
     async def follow(
-        self, unit: str, selection: Selection, ended: Callable[[], Awaitable[Job]]
+        self, unit: str, selection: Selection, ended: Callable[[], Awaitable[Job]], who: str = ""
     ) -> AsyncGenerator[Batch, None]:
         """A part of the unit's log, in batches: what there is, then what comes, to the last byte.
 
-        ``ended`` returns the job when it has ended and all its entries are in the journal.
+        ``ended`` returns the job when it has ended and all its entries are in the journal; ``who`` follows.
         """
         follower = _Follower(unit)
         over = asyncio.create_task(_end(ended))
@@ -208,7 +212,7 @@ class Logs:
         alarm = _Alarm(selection.until_usec, follower.news.set)
         try:
             await self._subscribe(follower)
-            window, behind = Window(unit, await self.resolved(unit, selection)), True
+            window, behind = Window(unit, await self.resolved(unit, selection, who)), True
             job: Job | None = None
             while not window.over:
                 job = over.result() if over.done() else None
@@ -216,7 +220,7 @@ class Logs:
                 stored = behind or finished
                 entries = follower.take()
                 if stored:
-                    entries, behind = await self._page(unit, window.after)
+                    entries, behind = await self._page(unit, window.after, who)
                 elif not window.continues_with(entries):
                     behind = True  # the tail missed some: the journal has them, if anything has
                     continue

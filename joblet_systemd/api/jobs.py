@@ -122,13 +122,13 @@ class JobService:
         job = self._jobs.book.get(request.uuid, caller.actor)
         selection = messages.selection_of(request)
         if selection.tail is not None:
-            selection = await self._logs.resolved(job.unit, selection)
+            selection = await self._logs.resolved(job.unit, selection, caller.name)
             if not selection.cuts:
                 yield wire.DataChunk(stream=messages.STREAMS["stdout"], cursor=str(selection.after))
         if request.no_follow:
-            source = self._logs.stored(job, selection)
+            source = self._logs.stored(job, selection, caller.name)
         else:
-            source = self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id))
+            source = self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id), caller.name)
         async with contextlib.aclosing(source):
             async for batch in source:
                 for found in batch if request.by_entry else _joined(batch):

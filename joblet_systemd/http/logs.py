@@ -50,13 +50,13 @@ class LogRoutes:
         if sse.last_event(request) == OVER:
             return web.Response(status=204)  # by which EventSource knows that it need not come again
         if "text/plain" in request.headers.get("Accept", ""):
-            return await self._raw(request, self._source(job, selection, follow))
-        return await self._events(request, job, selection, follow)
+            return await self._raw(request, self._source(job, selection, follow, caller.name))
+        return await self._events(request, job, selection, follow, caller.name)
 
-    def _source(self, job: Job, selection: Selection, follow: bool) -> AsyncGenerator[Batch, None]:
+    def _source(self, job: Job, selection: Selection, follow: bool, who: str) -> AsyncGenerator[Batch, None]:
         if follow:
-            return self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id))
-        return self._logs.stored(job, selection)
+            return self._logs.follow(job.unit, selection, lambda: self._jobs.book.ended(job.id), who)
+        return self._logs.stored(job, selection, who)
 
     async def _raw(self, request: web.Request, source: AsyncGenerator[Batch, None]) -> web.StreamResponse:
         response = await sse.begin(request, "text/plain; charset=utf-8")
@@ -66,13 +66,15 @@ class LogRoutes:
                     await sse.send(response, piece)
         return response
 
-    async def _events(self, request: web.Request, job: Job, selection: Selection, follow: bool) -> web.StreamResponse:
+    async def _events(
+        self, request: web.Request, job: Job, selection: Selection, follow: bool, who: str
+    ) -> web.StreamResponse:
         response = await sse.begin(request)
         if selection.tail is not None:
-            selection = await self._logs.resolved(job.unit, selection)
+            selection = await self._logs.resolved(job.unit, selection, who)
             # Who breaks off before anything has come can go on here.
             await response.write(sse.place(messages.cursor_of(selection.after, selection.cuts)))
-        async for batch in sse.beating(self._source(job, selection, follow)):
+        async for batch in sse.beating(self._source(job, selection, follow, who)):
             if batch is None:
                 await sse.send(response, sse.HEARTBEAT)
                 continue

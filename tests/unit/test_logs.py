@@ -445,3 +445,26 @@ def _broken_once(paper: Paper, news: Callable[[Reader], Iterator[Entry]]) -> Cal
         return news(reader)
 
     return read
+
+
+def test_one_identity_leaves_the_others_their_turn() -> None:
+    async def play() -> None:
+        job, gate = Job(), threading.Event()
+
+        class Slow(Reader):
+            def newest(self, unit: str) -> int:
+                if unit == "slow":
+                    gate.wait(10)
+                return super().newest(unit)
+
+        job.logs = Logs(lambda: Slow(job.paper))  # type: ignore[arg-type,return-value]
+        greedy = [asyncio.create_task(job.logs.newest("slow", "greedy")) for _ in range(50)]
+        try:
+            await asyncio.sleep(0.1)
+            assert await asyncio.wait_for(job.logs.newest(UNIT, "modest"), 5) == 0
+        finally:
+            gate.set()
+            await asyncio.gather(*greedy)
+        job.logs.close()
+
+    scenario(play())

@@ -261,7 +261,7 @@ def test_a_job_that_is_deleted_while_its_output_is_sent(fakes: Fakes, tmp_path: 
     fakes.store.add(JOB)
 
     class Logs:
-        async def follow(self, unit: str, selection: Selection, ended: Any) -> AsyncGenerator[Batch, None]:
+        async def follow(self, unit: str, selection: Selection, ended: Any, who: str) -> AsyncGenerator[Batch, None]:
             yield [Output(unit, 2, 1, "stdout", b"all of it\n"), Dropped(unit, 3, 2, "journal", entries=1)]
             fakes.store.delete([JOB.id])
 
