@@ -49,14 +49,16 @@ class Host:
     suite: str
     config: Path
 
-    def exec(self, *argv: str, check: bool = True, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
+    def exec(
+        self, *argv: str, check: bool = True, stdin: bytes = b"", seconds: float = 120
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command as root inside, as ``lab exec`` does, without a Python of its own for each."""
         try:
             entered = exec_argv(running(self.name), list(argv))
         except LabError as error:  # it reboots, say
             text = subprocess.CompletedProcess(argv, 1, "", str(error))
         else:
-            done = subprocess.run(entered, input=stdin, capture_output=True, timeout=120, check=False)
+            done = subprocess.run(entered, input=stdin, capture_output=True, timeout=seconds, check=False)
             text = subprocess.CompletedProcess(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
         assert not check or text.returncode == 0, f"{argv} on {self.name}: {text.stdout}\n{text.stderr}"
         return text
@@ -165,7 +167,14 @@ class Host:
         began = ["stat", "--format=%Y", "/run/systemd"]
         before = self.exec(*began).stdout
         self.exec("systemctl", "reboot", check=False)
-        until(lambda: self.exec(*began, check=False).stdout not in ("", before), 60)
+
+        def booted() -> bool:
+            try:
+                return self.exec(*began, check=False, seconds=5).stdout not in ("", before)
+            except subprocess.TimeoutExpired:  # whoever enters while it goes down may wait for ever
+                return False
+
+        until(booted, 60)
         until(lambda: self.rnx("job", "list").returncode == 0, 60)
 
 
