@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 PARAMETERS = ("follow", "cursor", "tail", "since", "until", "stream")
 WRITE_BYTES = 64 << 10
 MAX_TAIL = 10**9
-# The id of the last event of a job that has ended: who has it needs nothing more.
-OVER = "over"
 
 
 class LogRoutes:
@@ -47,7 +45,7 @@ class LogRoutes:
         follow, selection = query.flag(request, "follow", True), _selection(request)
         job = self._jobs.book.get(request.match_info["job"], caller.actor)
         caller.job = job.id
-        if sse.last_event(request) == OVER:
+        if sse.last_event(request) == sse.OVER:
             return web.Response(status=204)  # by which EventSource knows that it need not come again
         if "text/plain" in request.headers.get("Accept", ""):
             return await self._raw(request, self._source(job, selection, follow, caller.name))
@@ -89,13 +87,13 @@ class LogRoutes:
             now = self._jobs.book.live(job.id) or self._jobs.book.store.find(job.id)
         except NotFound:
             end: dict[str, Any] = {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
-            return sse.event(view.text(end), name="end", number=OVER)
+            return sse.event(view.text(end), name="end", number=sse.OVER)
         end = {
             "status": str(now.state),
             "exitCode": now.exit_code if now.state.final else None,
             "reason": now.reason,
         }
-        return sse.event(view.text(end), name="end", number=OVER if now.state.final and whole else "")
+        return sse.event(view.text(end), name="end", number=sse.OVER if now.state.final and whole else "")
 
 
 def _selection(request: web.Request) -> Selection:
@@ -113,7 +111,7 @@ def _selection(request: web.Request) -> Selection:
     )
     selection = messages.selection_of(asked)
     last = sse.last_event(request)
-    if last in ("", OVER):
+    if last in ("", sse.OVER):
         return selection
     # The beginning was chosen with the first request, and the lines counted then.
     return messages.selection_of(wire.GetJobLogsRequest(cursor=last, until=asked.until, stream=asked.stream))

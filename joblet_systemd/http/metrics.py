@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from ..jobs.requests import Jobs
 
 DEFAULT_INTERVAL_SEC = 2
-OVER = "over"
 
 
 class MetricsRoutes:
@@ -55,7 +54,7 @@ class MetricsRoutes:
         if sse.wanted(request):
             query.known(request, ())
             job = self._jobs.book.get(request.match_info["job"], caller.actor)
-            if sse.last_event(request) == OVER:
+            if sse.last_event(request) == sse.OVER:
                 return web.Response(status=204)  # by which EventSource knows that it need not come again
             return await self._live(request, caller, job)
         query.known(request, ("since", "until", "limit"))
@@ -75,7 +74,7 @@ class MetricsRoutes:
                     async for sample in sse.beating(_each(samples)):
                         known = sse.HEARTBEAT if sample is None else sse.event(view.text(as_json(sample)))
                         await response.write(known)
-        await response.write(sse.event(view.text(self._end(job)), name="end", number=OVER))
+        await response.write(sse.event(view.text(self._end(job)), name="end", number=sse.OVER))
         return response
 
     def _end(self, job: Job) -> Mapping[str, Any]:

@@ -12,6 +12,8 @@ from ..errors import InvalidValue
 from .guard import CURRENT
 
 TYPE = "text/event-stream"
+# The id of the last event of a job that has ended: who has it needs nothing more.
+OVER = "over"
 HEARTBEAT_SEC = 15.0
 HEARTBEAT = b": still here\n\n"
 # How long browsers wait before they come back.
