@@ -200,3 +200,20 @@ class Page:
         nodes = self._driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         shown = [one for one in nodes if not one.get("ignored")]
         return [(one["role"]["value"], one.get("name", {}).get("value", "").strip()) for one in shown]
+
+
+# Where things are in the page, as JavaScript.
+
+
+def row(job: str) -> str:
+    """The row of a job in the list, or null."""
+    return f"document.querySelector('[data-id=\"{job}\"]')"
+
+
+def state(job: str) -> str:
+    """The state that the list shows of a job."""
+    return f"{row(job)}?.querySelector('.badge').textContent"
+
+
+# The lines of output that are elements, as texts.
+LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"
