@@ -112,6 +112,24 @@ class Page:
             self._driver.get("about:blank")
         self._driver.get(where if where.startswith("http:") else f"{ORIGIN}/{where}")
 
+    @contextlib.contextmanager
+    def answering(self, path: str, answer: str) -> Iterator[None]:
+        """Pages that are loaded within get ``answer`` for a path that the regular expression ``path`` matches.
+
+        That is an expression for a Response, or null, which asks the node; ``mend()`` in the page asks it from then on.
+        """
+        script = f"""{{
+            const real = window.fetch;
+            window.mend = () => (window.fetch = real);
+            window.fetch = async (url, options) =>
+                (new RegExp({json.dumps(path)}).test(url.pathname) && ({answer})) || real(url, options);
+        }}"""
+        added = self._driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        try:
+            yield
+        finally:
+            self._driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What a piece of script returns."""
         return self._driver.execute_script(script, *arguments)
@@ -141,7 +159,8 @@ class Page:
             """
             const root = document.querySelector("dialog[open]") ?? document;
             return [...root.querySelectorAll("button, label, a, input")].find((one) =>
-              [one.textContent.trim(), one.getAttribute("aria-label")].includes(arguments[0]) && one.checkVisibility());
+              [one.textContent.trim(), one.getAttribute("aria-label")].includes(arguments[0]) &&
+              one.checkVisibility() && !one.disabled);
             """,
             name,
         )
@@ -214,6 +233,9 @@ def state(job: str) -> str:
     """The state that the list shows of a job."""
     return f"{row(job)}?.querySelector('.badge').textContent"
 
+
+# An answer of the node's that may be another one in a while.
+BUSY = """new Response('{"title": "Unavailable", "detail": "The node is busy."}', {status: 503})"""
 
 # The lines of output that are elements, as texts.
 LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"

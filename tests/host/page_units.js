@@ -253,6 +253,54 @@ const tests = {
     same(store.counts().all, 4);
   },
 
+  async "a job that is run again is the same job"() {
+    const { bodyOf, leftOut, valuesOf } = await load("newjob");
+    const asked = {
+      command: "bash",
+      args: ["-c", 'echo "$1"\n', "it's", ""],
+      name: "again",
+      cpuCores: "0-3,5",
+      maxCpu: 150,
+      maxMemory: 512,
+      maxDisk: 2048,
+      maxIoBps: 1_000_000,
+      priority: -3,
+      retries: 2,
+      maxRuntimeMs: 1500,
+      retryDelayMs: 250,
+      environment: { PATH: "/bin", EMPTY: "", SPACED: " a = b " },
+    };
+    const by = (one, other) => (one[0] < other[0] ? -1 : 1);
+    const again = (job) => Object.entries(bodyOf(valuesOf(job))).sort(by);
+    same(again(asked), Object.entries(asked).sort(by));
+    const nothing = { maxCpu: 0, cpuCores: "", maxIoBps: 0, retryDelayMs: 0, schedule: "", environment: {}, name: "" };
+    same(bodyOf(valuesOf({ command: "true", args: [], ...nothing })), { command: "true", args: [] });
+    // What a shell runs is shown as it was written, if it is the one that will run it.
+    same([valuesOf({ command: "sh", args: ["-c", "a | b"] }).command, valuesOf(asked).shell], ["a | b", false]);
+    same(leftOut({ ...asked, uploads: [], secretEnvironment: {}, schedule: "", interactive: false }), []);
+    const more = {
+      ...asked,
+      uploads: ["a.py", "b"],
+      secretEnvironment: { TOKEN: "***" },
+      environment: { ...asked.environment, KEY: "1\n2" },
+      schedule: "1h",
+      interactive: true,
+    };
+    same(again(more), again(asked));
+    same(
+      leftOut(more).map(([what]) => what),
+      [
+        "Uploaded files: a.py, b",
+        "Secret variables: TOKEN",
+        "Variables: KEY",
+        "Schedule: 1h",
+        "Input: what was sent to it",
+      ],
+    );
+    const many = leftOut({ command: "true", uploads: Array.from({ length: 5000 }, (_, i) => `f${i}`) });
+    same(many[0][0], "Uploaded files: f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 4990 more");
+  },
+
   async "texts of others, and commands"() {
     const { printable, shellLine, shellWords, size, duration } = await load("text");
     same(printable("a\n\x1b\u202eb"), "a\\n\\u001b\\u202eb");

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browser import LOG, Page, browser, row, state
+from browser import BUSY, LOG, Page, browser, row, state
 from hosts import PROJECT, Host, until
 from selenium.webdriver.common.keys import Keys
 
@@ -69,6 +69,53 @@ def test_a_job_is_submitted(host: Host, page: Page) -> None:
     page.click("Run again…")
     assert page.run("return document.getElementById('f-command').value") == "printf '%s\\n' 'two words' '$HOME'"
     assert page.run("return document.getElementById('f-environment').value") == "WHAT=that"
+    page.click("Close")
+
+
+def value(field: str) -> str:
+    return f"document.getElementById('f-{field}').value"
+
+
+def test_run_again_starts_the_same_job_and_says_what_it_cannot_take_over(
+    host: Host, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "input.txt").write_text("what the job reads\n")
+    limits = ("--priority=7", "--retries=1", "--retry-delay=1500ms", "--max-runtime=90")
+    given = ("--env=WHAT=that", "--secret-env=TOKEN=hush", "--upload=input.txt")
+    job = host.run("--name=first", *limits, *given, "bash", "-c", "echo $WHAT", cwd=tmp_path)
+    host.result(job)
+    page.open(f"#/jobs/{job}")
+    page.click("Run again…")
+    note = page.text("dialog .form-note")
+    assert "Uploaded files: input.txt" in note
+    assert "Secret variables: TOKEN" in note
+    assert page.run(f"return {value('priority')}") == "7"
+    page.fill("Name", "second")
+    page.click("Start")
+    page.wait("document.querySelector('h1')?.textContent === 'second'")
+    page.wait("document.querySelector('.job-head .badge')?.textContent === 'Completed'")
+    ask = "fetch(`/v1/jobs/${arguments[0]}`).then(async (answer) => arguments[1](await answer.json()))"
+    again = page.run("return location.hash.split('/')[2]")
+    before, after = page.run_async(ask, job), page.run_async(ask, again)
+    assert before["retryDelayMs"] == 1500
+    same = ("command", "args", "priority", "retries", "retryDelayMs", "maxRuntimeMs", "environment")
+    assert {key: after[key] for key in same} == {key: before[key] for key in same}
+
+
+def test_run_again_waits_for_all_of_the_job(host: Host, page: Page) -> None:
+    long = "x" * 3000  # the list leaves it out
+    job = host.run("--name=lengthy", "echo", long)
+    host.result(job)
+    with page.answering(f"/jobs/{job}$", BUSY):
+        page.open(f"#/jobs/{job}", fresh=True)
+        page.wait("document.querySelector('.job-head')")
+        page.press("r")
+        assert page.run("return document.querySelector('.job-head .actions button').disabled")
+        assert page.run("return document.querySelector('dialog') === null")
+        page.run("mend()")
+        page.wait("!document.querySelector('.job-head .actions button').disabled")
+    page.press("r")
+    assert page.run(f"return {value('command')}") == f"echo {long}"
     page.click("Close")
 
 

@@ -112,6 +112,7 @@ export class JobView {
       h("button", {
         type: "button",
         "aria-keyshortcuts": "r",
+        disabled: true,
         onclick: () => this.#again(this.#job),
         text: "Run again…",
       });
@@ -157,6 +158,8 @@ export class JobView {
     if (omitted.length > 0) job.omitted = [];
     this.#job = job;
     const parts = this.#parts;
+    // Not before all of it is known: without its arguments it would be another job.
+    if (parts.again) parts.again.disabled = this.#whole === null;
     const title = printable(titleOf(job));
     document.title = `${title} · Joblet`;
     setText(parts.title, title);
