@@ -301,6 +301,26 @@ const tests = {
     same(many[0][0], "Uploaded files: f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 4990 more");
   },
 
+  async "the newest job is the one that was submitted last, whenever the page came to know it"() {
+    const { JobStore } = await load("jobs");
+    const job = (uuid, second, more = {}) => ({
+      uuid,
+      status: "RUNNING",
+      command: "true",
+      args: [],
+      submitTime: `2026-01-01T00:00:${String(second).padStart(2, "0")}.000000Z`,
+      ...more,
+    });
+    const store = new JobStore();
+    const order = (options = {}) => store.select(options).map(({ uuid }) => uuid);
+    store.page([job("asked-for", 2)], store.mark()); // by its address, before the list
+    store.page([job("newest", 9), job("twin-2", 5), job("twin-1", 5)], store.mark());
+    store.change(job("far-down", 1)); // of a job that no page has had
+    same(order(), ["newest", "twin-2", "twin-1", "asked-for", "far-down"]);
+    same(order({ reverse: true }), ["far-down", "asked-for", "twin-1", "twin-2", "newest"]);
+    same(order({ sort: "status", reverse: true }), order());
+  },
+
   async "texts of others, and commands"() {
     const { printable, shellLine, shellWords, size, duration } = await load("text");
     same(printable("a\n\x1b\u202eb"), "a\\n\\u001b\\u202eb");
