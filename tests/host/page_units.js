@@ -147,6 +147,24 @@ const tests = {
     );
   },
 
+  async "a line as long as a piece ends where its newline is"() {
+    const { Log } = await load("log");
+    const log = new Log();
+    for (const text of ["x".repeat(4_000), "\n", "next\n", "y".repeat(4_000), "\n\n", "end"]) {
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text });
+    }
+    same(
+      log.lines.map(({ text, more }) => [text.length, more]),
+      [
+        [4000, false],
+        [4, false],
+        [4000, false],
+        [0, false],
+        [3, false],
+      ],
+    );
+  },
+
   async "the oldest lines go, and numbers stay"() {
     const { Log, Selection, View } = await load("log");
     const log = new Log(10_000);

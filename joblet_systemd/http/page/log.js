@@ -78,6 +78,8 @@ export class Log {
       if (line === null) {
         line = this.#push("", stream, time);
         this.#open[stream] = line;
+      } else if (text === "") {
+        return; // the newline of what came before
       } else if (line.text.length >= LONGEST_PIECE) {
         line.more = true;
         this.#close(stream);
