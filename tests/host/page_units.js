@@ -1,13 +1,4 @@
-// Tests of the page's modules that need no document. Run in the browser, in the page, by test_dashboard.py: the body of
-// a function whose last argument takes the result, an object of test names and what is wrong ("" for nothing).
-
-const done = arguments[arguments.length - 1];
-const load = (name) => import(new URL(`static/${name}.js`, document.baseURI));
-
-function same(got, wanted) {
-  const [one, other] = [JSON.stringify(got), JSON.stringify(wanted)];
-  if (one !== other) throw new Error(`got ${one}, wanted ${other}`);
-}
+// Tests of the page's modules that need no document; page_runner.js runs them.
 
 const tests = {
   async "events in pieces of any size"() {
@@ -374,15 +365,4 @@ const tests = {
   },
 };
 
-(async () => {
-  const results = {};
-  for (const [name, test] of Object.entries(tests)) {
-    try {
-      await test();
-      results[name] = "";
-    } catch (error) {
-      results[name] = `${error.message}\n${error.stack}`;
-    }
-  }
-  done(results);
-})();
+run(tests);

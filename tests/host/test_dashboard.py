@@ -19,9 +19,11 @@ pytestmark = pytest.mark.only_on("trixie", because="the page meets the daemon an
 NUMBERS = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; sleep {pause}; done"
 
 
-def test_the_modules_by_themselves(page: Page) -> None:
-    results = page.run_async((Path(__file__).parent / "page_units.js").read_text(encoding="utf-8"))
-    assert len(results) >= 10
+@pytest.mark.parametrize(("tests", "least"), [("page_units.js", 14), ("page_parts.js", 3)])
+def test_the_modules_by_themselves(page: Page, tests: str, least: int) -> None:
+    directory = Path(__file__).parent
+    results = page.run_async("".join((directory / name).read_text("utf-8") for name in ("page_runner.js", tests)))
+    assert len(results) >= least
     assert {name: wrong for name, wrong in results.items() if wrong} == {}
 
 

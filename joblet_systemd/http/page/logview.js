@@ -199,10 +199,10 @@ export class LogView {
     this.#rows.count = this.#folds?.count ?? this.#view.count;
     const gone = this.#folds?.gone ?? this.#view.removed;
     // Rows went at the start: stay with those that are looked at.
-    if (!this.#follow && gone > this.#gone) this.#box.scrollTop -= (gone - this.#gone) * ROW;
+    if (!this.#follow && gone > this.#gone) this.#rows.top -= (gone - this.#gone) * ROW;
     this.#gone = gone;
     this.#rows.drawNow();
-    if (this.#stay !== null && !this.#follow) this.#box.scrollTop = this.#row(this.#stay) * ROW;
+    if (this.#stay !== null && !this.#follow) this.#rows.top = this.#row(this.#stay) * ROW;
     this.#stay = null;
     if (this.#follow) {
       this.#rows.toEnd();
@@ -297,7 +297,7 @@ export class LogView {
 
   /** The same, with the line on top staying there. */
   #refoldHere() {
-    const top = Math.floor(this.#box.scrollTop / ROW);
+    const top = Math.floor(this.#rows.top / ROW);
     this.#stay = top < this.#rows.count ? this.#place(top).number : null;
     this.#refold();
   }
@@ -337,7 +337,7 @@ export class LogView {
       this.#soon();
       return;
     }
-    const from = this.#hit ?? this.#place(Math.floor(this.#box.scrollTop / ROW)).number - 1;
+    const from = this.#hit ?? this.#place(Math.floor(this.#rows.top / ROW)).number - 1;
     let place = firstFrom(matching, by > 0 ? from + 1 : from) + (by > 0 ? 0 : -1);
     place = (place + matching.length) % matching.length;
     this.#hit = matching[place];
@@ -350,7 +350,7 @@ export class LogView {
   }
 
   #scroll(by) {
-    this.#box.scrollTop += by;
+    this.#rows.top += by;
   }
 
   #toStart() {
