@@ -73,6 +73,50 @@ const tests = {
       box.remove();
     }
   },
+  async "charts ask for what was measured while nobody looked"() {
+    const { JobCharts } = await load("charts");
+    const real = window.fetch;
+    const at = (second) => `2026-01-01T00:00:${String(second).padStart(2, "0")}.000Z`;
+    const sample = (second) => ({ time: at(second), cpuPercent: second });
+    const kept = Array.from({ length: 60 }, (_, second) => sample(second));
+    const asked = [];
+    let now = 10; // of this second the stream tells first
+    let stream = null;
+    window.fetch = async (url, options) => {
+      if (!url.pathname.endsWith("/jobs/x/metrics")) return real(url, options);
+      const { headers } = options;
+      if (headers.Accept === "text/event-stream") {
+        const first = `data: ${JSON.stringify(sample(now))}\n\n`;
+        const start = (to) => (stream = to).enqueue(new TextEncoder().encode(first));
+        return new Response(new ReadableStream({ start }));
+      }
+      const since = url.searchParams.get("since");
+      asked.push(since);
+      const samples = kept.filter(({ time }) => time <= at(now) && time >= (since ?? ""));
+      await frame(); // the stream is faster
+      return new Response(JSON.stringify({ samples }));
+    };
+    const charts = new JobCharts("x");
+    const path = () => charts.element.querySelector(".line").getAttribute("d");
+    const until = async (condition) => {
+      for (let frames = 0; !condition(); frames += 1) {
+        if (frames > 300) throw new Error(`not in time; asked for ${asked}, drawn is ${path()}`);
+        await frame();
+      }
+    };
+    try {
+      await charts.start(false);
+      await until(() => asked.length === 2 && path()?.split("L").length === 11);
+      // The window is hidden, and looked at again.
+      now = 50;
+      stream.close();
+      await until(() => path().split("L").length === 51);
+      same([path().split("M").length, asked], [2, [null, at(10), at(10)]]);
+    } finally {
+      charts.close();
+      window.fetch = real;
+    }
+  },
 };
 
 run(tests);
