@@ -156,6 +156,25 @@ const tests = {
     );
   },
 
+  async "what is lost is told in its place and added up"() {
+    const { Log, amount } = await load("log");
+    const log = new Log();
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "one\n" });
+    log.lose({ time: "2026-01-01T00:00:00Z", reason: "limit", lines: 3, entries: 0, bytes: 2048 });
+    log.lose({ time: "2026-01-01T00:00:00Z", reason: "journal", lines: 0, entries: 1, bytes: 0 });
+    same(
+      log.lines.map(({ text }) => text),
+      [
+        "one",
+        "3 lines (2.0 KB) lost here: the job has used up its share of the log",
+        "output in 1 piece lost here: it is not in the journal any more",
+      ],
+    );
+    same(log.lost, { places: 2, lines: 3, entries: 1, bytes: 2048 });
+    same(amount(log.lost), "3 lines and output in 1 piece (2.0 KB)");
+    same(amount({}), "output");
+  },
+
   async "the oldest lines go, and numbers stay"() {
     const { Log, Selection, View } = await load("log");
     const log = new Log(10_000);

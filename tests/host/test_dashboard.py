@@ -257,9 +257,38 @@ def test_output_is_copied_and_downloaded(host: Host, page: Page) -> None:
     assert bytes(got) == b"\x1b[31mred\x1b[0m\n\xff\x00\nend of it\n"
 
 
+# The output as events, two of which tell of losses; and as bytes, which tell nothing.
+LOSSY = """new Response(options.headers.Accept === "text/plain" ? "kept\\n" : [
+    "id: 1\\ndata: " + JSON.stringify({stream: "stdout", time: "2026-01-01T00:00:00Z", text: "kept\\n"}),
+    "event: dropped\\nid: 2\\ndata: " + JSON.stringify(
+        {reason: "limit", time: "2026-01-01T00:00:00Z", lines: 12, entries: 0, bytes: 2048}),
+    "event: dropped\\nid: 3\\ndata: " + JSON.stringify(
+        {reason: "journal", time: "2026-01-01T00:00:00Z", lines: 0, entries: 3, bytes: 0}),
+    "event: end\\nid: over\\ndata: {}", ""].join("\\n\\n"))"""
+
+
+def test_a_download_says_what_is_missing_in_it(host: Host, page: Page) -> None:
+    job = host.run("echo", "kept")
+    with page.answering(f"/jobs/{job}/logs$", LOSSY):
+        page.open(f"#/jobs/{job}", fresh=True)
+        page.wait(f"{LOG}.length === 3")
+        page.click("Download")
+        page.wait("document.querySelector('.toast')")
+    said = page.text(".toast")
+    assert said.startswith("5 bytes downloaded.\n")
+    assert "12 lines and output in 3 pieces (2.0 KB)" in said
+    assert "in 2 places" in said
+
+
 def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
     job = host.run("--name=others", "sleep", "100")
     try:
+        page.open(f"#/jobs/{job}")
+        page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+        page.press("?")
+        assert "stop the job" in page.text("dialog")
+        assert "run it again" in page.text("dialog")
+        page.press(Keys.ESCAPE)
         with browser(host, "reader") as reader:
             reader.open("#/jobs")
             reader.wait(f"{state(job)} === 'Running'")
