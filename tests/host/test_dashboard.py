@@ -297,6 +297,12 @@ def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> 
             reader.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
             assert not reader.visible("Stop")
             assert not reader.visible("Run again…")
+            reader.press("r")
+            reader.press("s")
+            reader.press("?")
+            assert "search the output" in reader.text("dialog")
+            assert "stop the job" not in reader.text("dialog")
+            assert "run it again" not in reader.text("dialog")
             assert reader.problems() == []
     finally:
         host.rnx("job", "stop", job)

@@ -49,11 +49,12 @@ export class JobView {
   }
 
   get keys() {
-    const log = this.#log?.keys ?? [];
+    const { stop, again } = this.#parts;
+    const stopping = { key: "s", label: "stop the job", run: () => !stop.hidden && stop.click() };
     return [
-      ...log,
-      { key: "s", label: "stop the job", run: () => !this.#parts.stop?.hidden && this.#parts.stop?.click() },
-      { key: "r", label: "run it again", run: () => this.#parts.again?.click() },
+      ...(this.#log?.keys ?? []),
+      ...(this.#job && this.#me.mayStop(this.#job) ? [stopping] : []),
+      ...(again ? [{ key: "r", label: "run it again", run: () => again.click() }] : []),
       { key: "Escape", label: "back to the list", run: () => this.#log?.escape() || (location.hash = "#/jobs") },
     ];
   }
@@ -107,15 +108,15 @@ export class JobView {
       "aria-keyshortcuts": "s",
       onclick: () => this.#stop(),
     });
-    parts.again =
-      this.#me.maySubmit &&
-      h("button", {
+    if (this.#me.maySubmit) {
+      parts.again = h("button", {
         type: "button",
         "aria-keyshortcuts": "r",
         disabled: true,
         onclick: () => this.#again(this.#job),
         text: "Run again…",
       });
+    }
     parts.facts = h("dl", { class: "facts" });
     this.#log = new LogView(this.#id, { ended: () => this.#load() });
     this.#charts = new JobCharts(this.#id);
@@ -146,12 +147,11 @@ export class JobView {
         ),
       ),
     );
-    this.element.dispatchEvent(new CustomEvent("built"));
-    this.#log.shown();
   }
 
   #update(changed) {
-    if (this.#job === null) this.#build(changed);
+    const first = this.#job === null;
+    if (first) this.#build(changed);
     // Lists and changes leave out what is long.
     const omitted = this.#whole === null ? [] : (changed.omitted ?? []);
     const job = { ...changed, ...Object.fromEntries(omitted.map((key) => [key, this.#whole[key]])) };
@@ -176,6 +176,9 @@ export class JobView {
       ]),
     );
     this.#tick();
+    if (!first) return;
+    this.element.dispatchEvent(new CustomEvent("built"));
+    this.#log.shown();
   }
 
   #tick() {
