@@ -35,6 +35,8 @@ def test_all_modules_are_asked_for_at_once(page: Page) -> None:
 
 def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
     assert page.text("#node") == host.name
+    shortcut = "[...document.querySelectorAll('button')].find(one => one.textContent === 'New job').ariaKeyShortcuts"
+    assert page.run(f"return {shortcut}") == "c"  # as test_a_job_is_submitted presses it
     job = host.run("--name=watched", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
     page.wait(f"{state(job)} === 'Running'")
     # By keyboard: it is the newest.

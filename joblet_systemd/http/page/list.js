@@ -139,7 +139,7 @@ export class JobList {
         h("span", { class: "grow" }),
         this.#filter,
         submit &&
-          h("button", { type: "button", class: "primary", "aria-keyshortcuts": "n", onclick: submit, text: "New job" }),
+          h("button", { type: "button", class: "primary", "aria-keyshortcuts": "c", onclick: submit, text: "New job" }),
       ),
       this.#grid,
       this.#empty,
