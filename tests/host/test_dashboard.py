@@ -140,6 +140,24 @@ def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Pag
     page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
 
 
+def test_a_list_that_fails_can_be_asked_for_again(host: Host, page: Page) -> None:
+    job = host.run("--name=seen-in-the-end", "true")
+    host.result(job)
+    # The events come, so that nothing but the list is missing.
+    with page.answering("/jobs$", BUSY):
+        page.open("#/jobs", fresh=True)
+        page.wait("document.querySelector('.empty h2')?.textContent === 'The jobs cannot be listed'")
+        assert page.text("#connection") == "Live"
+        page.run("mend()")
+        page.click("Try again")
+        page.wait(f"{state(job)} === 'Completed'")
+        # Or it is asked for again without anybody doing anything.
+        page.open("#/jobs", fresh=True)
+        page.wait("document.querySelector('.empty h2')?.textContent === 'The jobs cannot be listed'")
+        page.run("mend()")
+        page.wait(f"{state(job)} === 'Completed'")
+
+
 def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
     job = host.run("--name=ended-meanwhile", "sleep", "2")
     page.wait(f"{state(job)} === 'Running'")

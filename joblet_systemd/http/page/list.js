@@ -201,7 +201,7 @@ export class JobList {
     if (none) {
       const filtered = this.#filter.value.trim() !== "" || this.#group !== "all";
       if (this.feed.failure) {
-        this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(this.feed.failure));
+        this.#fail(this.feed.failure);
       } else if (this.feed.loading || this.feed.store.version === 0) {
         this.#empty.replaceChildren(h("p", { text: "Loading…" }));
       } else if (filtered) {
@@ -217,11 +217,8 @@ export class JobList {
     const of = this.#jobs.length === this.feed.store.size ? "" : ` of ${count(this.feed.store.size, "job")}`;
     const loading = this.feed.loading ? " · loading…" : "";
     const parts = [h("span", { text: `${shown}${of}${loading}` })];
-    if (this.feed.failure && !none) {
-      parts.push(
-        h("span", { class: "problem-text", text: this.feed.failure.message }),
-        h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() }),
-      );
+    if (this.feed.failure) {
+      if (!none) parts.push(h("span", { class: "problem-text", text: this.feed.failure.message }), this.#again());
     } else if (this.feed.more && !this.feed.loading) {
       parts.push(
         h("span", { text: "There are older ones on the node." }),
@@ -253,6 +250,18 @@ export class JobList {
     const cells = ["name", "owner", "start", "duration", "result"].map((key) =>
       h("span", { class: `cell ${key}`, role: "gridcell" }),
     );
+  /** Say in place of the list why there is none. */
+  #fail(problem) {
+    const there = this.#empty.querySelector("button") !== null;
+    if (there && this.#empty.dataset.problem === problem.message) return; // a button must not vanish below a finger
+    this.#empty.dataset.problem = problem.message;
+    this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(problem), this.#again());
+  }
+
+  #again() {
+    return h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() });
+  }
+
     cells[0].append(link, command);
     const state = badge();
     const row = h(
