@@ -22,6 +22,7 @@ from hosts import Host, until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.support.select import Select
 
 PROGRAMS = ("chromium", "chromedriver", "certutil", "pk12util", "unshare")
 # The name that every server certificate has; where it leads to, the browser is told.
@@ -183,6 +184,10 @@ class Page:
         field = self.run("return document.getElementById(arguments[0].htmlFor)", self._named(label))
         field.clear()
         field.send_keys(text)
+
+    def choose(self, select: str, option: str) -> None:
+        """Choose an option, by its text, of the element that the expression ``select`` is."""
+        Select(self.run(f"return {select}")).select_by_visible_text(option)
 
     def press(self, key: str) -> None:
         """Press a key, wherever the focus is."""

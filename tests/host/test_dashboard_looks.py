@@ -36,6 +36,28 @@ def test_a_phone_scrolls_one_way_only(host: Host, page: Page) -> None:
     page.click("Close")
 
 
+def test_a_phone_sorts(host: Host, page: Page) -> None:
+    """There are no heads of columns to click."""
+    jobs = [host.run(f"--name=sorted-{name}", "true") for name in "bac"]
+    for job in jobs:
+        host.result(job)
+    page.press("/")
+    page.type("sorted-")
+    names = "[...document.querySelectorAll('.list-box .name a')].map(one => one.textContent.slice(-1)).join('')"
+    page.wait(f"{names} === 'cab'")
+    orders = "document.querySelector('select[aria-label=\"Order of the jobs\"]')"
+    assert not page.run(f"return {orders}.checkVisibility()")
+    page.click("Job")
+    page.wait(f"{names} === 'abc'")
+    page.size(360, 740, mobile=True)
+    assert page.run(f"return {orders}.checkVisibility() && {orders}.selectedOptions[0].text") == "Job: A to Z"
+    for order, shown in (("Job: Z to A", "cba"), ("Oldest first", "bac"), ("Newest first", "cab")):
+        page.choose(orders, order)
+        page.wait(f"{names} === '{shown}'")
+    page.press("/")
+    page.press(Keys.ESCAPE)
+
+
 def test_light_and_dark(page: Page) -> None:
     def lightness() -> int:
         colour = page.run("return getComputedStyle(document.body).backgroundColor")

@@ -13,14 +13,25 @@ const CALM_MS = 150;
 
 const NARROW = matchMedia("(max-width: 720px)");
 
+// `ways` are the two orders by the column, in words.
 const COLUMNS = [
-  { key: "status", title: "State" },
-  { key: "name", title: "Job" },
-  { key: "owner", title: "Owner" },
-  { key: "start", title: "Started" },
-  { key: "duration", title: "Duration" },
+  { key: "status", title: "State", ways: ["A to Z", "Z to A"] },
+  { key: "name", title: "Job", ways: ["A to Z", "Z to A"] },
+  { key: "owner", title: "Owner", ways: ["A to Z", "Z to A"] },
+  { key: "start", title: "Started", ways: ["latest first", "earliest first"] },
+  { key: "duration", title: "Duration", ways: ["longest first", "shortest first"] },
   { key: "result", title: "Result" },
 ];
+
+/** The orders that can be chosen where there are no heads of columns; values are a column and "reverse". */
+function orders() {
+  const all = [{ key: "newest", ways: ["Newest first", "Oldest first"] }, ...COLUMNS];
+  return all.flatMap(({ key, title, ways = [] }) =>
+    ways.map((way, i) =>
+      h("option", { value: `${key}${i ? " reverse" : ""}`, text: title ? `${title}: ${way}` : way }),
+    ),
+  );
+}
 
 /** The list, which is kept and goes on while another view is shown. `submit` opens the form, false for who may not. */
 export class JobList {
@@ -29,6 +40,7 @@ export class JobList {
   #filter;
   #chips = {};
   #heads = {};
+  #orders;
   #grid;
   #box;
   #rows;
@@ -112,16 +124,25 @@ export class JobList {
       if (key === "result") return h("span", { role: "columnheader", text: title });
       const button = h(
         "button",
-        { type: "button", onclick: () => this.#order(key) },
+        { type: "button", onclick: () => this.#orderBy(key) },
         title,
         h("span", { class: "arrow", "aria-hidden": "true" }),
       );
       this.#heads[key] = h("span", { role: "columnheader" }, button);
       return this.#heads[key];
     });
+    this.#orders = h(
+      "select",
+      {
+        class: "orders",
+        "aria-label": "Order of the jobs",
+        onchange: () => this.#order(...this.#orders.value.split(" ")),
+      },
+      ...orders(),
+    );
     this.#box = h("div", { class: "list-box", role: "rowgroup", tabindex: -1 });
     this.#empty = h("div", { class: "empty", hidden: true });
-    this.#foot = h("div", { class: "foot" });
+    this.#foot = h("div", { class: "foot grow" });
     this.#grid = h(
       "div",
       { class: "list", role: "grid", tabindex: 0, "aria-label": "Jobs; the arrow keys select one, Enter opens it" },
@@ -143,7 +164,7 @@ export class JobList {
       ),
       this.#grid,
       this.#empty,
-      this.#foot,
+      h("div", { class: "foot" }, this.#foot, this.#orders),
     );
     this.#rows = new Rows(this.#box, {
       height: this.#rowHeight(),
@@ -232,6 +253,18 @@ export class JobList {
     this.#foot.replaceChildren(...parts);
   }
 
+  /** Say in place of the list why there is none. */
+  #fail(problem) {
+    const there = this.#empty.querySelector("button") !== null;
+    if (there && this.#empty.dataset.problem === problem.message) return; // a button must not vanish below a finger
+    this.#empty.dataset.problem = problem.message;
+    this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(problem), this.#again());
+  }
+
+  #again() {
+    return h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() });
+  }
+
   /** Time goes on for what runs. */
   #tick() {
     if (document.hidden || !this.element.isConnected) return;
@@ -250,18 +283,6 @@ export class JobList {
     const cells = ["name", "owner", "start", "duration", "result"].map((key) =>
       h("span", { class: `cell ${key}`, role: "gridcell" }),
     );
-  /** Say in place of the list why there is none. */
-  #fail(problem) {
-    const there = this.#empty.querySelector("button") !== null;
-    if (there && this.#empty.dataset.problem === problem.message) return; // a button must not vanish below a finger
-    this.#empty.dataset.problem = problem.message;
-    this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(problem), this.#again());
-  }
-
-  #again() {
-    return h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() });
-  }
-
     cells[0].append(link, command);
     const state = badge();
     const row = h(
@@ -332,10 +353,16 @@ export class JobList {
   }
 
   /** Sort by a column; then the other way round; then by age again. */
-  #order(key) {
-    if (this.#sort !== key) [this.#sort, this.#reverse] = [key, false];
-    else if (!this.#reverse) this.#reverse = true;
-    else [this.#sort, this.#reverse] = ["newest", false];
+  #orderBy(key) {
+    if (this.#sort !== key) this.#order(key);
+    else if (!this.#reverse) this.#order(key, true);
+    else this.#order("newest");
+  }
+
+  #order(key, reverse = false) {
+    this.#sort = key;
+    this.#reverse = Boolean(reverse);
+    this.#orders.value = `${key}${reverse ? " reverse" : ""}`;
     for (const [column, head] of Object.entries(this.#heads)) {
       const way = this.#reverse ? "descending" : "ascending";
       setAttribute(head, "aria-sort", column === this.#sort ? way : null);
