@@ -107,7 +107,8 @@ export class JobCharts {
     if (this.#cpu.samples > 2 && missing.length > 0) {
       this.#none.textContent = `${missing.join(" and ")}: not accounted for on this host.`;
     }
-    this.#none.hidden = missing.length === 0;
+    // A sample or two tell nothing yet of what the others will have.
+    this.#none.hidden = missing.length === 0 || (!this.#cpu.empty && this.#cpu.samples <= 2);
     for (const chart of charts) {
       chart.element.hidden = chart.empty;
       if (!chart.empty) chart.draw();

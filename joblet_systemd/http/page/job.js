@@ -259,6 +259,7 @@ function factsOf(job) {
     ["CPU limit", job.maxCpu ? `${job.maxCpu} %` : ""],
     ["CPU cores", job.cpuCores],
     ["Memory limit", job.maxMemory ? `${job.maxMemory} MB` : ""],
+    ["Disk limit", job.maxDisk ? `${job.maxDisk} MB` : ""],
     ["I/O limit", job.maxIoBps ? `${size(job.maxIoBps)}/s` : ""],
     ["Time limit", job.maxRuntimeMs ? duration(job.maxRuntimeMs / 1000) : ""],
     ["Priority", job.priority ? String(job.priority) : ""],

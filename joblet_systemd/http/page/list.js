@@ -237,7 +237,8 @@ export class JobList {
     const shown = count(this.#jobs.length, "job");
     const of = this.#jobs.length === this.feed.store.size ? "" : ` of ${count(this.feed.store.size, "job")}`;
     const loading = this.feed.loading ? " · loading…" : "";
-    const parts = [h("span", { text: `${shown}${of}${loading}` })];
+    const unknown = this.feed.failure !== null && this.feed.store.size === 0;
+    const parts = [h("span", { text: unknown ? loading.slice(3) : `${shown}${of}${loading}` })];
     if (this.feed.failure) {
       if (!none) parts.push(h("span", { class: "problem-text", text: this.feed.failure.message }), this.#again());
     } else if (this.feed.more && !this.feed.loading) {

@@ -83,7 +83,7 @@ export class Rows {
 
   drawNow() {
     const box = this.#box;
-    if (box.clientHeight === 0) return; // not on display
+    if (box.clientHeight === 0 && this.count > 0) return; // not on display
     this.#stretch();
     const top = this.top;
     const first = Math.min(Math.max(0, Math.floor(top / this.#height) - BEYOND), this.count);
