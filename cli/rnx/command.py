@@ -27,6 +27,9 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
     settings = context.ensure_object(Settings)
+    if value == "":
+        # A variable that is not set, in a script: any other node would be the wrong one.
+        raise click.BadParameter("'' is not accepted; expected a name, or leave the option out.")
     if value and parameter.name:
         setattr(settings, parameter.name, value)
 

@@ -61,6 +61,17 @@ def test_a_file_that_is_named_must_exist(how: str, run_rnx: Rnx, monkeypatch: py
     assert "nowhere.yml" in result.err
 
 
+@pytest.mark.parametrize("option", ["--node", "--config"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_empty_name_is_not_the_default(
+    option: str, behind: bool, server: Server, jobs: FakeJobs, run_rnx: Rnx
+) -> None:
+    words = ["job", "delete-all", "--yes"]
+    result = run_rnx(*([*words, option, ""] if behind else [option, "", *words]))
+    assert (result.code, jobs.requests) == (2, [])
+    assert option in result.err
+
+
 def test_not_readable_for_this_user(run_rnx: Rnx, tmp_path: Path) -> None:
     """The nearest file decides: another one further off may hold another identity."""
     put(tmp_path / "rnx-config.yml", "h:1").chmod(0)
