@@ -1,18 +1,19 @@
-"""What a shell offers for the words of rnx: the nodes of the configuration, and the jobs of a node."""
+"""What a shell offers for the words of rnx: the nodes of the configuration, and the jobs of a node.
+
+Whatever fails is raised: ``main`` offers nothing then.
+"""
 
 # ruff: noqa: PLC0415 - all of it is needed only when a shell asks
 
 from __future__ import annotations
 
-import contextlib
-import io
 import re
 from typing import TYPE_CHECKING
 
 from . import output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     import click
     from click.shell_completion import CompletionItem
@@ -57,35 +58,20 @@ def node(context: click.Context, _parameter: click.Parameter, incomplete: str) -
 
     from .command import Settings
     from .config import load
-    from .errors import RnxError
 
-    with _nothing_after(RnxError):
-        nodes = load(context.ensure_object(Settings).config).nodes.values()
-        return [
-            CompletionItem(found.name, help=found.address)
-            for found in nodes
-            if found.name.startswith(incomplete) and _PLAIN.fullmatch(found.name)
-        ]
-    return []
+    nodes = load(context.ensure_object(Settings).config).nodes.values()
+    return [
+        CompletionItem(found.name, help=found.address)
+        for found in nodes
+        if found.name.startswith(incomplete) and _PLAIN.fullmatch(found.name)
+    ]
 
 
 def _jobs(context: click.Context) -> list[Job]:
-    from grpc import RpcError
-
     from joblet_wire.joblet_pb2 import EmptyRequest
 
     from .command import Settings
     from .connection import connect
-    from .errors import RnxError
 
-    with _nothing_after(RnxError, RpcError):
-        connection = connect(context.ensure_object(Settings))
-        return list(connection.jobs.ListJobs(EmptyRequest(), timeout=PATIENCE).jobs)
-    return []
-
-
-@contextlib.contextmanager
-def _nothing_after(*failures: type[Exception]) -> Iterator[None]:
-    """No node, no configuration: nothing is offered, and nothing said in the middle of somebody's typing."""
-    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(*failures):
-        yield
+    connection = connect(context.ensure_object(Settings))
+    return list(connection.jobs.ListJobs(EmptyRequest(), timeout=PATIENCE).jobs)

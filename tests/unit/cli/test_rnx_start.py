@@ -54,6 +54,13 @@ def test_completing_loads_no_grpc() -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_completing_jobs_loads_what_a_call_does() -> None:
+    loaded = loaded_by(_RNX_COMPLETE="bash_complete", COMP_WORDS="rnx job status ", COMP_CWORD="3")
+    assert "grpc" in loaded
+    assert "asyncio" not in loaded
+
+
+@pytest.mark.usefixtures("server")
 def test_a_call_loads_nothing_of_the_daemon() -> None:
     loaded = loaded_by("job", "list")
     assert {"grpc", "joblet_wire.joblet_pb2"} <= loaded
