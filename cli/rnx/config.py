@@ -152,6 +152,9 @@ def _nodes(path: Path, text: bytes) -> dict[str, Node]:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "no valid text"
         raise ConfigError(f"{path}{where}: not valid YAML: {problem}.") from None
+    except Exception as error:
+        # What the constructors of PyYAML stumble over, they let through: ValueError, KeyError, RecursionError ...
+        raise ConfigError(f"{path}: a value in it is not what its form says: {error}.") from None
     nodes = document.get("nodes") if isinstance(document, dict) else None
     if not isinstance(nodes, dict) or not nodes:
         raise ConfigError(f"{path} names no nodes. 'rnx config-help' tells what goes into it.")

@@ -163,6 +163,9 @@ class TestSelection:
         ("- x", "names no nodes"),
         ("nodes:\n  a: {\n  key: 'SECRET\n", "not valid YAML"),
         ("\x00", "not valid YAML"),
+        ("version: 2026-02-30", "rnx-config.yml: a value in it is not what its form says: day is out of range"),
+        ("version: !!bool 3", "rnx-config.yml: a value in it is not what its form says"),
+        ("[" * 5000, "rnx-config.yml"),
     ],
 )
 def test_files_that_are_none(text: str, message: str, run_rnx: Rnx, tmp_path: Path) -> None:
