@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterator
 
 from .config import Node
-from .errors import DENIED, UNREACHABLE, RnxError
+from .errors import DENIED, UNREACHABLE, USAGE, RnxError
 
 TIMEOUT = 5.0  # seconds, for connecting and for each read
 SERVER_NAME = "joblet"
@@ -145,7 +145,8 @@ def client_context(node: Node, protocol: str) -> ssl.SSLContext:
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         raise RnxError(
             f"the keys of node '{node.name}' in the configuration are unusable: ca, cert and key must be PEM,"
-            " and the key the one of the certificate."
+            " and the key the one of the certificate.",
+            USAGE,
         ) from None
     return context
 

@@ -138,7 +138,7 @@ def test_a_server_of_another_kind(list_jobs: Rnx) -> None:
 )
 def test_unusable_keys(cert: str, key: str, ca: str | None, server: Server, list_jobs: Rnx) -> None:
     result = list_jobs(server.address, Pair(cert, key), ca)
-    assert told(result, 1, "the keys of node 'default' in the configuration are unusable", "must be PEM")
+    assert told(result, 2, "the keys of node 'default' in the configuration are unusable", "must be PEM")
 
 
 def test_a_proxy_is_not_asked_for_this_machine(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
