@@ -42,6 +42,12 @@ class Node:
         host, _, port = self.address.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the address is this machine's own."""
+        host, _ = self.reached_at
+        return host in ("localhost", "::1") or host.startswith("127.")
+
     def at_gateway(self) -> Node:
         """The same node as reached by HTTP. Raises ConfigError when the file says nonsense about that."""
         if not self.gateway:

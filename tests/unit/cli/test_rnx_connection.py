@@ -149,6 +149,14 @@ def test_a_proxy_is_not_asked_for_this_machine(server: Server, run_rnx: Rnx, mon
     assert run_rnx("job", "list").code == 0
 
 
+def test_a_proxy_is_named_where_it_may_be_the_cause(list_jobs: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "no_grpc_proxy", "grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    result = list_jobs("nosuchhost.invalid:50051")
+    assert told(result, 5, "cannot find the address", "https_proxy is set")
+
+
 @pytest.mark.usefixtures("server")
 def test_a_long_wait_is_explained_on_a_terminal(jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
     answered = threading.Event()
