@@ -28,7 +28,8 @@ PATIENCE = 2.0  # seconds that a person waits for a completion
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 WAITING = frozenset({"PENDING", "SCHEDULED"})
-LIVE = WAITING | {"INITIALIZING", "RUNNING", "STOPPING"}
+RUNNING = frozenset({"RUNNING"})
+LIVE = WAITING | RUNNING | {"INITIALIZING", "STOPPING"}
 ENDED = frozenset({"COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT"})
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import output, values
+from . import complete, output, values
 from .command import Command, Settings, pass_settings
 from .errors import FAILURE, INTERRUPTED, UNREACHABLE, RnxError
 from .job import ID_HELP
@@ -51,7 +51,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
     metavar="KEY[=VALUE]",
     help="Set a variable besides the job's own; without a value, to what it is here.",
 )
-@click.argument("uuid", metavar="ID")
+@click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.RUNNING))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARG]...")
 @pass_settings
 def exec_(

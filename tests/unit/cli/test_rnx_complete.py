@@ -57,6 +57,8 @@ def three(jobs: FakeJobs) -> None:
         ("rnx job cancel ", [OTHER_ID, "nightly"]),
         ("rnx job update --priority=1 q", ["queue"]),
         ("rnx job delete ", [THIRD_ID]),
+        ("rnx job attach ", [JOB_ID, "queue", OTHER_ID, "nightly"]),
+        ("rnx job exec ", [JOB_ID, "queue"]),
     ],
 )
 def test_jobs(offered: Offered, line: str, words: list[str]) -> None:
