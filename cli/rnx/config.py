@@ -103,18 +103,18 @@ class ConfigError(RnxError):
         super().__init__(message, USAGE)
 
 
-def candidates() -> list[Path]:
-    """The files that are tried, the first that exists being used. ``$RNX_CONFIG`` must exist if set."""
-    given = os.environ.get("RNX_CONFIG")
+def candidates(given: str | None = None) -> list[Path]:
+    """The files of which the first that exists is used; only the one that is ``given``, or in ``$RNX_CONFIG``."""
+    given = given or os.environ.get("RNX_CONFIG")
     if given:
         return [Path(given)]
     directories = [Path(), Path("config"), Path(os.path.expanduser("~"), ".rnx"), *SYSTEM_DIRECTORIES]
     return [directory / FILE for directory in directories]
 
 
-def find() -> Path | None:
+def find(given: str | None = None) -> Path | None:
     """The first of the candidates that is there, readable or not."""
-    for path in candidates():
+    for path in candidates(given):
         try:
             path.stat()
         except PermissionError:

@@ -195,6 +195,17 @@ def test_config_help(run_rnx: Rnx, tmp_path: Path) -> None:
     assert set(yaml.safe_load(example)["nodes"]) == {"default", "gpu"}
 
 
+def test_config_help_with_a_file_that_is_named(run_rnx: Rnx, tmp_path: Path) -> None:
+    put(tmp_path / "rnx-config.yml", "h:1")
+    put(tmp_path / "mine.yml", "h:2")
+    lines = run_rnx("config-help", "--config=mine.yml").text.splitlines()
+    assert "  mine.yml   <- used" in lines
+    assert "  rnx-config.yml" not in lines
+    assert json.loads(run_rnx("config-help", "--json").out)["used"] == "rnx-config.yml"
+    answer = json.loads(run_rnx("--json", "--config=nowhere.yml", "config-help").out)
+    assert answer == {"used": None, "tried": ["nowhere.yml"]}
+
+
 def test_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOME")
     put(tmp_path / "rnx-config.yml", "h:1")
