@@ -116,6 +116,7 @@ def test_completion(shell: str, run_rnx: Rnx) -> None:
     result = run_rnx("completion", shell)
     assert result.code == 0
     assert f"_RNX_COMPLETE={shell}_complete" in result.text
+    assert run_rnx("completion", shell, "--json").code == 2
 
 
 def test_completing(monkeypatch: pytest.MonkeyPatch, run_rnx: Rnx) -> None:
