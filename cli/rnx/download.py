@@ -98,8 +98,11 @@ def download(settings: Settings, uuid: str, path: str, local: str | None, force:
     if local == STDOUT and settings.json:
         raise click.UsageError("with - as LOCAL the standard output is the file; there is no --json for it")
     from .connection import connect
+    from .follow import status_of
 
     connection = connect(settings)
+    # The full id, for --json: a name may be another job's later on.
+    uuid = status_of(connection, uuid).uuid
     fetched = fetch(connection, uuid, path, _name(path) if local is None else local, force)
     if settings.json:
         answer = {"job_uuid": uuid, "path": path, "local": fetched.local, "files": fetched.files}
