@@ -132,22 +132,26 @@ def _print(
     connection: Connection, wanted: Sequence[GetJobLogsRequest], logs: Sequence[TextLog] | Sequence[JsonLog]
 ) -> int:
     """Print lines as they come, to the end of all logs. Returns 0, or the exit code of the first failure."""
+    from joblet_wire.joblet_pb2 import DataChunk
+
     from .follow import received_together
     from .logprint import JsonLog
 
     code = 0
     for number, chunk in received_together(connection, wanted):
         log = logs[number]
-        if isinstance(chunk, RnxError):
-            log.rest()
-            output.error(str(chunk))
-            code = code or chunk.exit_code
-        elif chunk is not None:
+        if isinstance(chunk, DataChunk):
             log.take(chunk)
-        else:
-            log.rest()
+            continue
+        log.rest()
+        try:
+            if chunk is not None:
+                raise chunk
             if isinstance(log, JsonLog):
                 log.end(_status(connection, wanted[number]))
+        except RnxError as error:  # of this log; the others go on
+            output.error(str(error))
+            code = code or error.exit_code
     return code
 
 

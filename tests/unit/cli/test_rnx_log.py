@@ -228,6 +228,30 @@ class TestJson:
         assert "\x9b".encode() not in result.out
         assert objects(result.out)[0]["text"] == "ü \x9b31m"
 
+    def test_an_end_that_cannot_be_told_is_not_that_of_the_others(
+        self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs.logs = {JOB_ID: [(1, b"a\n")], OTHER_ID: [(1, b"b\n"), (1, b"c\n")]}
+        told = threading.Event()
+
+        def answers(uuid: str, context: grpc.ServicerContext) -> list[GetJobStatusResponse]:
+            if uuid == JOB_ID and jobs.seen(GetJobLogsRequest):
+                told.set()
+                context.abort(grpc.StatusCode.INTERNAL, "The disk is broken.")
+            return jobs.answers[uuid]
+
+        def before(_context: object, number: int) -> None:
+            if number == 2:
+                told.wait(20)
+
+        monkeypatch.setattr(jobs, "_of", answers)
+        jobs.before_chunk = before
+        result = run_rnx("--json", "job", "log", JOB_ID, OTHER_ID)
+        assert (result.code, result.err) == (1, "rnx: The disk is broken.\n")
+        shown = [entry.get("text", entry.get("end")) for entry in objects(result.out)]
+        assert shown[-1] == {"status": "COMPLETED", "exitCode": 0, "reason": ""}
+        assert sorted(shown[:-1]) == ["a", "b", "c"]
+
     def test_a_job_that_is_deleted_meanwhile(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         def before(_context: object, number: int) -> None:
             if number:
