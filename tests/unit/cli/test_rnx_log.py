@@ -261,6 +261,11 @@ class TestJson:
         result = run_rnx("--json", "job", "log", JOB_ID)
         assert result.code == 0
         assert objects(result.out)[-1] == {"job": JOB_ID, "end": None, "cursor": "1"}
+        for option in ("--follow", "--no-follow", "--grep=a"):
+            jobs.answers[JOB_ID] = [FAILED]
+            result = run_rnx("job", "log", option, JOB_ID)
+            assert (result.code, result.out) == (0, b"a\n")
+            assert result.err == f"note: job {JOB_ID} was deleted meanwhile; its output cannot be printed again.\n"
 
 
 def test_half_lines_survive_a_restart_of_the_node(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
