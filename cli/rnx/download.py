@@ -15,7 +15,7 @@ import click
 
 from . import complete, output
 from .command import Command, Settings, pass_settings
-from .errors import FAILURE, RnxError
+from .errors import FAILURE, RnxError, told
 from .job import ID_HELP
 from .progress import Progress
 from .receive import Receiver
@@ -73,7 +73,8 @@ def bring_back(connection: Connection, uuid: str, outputs: Sequence[Output], cod
         try:
             fetched = fetch(connection, uuid, wanted.path, wanted.local, force=False)
         except (RnxError, OSError) as error:
-            output.error(f"--output {wanted.path}:{wanted.local}: {error}")
+            why = told(error) if isinstance(error, OSError) else error
+            output.error(f"--output {wanted.path}:{wanted.local}: {why}")
             code = code or getattr(error, "exit_code", FAILURE)
         else:
             output.note(f"{wanted.path} is in {fetched.local}: {_summary(fetched)}")

@@ -12,7 +12,7 @@ import click
 
 from . import __version__, output
 from .command import Group
-from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError
+from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError, told
 
 COMPLETE_VARIABLE = "_RNX_COMPLETE"
 
@@ -99,7 +99,7 @@ def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
         case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
             return "", BROKEN_PIPE
         case OSError():
-            return f"{failure.strerror}{f': {failure.filename}' if failure.filename else ''}", FAILURE
+            return told(failure), FAILURE
     if os.environ.get("RNX_DEBUG"):
         raise failure
     return f"{type(failure).__name__}: {failure}. RNX_DEBUG=1 in the environment shows where.", FAILURE

@@ -253,6 +253,13 @@ class TestOutput:
         assert result.code == code
         assert "rnx: --output a:here: the node sent data" in result.err
 
+    def test_where_nothing_can_be_written(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        self.ended(jobs, 0)
+        jobs.files = ONE
+        result = run_rnx("job", "run", "--wait", "--output=a:nowhere/b", "prog")
+        assert result.code == 1
+        assert "rnx: --output a:nowhere/b: No such file or directory: nowhere\n" in result.err
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [
