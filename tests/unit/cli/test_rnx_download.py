@@ -199,7 +199,10 @@ def test_a_node_out_of_its_mind(
 
 def test_a_download_that_fails_leaves_no_half_file(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
     jobs.files = [total(), TOP, entry("whole", FILE), data(b"x"), entry("half", FILE), data(b"x"), entry("../x", FILE)]
-    assert run_rnx("job", "download", JOB_ID, "d").code == 1
+    result = run_rnx("job", "download", JOB_ID, "d")
+    assert result.code == 1
+    assert "'../x', which is not accepted; the download ends here." in result.err
+    assert sorted(os.listdir(tmp_path / "d")) == ["half", "whole"]  # both have come to their end
     jobs.files = [total(), TOP, entry("half", FILE), data(b"x"), total(), TOP]
     assert run_rnx("job", "download", JOB_ID, "e").code == 1
     assert os.listdir(tmp_path / "e") == ["half"]
