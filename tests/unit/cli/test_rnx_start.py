@@ -90,6 +90,22 @@ def test_usage_errors(arguments: tuple[str, ...], run_rnx: Rnx) -> None:
     assert " --help'." in result.err
 
 
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("runtime list", "runtimes"),
+        ("volume create data --size=1GB", "volumes"),
+        ("job run --runtime=python-3.11 python3 x.py", "runtimes"),
+        ("job run --max-cpu=50 --network isolated true", "networks"),
+        ("job run --gpu=1 true", "GPUs"),
+    ],
+)
+def test_what_is_not_there_yet(line: str, missing: str, run_rnx: Rnx) -> None:
+    result = run_rnx(*line.split())
+    assert (result.code, result.out) == (2, b"")
+    assert result.err.startswith(f"rnx: Joblet on systemd does not have {missing} ")
+
+
 def test_help_lists_the_commands(run_rnx: Rnx) -> None:
     result = run_rnx("job", "-h")
     assert result.code == 0
