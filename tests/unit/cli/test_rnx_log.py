@@ -162,6 +162,12 @@ class TestLines:
         assert result.err == "0f9c1f6e | e\n"
         assert len(jobs.seen(GetJobLogsRequest)) == 2
 
+    def test_what_goes_back_to_the_beginning_of_its_line_finds_it_again(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        jobs.logs = {JOB_ID: [(1, b" 1%\r\r99%\rdone\r\n")], OTHER_ID: []}
+        result = run_rnx("job", "log", JOB_ID, "other")
+        assert result.out == b"0f9c1f6e |  1%\r\r0f9c1f6e | 99%\r0f9c1f6e | done\r\n"
+        assert run_rnx("job", "log", "--grep=%", JOB_ID).out == b" 1%\r\r99%\rdone\r\n"
+
     def test_several_jobs_one_of_which_fails(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         jobs.logs = {JOB_ID: [(1, b"1\n"), (1, b"2"), (1, b"3")], OTHER_ID: [(1, b"one\n")]}
 
