@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     Completer = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
 
 PATIENCE = 2.0  # seconds that a person waits for a completion
+NEWEST = 1000  # jobs that are offered: as many as a node picks at most
 
 # What may be put on a command line: the names come from other people, and a shell would obey the rest.
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
@@ -41,7 +42,7 @@ def job_in(states: frozenset[str]) -> Completer:
 
         return [
             CompletionItem(word, help=f"{row.status} {output.printable(row.command)[:40]}")
-            for row in _jobs(context)
+            for row in _jobs(context, states)
             if row.status in states
             for word in (row.uuid, row.name)
             if word.startswith(incomplete) and _PLAIN.fullmatch(word)
@@ -68,11 +69,12 @@ def node(context: click.Context, _parameter: click.Parameter, incomplete: str) -
     ]
 
 
-def _jobs(context: click.Context) -> list[Job]:
+def _jobs(context: click.Context, states: frozenset[str]) -> list[Job]:
     from joblet_wire.joblet_pb2 import EmptyRequest
 
     from .command import Settings
     from .connection import connect
 
     connection = connect(context.ensure_object(Settings))
-    return list(connection.jobs.ListJobs(EmptyRequest(), timeout=PATIENCE).jobs)
+    request = EmptyRequest(limit=NEWEST, states=sorted(states))
+    return list(connection.jobs.ListJobs(request, timeout=PATIENCE).jobs)

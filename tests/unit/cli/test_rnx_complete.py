@@ -65,6 +65,11 @@ def test_jobs(offered: Offered, line: str, words: list[str]) -> None:
     assert offered(line) == words
 
 
+def test_the_node_is_asked_for_the_newest_that_fit(offered: Offered, server: Server, jobs: FakeJobs) -> None:
+    offered("rnx job cancel ")
+    assert jobs.requests == [joblet_pb2.EmptyRequest(limit=1000, states=["PENDING", "SCHEDULED"])]
+
+
 def test_states(offered: Offered) -> None:
     # Capital or small is up to the version of click; both are taken.
     assert [word.upper() for word in offered("rnx job list --status RUN")] == ["RUNNING"]
