@@ -55,6 +55,18 @@ def _weight(entry: Entry) -> int:
     return ENTRY_OVERHEAD + (len(entry.data) if isinstance(entry, Output) else 0)
 
 
+def _some(entries: Iterator[Entry], limit: int) -> tuple[list[Entry], bool]:
+    """The next entries, up to the one with which they weigh as much as the limit; and whether there may be more."""
+    found: list[Entry] = []
+    size = 0
+    for entry in islice(entries, CHUNK_ENTRIES):
+        found.append(entry)
+        size += _weight(entry)
+        if size >= limit:
+            return found, True
+    return found, len(found) == CHUNK_ENTRIES
+
+
 @dataclass(eq=False, slots=True)
 class _Follower:
     """A buffer between the tail and one follower; ``lagging`` when it overflowed and was emptied."""
@@ -128,15 +140,8 @@ class Logs:
         return page
 
     def _read(self, unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
-        found: list[Entry] = []
-        size = 0
         with self._reader() as reader:
-            for entry in islice(reader.entries(unit, after), CHUNK_ENTRIES):
-                found.append(entry)
-                size += _weight(entry)
-                if size >= limit:
-                    return found, True
-        return found, len(found) == CHUNK_ENTRIES
+            return _some(reader.entries(unit, after), limit)
 
     async def newest(self, unit: str, who: str = "") -> int:
         """The number of a unit's newest entry, 0 when there is none."""
@@ -331,8 +336,8 @@ class _Alarm:
 class _Tail:
     """A thread that reads what is new in the namespace and hands it to ``dispatch`` in the event loop.
 
-    Where the journal cannot be read, for want of descriptors or inotify instances, it is tried again until it can, and
-    then ``missed`` is called. Meanwhile it is ``ready``, too: what is stored can be had.
+    Where the journal cannot be read, for want of descriptors or inotify instances or whatever else, it is tried again
+    until it can, and then ``missed`` is called. Meanwhile it is ``ready``, too: what is stored can be had.
     """
 
     def __init__(
@@ -359,18 +364,24 @@ class _Tail:
                 self._read()
             except OSError as error:
                 log.warning("the journal of jobs cannot be followed: %s; trying again", error)
-                self._call(self.ready.set)
-                self._stopping.wait(RETRY_SEC)
+                self._rest()
+            except Exception:  # without this thread all followers would wait for ever
+                log.exception("the journal of jobs cannot be followed; trying again")
+                self._rest()
+
+    def _rest(self) -> None:
+        self._call(self.ready.set)
+        self._stopping.wait(RETRY_SEC)
 
     def _read(self) -> None:
         with contextlib.closing(self._open_journal()) as journal:
             journal.seek_end()
             self._call(self._missed if self.ready.is_set() else self.ready.set)
             while not self._stopping.is_set():
-                entries = list(islice(journal.news(), CHUNK_ENTRIES))
+                entries, there_is_more = _some(journal.news(), BUFFER_BYTES)
                 if entries:
                     self._call(self._dispatch, entries)
-                if len(entries) < CHUNK_ENTRIES:
+                if not there_is_more:
                     self._stopping.wait(POLL_SEC)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:
