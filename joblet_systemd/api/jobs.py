@@ -15,6 +15,7 @@ from ..jobs.requests import Jobs
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import JobSpec, State
 from . import messages
+from .answers import Answers
 from .listing import Listing
 from .server import Caller
 from .upload import Stream, Uploads
@@ -31,7 +32,8 @@ class JobService:
         self._uploads = uploads
         self._kept = kept
         self._node_id = node_id
-        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id)
+        self._answers = Answers()
+        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id, self._answers)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""

@@ -121,9 +121,13 @@ def test_the_document_has_the_keys_that_are_sent() -> None:
 
 
 def test_what_is_long_is_left_out_of_lists_and_that_is_said() -> None:
-    spec = JobSpec("sh", args=("x" * 3000,), environment={"A": "y" * 3000})
-    shown = view.entry(Job("i", spec, "alice", "a", State.RUNNING, 1), "node")
-    assert (shown["args"], shown["environment"], shown["omitted"]) == ([], {}, ["args", "environment"])
+    spec = JobSpec("c" * 131_070, args=("x" * 3000,), environment={"A": "y" * 3000}, secrets=("Z" * 3000,))
+    shown = view.entry(Job("i", spec, "alice", "a", State.RUNNING, 1, uploads=("u" * 3000,)), "node")
+    details = ["args", "environment", "secretEnvironment", "uploads"]
+    assert [shown[key] for key in details] == [[], {}, {}, []]
+    assert (shown["command"][-2:], len(shown["command"]) < 100) == ("c…", True)
+    schema = DOCUMENT["components"]["schemas"]["ListedJob"]["properties"]["omitted"]
+    assert shown["omitted"] == ["command", *details] == schema["items"]["enum"]
     assert view.job(Job("i", spec, "alice", "a", State.RUNNING, 1), "node")["args"] == ["x" * 3000]
 
 
@@ -218,11 +222,20 @@ def test_pages_and_filters(fakes: Fakes, tmp_path: Path) -> None:
     scenario(play())
 
 
-def test_a_page_of_long_commands_is_shorter(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_of_long_jobs_is_shorter(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     node = Node(tmp_path)
-    monkeypatch.setattr(jobs, "PAGE_BYTES", 100_000)
+    monkeypatch.setattr(jobs, "PAGE_BYTES", 20_000)
     for number in range(10):
-        fakes.store.add(Job(f"{number:08d}-0", JobSpec("x" * 30_000), "alice", "a", State.RUNNING, number))
+        fakes.store.add(
+            Job(
+                f"{number:08d}-0",
+                JobSpec("x" * 2000, ("x" * 2000,), environment={"A": "x" * 2000}),
+                "alice",
+                "a",
+                State.RUNNING,
+                number,
+            )
+        )
 
     async def play() -> None:
         async with node.gateway(JobRoutes(cast(Any, fakes), cast(Any, fakes), "node").routes()):
@@ -231,7 +244,7 @@ def test_a_page_of_long_commands_is_shorter(fakes: Fakes, tmp_path: Path, monkey
                 page = (await node.ask(f"/v1/jobs?limit=1000{place and f'&before={place}'}")).json
                 sizes.append(len(page["jobs"]))
                 place = page["next"]
-            assert sizes == [4, 4, 2]
+            assert sizes == [3, 3, 3, 1]
 
     scenario(play())
 
