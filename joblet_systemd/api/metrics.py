@@ -79,10 +79,9 @@ class MetricsService:
                 raise InvalidValue(field, getattr(request, field), "0 for no bound, or more")
         job = self._jobs.book.get(request.job_uuid, caller.actor)
         start, end = request.start_time // NSEC_PER_USEC, request.end_time // NSEC_PER_USEC
-        async with self.slots.hold(caller.name):
-            samples = await self.sampler.history(job.id, start or None, end or None, request.limit or None)
-        for sample in samples:
-            yield event(job, sample)
+        async with self.slots.hold(caller.name):  # to the last one, for they are all there until it is sent
+            for sample in await self.sampler.history(job.id, start or None, end or None, request.limit or None):
+                yield event(job, sample)
         if job.ended_usec is not None and start <= job.ended_usec <= (end or job.ended_usec):
             yield event(job, totals(job), final=True)
 
