@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .errors import NotFound
 from .model import USEC_PER_SEC, Job
@@ -201,7 +201,7 @@ class Logs:
                 break
             if found := window.passed(entries):
                 yield self._counted(found)
-        if job.state.final and (lost := _lost_at_the_end(window, job)):
+        if job.state.final and (lost := _lost_at_the_end(window, _End.of(job))):
             yield self._counted(lost)
 
     async def follow(
@@ -218,9 +218,9 @@ class Logs:
         try:
             await self._subscribe(follower)
             window, behind = Window(unit, await self.resolved(unit, selection, who)), True
-            job: Job | None = None
+            end: _End | None = None
             while not window.over:
-                job = over.result() if over.done() else None
+                end = over.result() if over.done() else None
                 finished = over.done() or alarm.rung()
                 stored = behind or finished
                 entries = follower.take()
@@ -238,7 +238,7 @@ class Logs:
                 elif not behind and not window.over:
                     await follower.news.wait()
             # Not of a job that has ended since: its last entries are not lost, they were not looked for.
-            if job is not None and (lost := _lost_at_the_end(window, job)):
+            if end is not None and (lost := _lost_at_the_end(window, end)):
                 yield self._counted(lost)
         finally:
             alarm.cancel()
@@ -304,16 +304,27 @@ def _look_back(search: TailSearch, unit: str, before: int | None, selection: Sel
     return last if shown == CHUNK_ENTRIES else None
 
 
-async def _end(ended: Callable[[], Awaitable[Job]]) -> Job | None:
+class _End(NamedTuple):
+    """All that a follower keeps of a job that has ended, which may have megabytes of arguments."""
+
+    seq: int
+    usec: int
+
+    @classmethod
+    def of(cls, job: Job) -> _End:
+        return cls(job.seq_base, job.ended_usec or 0)
+
+
+async def _end(ended: Callable[[], Awaitable[Job]]) -> _End | None:
     try:
-        return await ended()
+        return _End.of(await ended())
     except NotFound:  # deleted in the moment in which it had ended
         return None
 
 
-def _lost_at_the_end(window: Window, job: Job) -> Batch:
+def _lost_at_the_end(window: Window, end: _End) -> Batch:
     """What a job that has ended wrote behind the last entry that there is."""
-    return [] if window.over else [*window.lost(job.seq_base, job.ended_usec or 0)]
+    return [] if window.over else [*window.lost(end.seq, end.usec)]
 
 
 class _Alarm:

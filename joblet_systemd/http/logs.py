@@ -12,6 +12,7 @@ from aiohttp import web
 from joblet_wire import joblet_pb2 as wire
 
 from ..api import messages
+from ..api.brief import brief
 from ..api.server import Caller
 from ..errors import InvalidValue, NotFound
 from ..logs import Batch, Dropped, Logs, Output
@@ -43,7 +44,8 @@ class LogRoutes:
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, PARAMETERS)
         follow, selection = query.flag(request, "follow", True), _selection(request)
-        job = self._jobs.book.get(request.match_info["job"], caller.actor)
+        # Brief, for it is kept as long as somebody follows.
+        job, _ = brief(self._jobs.book.get(request.match_info["job"], caller.actor))
         caller.job = job.id
         if sse.last_event(request) == sse.OVER:
             return web.Response(status=204)  # by which EventSource knows that it need not come again

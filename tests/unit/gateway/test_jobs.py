@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 
-from joblet_systemd.api import messages
+from joblet_systemd.api import answers, messages
+from joblet_systemd.api.server import Caller
 from joblet_systemd.errors import InvalidValue
 from joblet_systemd.http import body, jobs, openapi, parts, view
 from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
+from joblet_systemd.http.metrics import MetricsRoutes
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.logs import Batch, Dropped, Output
+from joblet_systemd.metrics.counts import Counts
 from joblet_systemd.metrics.host import PARTS
 from joblet_systemd.metrics.sample import VALUES, Sample, as_json
 from joblet_systemd.model import Job, JobSpec, Limits, State
+from joblet_systemd.pki import Identity, Role
 from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
 
-from .gateways import Node, scenario
+from .gateways import Node, answer, scenario
 
 DOCUMENT = openapi.document()
 ASKED = {
@@ -147,6 +154,19 @@ class Fakes:
     def until(self, job: Job) -> None:
         return None
 
+    @property
+    def sampler(self) -> Fakes:
+        return self
+
+    async def history(self, job_id: str, *bounds: int | None) -> list[Sample]:
+        return []
+
+    def latest(self) -> Mapping[str, Sample]:
+        return {}
+
+    followers = 0
+    dropped: ClassVar[Mapping[str, int]] = {}
+
     def parts(self) -> parts.Parts:
         return parts.Parts(*[cast(Any, self)] * 5, "node")
 
@@ -245,6 +265,62 @@ def test_a_page_of_long_jobs_is_shorter(fakes: Fakes, tmp_path: Path, monkeypatc
                 sizes.append(len(page["jobs"]))
                 place = page["next"]
             assert sizes == [3, 3, 3, 1]
+
+    scenario(play())
+
+
+def test_large_answers_are_not_made_for_clients_that_do_not_take_them(
+    fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, text = Node(tmp_path), view.text
+    large = JobSpec("x", ("\x01" * (2 << 20),))  # each six bytes in JSON
+    fakes.store.add(Job(JOB.id, large, "alice", "a", State.COMPLETED, 1))
+    made = []
+
+    def counted(value: Any) -> bytes:
+        made.append(threading.current_thread())
+        return text(value)
+
+    monkeypatch.setattr(view, "text", counted)
+
+    async def play() -> None:
+        alice = node.client()
+        async with node.gateway(JobRoutes(cast(Any, fakes), cast(Any, fakes), "node").routes()):
+            waiting = [await node.connect(alice) for _ in range(answers.AT_ONCE + 3)]
+            for _, writer in waiting:
+                writer.write(f"GET /v1/jobs/{JOB.id} HTTP/1.1\r\nHost: joblet\r\n\r\n".encode())
+            while len(made) < answers.AT_ONCE:
+                await asyncio.sleep(0.05)
+            await asyncio.sleep(0.2)
+            assert len(made) == answers.AT_ONCE
+            assert threading.main_thread() not in made
+            reply = await node.ask(f"/v1/jobs/{JOB.id}", client=node.client(name="bob"))
+            assert len(reply.json["args"][0]) == 2 << 20
+            for reader, writer in waiting:  # who takes his makes room for the others
+                assert (await answer(reader)).status == 200
+                writer.close()
+
+    scenario(play())
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs", f"/v1/jobs/{JOB.id}", f"/v1/jobs/{JOB.id}/metrics", "/metrics"])
+def test_large_answers_are_made_in_turns(fakes: Fakes, tmp_path: Path, path: str) -> None:
+    node = Node(tmp_path)
+    fakes.store.add(JOB)
+
+    async def play() -> None:
+        parts = fakes.parts()
+        jobs = JobRoutes(cast(Any, fakes), cast(Any, fakes), "node")
+        metrics = MetricsRoutes(parts.jobs, parts.logs, parts.metrics, Counts([]))
+        async with node.gateway([*jobs.routes(), *metrics.routes()]):
+            async with contextlib.AsyncExitStack() as held:
+                for routes in (jobs, metrics):
+                    await routes._answers.turn(Caller(Identity("alice", Role.READER), held=held), answers.ALL_BYTES)
+                asking = asyncio.create_task(node.ask(path))
+                await asyncio.wait([asking], timeout=0.3)
+                assert not asking.done()
+                assert (await node.ask(path, client=node.client(name="bob"))).status == 200
+            assert (await asking).status == 200
 
     scenario(play())
 
