@@ -29,7 +29,7 @@ STREAMS = {"stdout": 1, "stderr": 2}
 STREAM_NAMES = {number: name for name, number in STREAMS.items()}
 STREAMS_ASKED = {0: frozenset(STREAMS), 1: frozenset({"stdout"}), 2: frozenset({"stderr"})}
 CURSOR_END = "end"
-CUT = re.compile(r",([12]):([0-9]{1,18}):([0-9]{1,9})")
+CUT = re.compile(r",([12]):([0-9]{1,18}):(-?[0-9]{1,9})")
 CURSOR = re.compile(rf"([0-9]{{1,18}})((?:{CUT.pattern.replace('(', '(?:')}){{0,2}})(?:-([0-9]{{1,9}}))?")
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
