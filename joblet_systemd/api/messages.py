@@ -230,6 +230,8 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
         raise InvalidValue("tail", tail, "a number of lines, 0 or more")
     after, cuts = 0, tuple[Cut, ...]()
     if request.cursor == CURSOR_END:
+        if tail:
+            raise InvalidValue("tail", tail, "0, or no cursor 'end' beside it: that is behind all lines")
         tail = 0
     elif request.cursor:
         after, cuts = place_of(request.cursor)

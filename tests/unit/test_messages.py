@@ -161,6 +161,12 @@ def test_whatever_place_is_told_can_be_come_back_to(cursor: str, ahead: int, tai
     assert set(cuts) == {cut for cut in selection.cuts if cut.seq > seq}
 
 
+def test_the_end_has_no_last_lines() -> None:
+    with pytest.raises(InvalidValue, match=r"tail: 3 is not accepted; expected .* no cursor 'end'"):
+        selection_of(wire.GetJobLogsRequest(cursor="end", tail=3))
+    assert selection_of(wire.GetJobLogsRequest(cursor="end", tail=0)) == Selection(tail=0)
+
+
 @pytest.mark.parametrize("text", ["now", "2026-01-31T12:00:00", "10min", "2026-02-30T00:00:00Z"])
 def test_times_need_an_offset(text: str) -> None:
     with pytest.raises(InvalidValue, match=r"since: .* such as 2026-01-31T12:00:00Z"):
