@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from ..api import messages
 from ..api.answers import Answers
 from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
-from ..errors import InvalidValue, NotFound
+from ..errors import InvalidValue
 from ..logs import Logs
 from ..metrics import prometheus
 from ..metrics.counts import Counts
@@ -73,24 +74,17 @@ class MetricsRoutes:
         async with self._metrics.slots.hold(caller.name):
             response = await sse.begin(request)
             if self._jobs.book.live(job.id) is not None:
-                async with self._metrics.sampler.watch(job.id) as samples:
-                    async for sample in sse.beating(_each(samples)):
+                async with (
+                    self._metrics.sampler.watch(job.id) as samples,
+                    contextlib.aclosing(sse.beating(_each(samples))) as readings,
+                ):
+                    async for sample in readings:
                         known = sse.HEARTBEAT if sample is None else sse.event(view.text(as_json(sample)))
                         await response.write(known)
-        await response.write(sse.event(view.text(self._end(job)), name="end", number=sse.OVER))
+        ended = self._jobs.book.known(job.id)
+        end = {**view.end(ended), **({"totals": _totals(ended)} if ended is not None else {})}
+        await response.write(sse.event(view.text(end), name="end", number=sse.OVER))
         return response
-
-    def _end(self, job: Job) -> Mapping[str, Any]:
-        try:
-            ended = self._jobs.book.store.find(job.id)
-        except NotFound:
-            return {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
-        return {
-            "status": str(ended.state),
-            "exitCode": ended.exit_code,
-            "reason": ended.reason,
-            "totals": _totals(ended),
-        }
 
     # --- the host
 

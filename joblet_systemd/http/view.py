@@ -70,6 +70,17 @@ def entry(one: Job, node_id: str, position: int = 0) -> dict[str, Any]:
     return {**job(shown, node_id, position), "omitted": [KEYS.get(name, name) for name in cut]}
 
 
+def end(job: Job | None) -> dict[str, Any]:
+    """How a job has ended, or what it does if it has not: the last event of a stream. None was deleted."""
+    if job is None:
+        return {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
+    return {
+        "status": str(job.state),
+        "exitCode": job.exit_code if job.state.final else None,
+        "reason": job.reason,
+    }
+
+
 def text(value: Any) -> bytes:
     """JSON as it is sent. Words of jobs that are no UTF-8 have their bytes replaced."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")

@@ -14,7 +14,7 @@ import pytest
 from joblet_systemd.api import answers, messages
 from joblet_systemd.api.server import Caller
 from joblet_systemd.errors import InvalidValue
-from joblet_systemd.http import body, jobs, openapi, parts, view
+from joblet_systemd.http import body, jobs, openapi, parts, sse, view
 from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
 from joblet_systemd.http.metrics import MetricsRoutes
@@ -341,6 +341,37 @@ def test_log_parameters_are_checked_before_anything_is_sent(fakes: Fakes, tmp_pa
             assert (reply.status, reply.json["field"]) == (400, "cursor")
             assert (await node.ask(f"/v1/jobs/{JOB.id}/logs", Last_Event_ID="over")).status == 204
             assert (await node.ask("/v1/jobs/nosuch/logs")).status == 404
+
+    scenario(play())
+
+
+def test_a_source_is_closed_when_its_client_goes(fakes: Fakes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node, beating, kept = Node(tmp_path), sse.beating, []
+    fakes.store.add(JOB)
+
+    def remembered(source: Any) -> Any:
+        kept.append(beating(source))  # as a traceback or a debugger does
+        return kept[-1]
+
+    monkeypatch.setattr(sse, "beating", remembered)
+    closed = asyncio.Event()
+
+    class Logs:
+        async def follow(self, unit: str, selection: Selection, ended: Any, who: str) -> AsyncGenerator[Batch, None]:
+            try:
+                while True:
+                    yield [Output(unit, 2, 1, "stdout", b"x" * 100_000)]
+            finally:
+                closed.set()
+
+    async def play() -> None:
+        async with node.gateway(LogRoutes(cast(Any, fakes), cast(Any, Logs())).routes()):
+            reader, writer = await node.connect()
+            writer.write(f"GET /v1/jobs/{JOB.id}/logs HTTP/1.1\r\nHost: joblet\r\n\r\n".encode())
+            await reader.readuntil(b"id: 2\n")
+            await asyncio.sleep(0.5)  # until the stream waits for its client to take more
+            writer.transport.abort()
+            await asyncio.wait_for(closed.wait(), 5)
 
     scenario(play())
 
