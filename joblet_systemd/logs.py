@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .errors import NotFound
 from .model import USEC_PER_SEC, Job
-from .selection import Cut, Selection, TailSearch, Window
+from .selection import Cut, Selection, TailSearch, Window, latest
 from .shared import Shared
 from .systemd.entries import Dropped, Entry, Output
 
@@ -161,7 +161,7 @@ class Logs:
         elif tail is not None:
             found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after), who)
             after = max(after, min((cut.seq for cut in found), default=0) - 1)
-            cuts = found or cuts
+            cuts = latest((*found, *cuts))
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
     async def _last_lines(self, unit: str, tail: int, selection: Selection, who: str) -> tuple[Cut, ...]:
