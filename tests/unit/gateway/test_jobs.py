@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -125,6 +126,14 @@ def test_the_document_has_the_keys_that_are_sent() -> None:
     assert {"time", *PARTS.values()} == set(schemas["HostReading"]["properties"])
     [named] = [entry for entry in DOCUMENT["paths"]["/v1/host"]["get"]["parameters"] if entry["name"] == "parts"]
     assert named["schema"]["items"]["enum"] == list(PARTS)
+
+
+@pytest.mark.parametrize("place", ["17", "17-5", "16,1:17:-5,2:17:-5", "16,1:17:0,1:17:-1,2:17:0,2:17:-1-2"])
+def test_the_document_knows_all_places_in_a_log(place: str) -> None:
+    messages.place_of(place)
+    parameters = {entry["name"]: entry for entry in DOCUMENT["paths"]["/v1/jobs/{job}/logs"]["get"]["parameters"]}
+    for name in ("cursor", "Last-Event-ID"):
+        assert re.search(parameters[name]["schema"]["pattern"], place)
 
 
 def test_what_is_long_is_left_out_of_lists_and_that_is_said() -> None:
