@@ -139,6 +139,13 @@ class Job:
     files_kept: bool = True
 
     @property
+    def size(self) -> int:
+        """How long its words are together, in characters: its command line, variables and uploads."""
+        spec = self.spec
+        variables = (part for item in spec.environment.items() for part in item)
+        return sum(map(len, (*spec.argv, *variables, *spec.secrets, *self.uploads)))
+
+    @property
     def unit(self) -> str:
         """The name of the job's systemd unit."""
         return f"{UNIT_PREFIX}{self.id}.service"
@@ -161,6 +168,11 @@ def job_id_of_unit(unit: str) -> str | None:
     if unit.startswith(UNIT_PREFIX) and unit.endswith(".service"):
         return unit[len(UNIT_PREFIX) : -len(".service")]
     return None
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, or as many characters of its beginning, the last of them an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 MAX_CPUS = 8192

@@ -15,6 +15,8 @@ from ..jobs.requests import Jobs
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import JobSpec, State
 from . import messages
+from .answers import Answers
+from .brief import brief
 from .listing import Listing
 from .server import Caller
 from .upload import Stream, Uploads
@@ -31,7 +33,8 @@ class JobService:
         self._uploads = uploads
         self._kept = kept
         self._node_id = node_id
-        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id)
+        self._answers = Answers()
+        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id, self._answers)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
@@ -69,10 +72,12 @@ class JobService:
         self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
     ) -> wire.RunJobResponse:
         job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged, secrets)
+        await self._answers.turn(caller)  # it repeats the arguments
         return messages.submitted(job, notices)
 
     async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
-        """GetJobStatus."""
+        """GetJobStatus: of one with long arguments it is more than a megabyte."""
+        await self._answers.turn(caller)
         job = self._jobs.book.get(request.uuid, caller.actor)
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
         answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job))
@@ -122,7 +127,8 @@ class JobService:
         ``end`` is behind what there is now. With it or ``tail``, an empty chunk comes first and tells where that is,
         so that a client whose connection breaks before anything else has come can resume there.
         """
-        job = self._jobs.book.get(request.uuid, caller.actor)
+        # Brief, for it is kept as long as somebody follows.
+        job, _ = brief(self._jobs.book.get(request.uuid, caller.actor))
         selection = messages.selection_of(request)
         if selection.tail is not None:
             selection = await self._logs.resolved(job.unit, selection, caller.name)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from collections import Counter
 from collections.abc import Sequence, ValuesView
 from typing import Any, Protocol
 
-from ..errors import Denied
+from ..errors import Denied, NotFound
 from ..model import Actor, Job
 from ..store import Store
 
@@ -30,6 +31,7 @@ class Book:
         self._watchers: list[Watcher] = []
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self._sizes: Counter[str] = Counter()  # by owner; nothing of them changes before the end
 
     def __contains__(self, job_id: str) -> bool:
         """Whether that job has not ended."""
@@ -42,6 +44,17 @@ class Book:
     def live(self, job_id: str) -> Job | None:
         """The job as it is now; None when it has ended."""
         return self._live.get(job_id)
+
+    def known(self, job_id: str) -> Job | None:
+        """The job as it is now, whether it has ended or not; None when it was deleted."""
+        try:
+            return self._live.get(job_id) or self.store.find(job_id)
+        except NotFound:
+            return None
+
+    def size(self, owner: str) -> int:
+        """How much of memory the jobs of an identity take that have not ended, by ``Job.size``."""
+        return self._sizes[owner]
 
     def unfinished(self) -> ValuesView[Job]:
         """All jobs that have not ended."""
@@ -58,6 +71,7 @@ class Book:
     def adopt(self, job: Job) -> None:
         """Take in a job that is in the store."""
         self._live[job.id] = job
+        self._sizes[job.owner] += job.size
         self._ended[job.id] = asyncio.Event()
         self._tell(job)
 
@@ -80,7 +94,9 @@ class Book:
     def end(self, job: Job) -> None:
         """Store a job that has ended, and wake up who waits for that."""
         self.store.update(job)
-        del self._live[job.id]
+        self._sizes[job.owner] -= self._live.pop(job.id).size
+        if not self._sizes[job.owner]:
+            del self._sizes[job.owner]
         self._ended.pop(job.id).set()
         self._tell(job)
 

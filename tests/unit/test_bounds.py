@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -169,6 +170,33 @@ def test_failed_work_fails_for_all_and_can_be_tried_again() -> None:
         for result in await asyncio.gather(*(shared.get("key", fail) for _ in range(3)), return_exceptions=True):
             assert isinstance(result, Exhausted)
         assert await shared.get("key", work) == 1
+
+    scenario(play())
+
+
+def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    async def play() -> None:
+        shared: Shared[int] = Shared(2)
+        gate, begun = asyncio.Event(), list[int]()
+
+        async def work(number: int) -> int:
+            begun.append(number)
+            await gate.wait()
+            return number
+
+        asking = [asyncio.create_task(shared.get(number, functools.partial(work, number))) for number in range(5000)]
+        await asyncio.sleep(0)
+        kept = asyncio.create_task(shared.get(4000, functools.partial(work, 4000)))
+        await asyncio.sleep(0)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        assert len(shared._not_begun) == 1
+        # Who asks for the same again is not given what was dropped.
+        again = asyncio.create_task(shared.get(4999, functools.partial(work, 4999)))
+        gate.set()
+        assert (await kept, await again) == (4000, 4999)
+        assert begun == [0, 1, 4000, 4999]
 
     scenario(play())
 
