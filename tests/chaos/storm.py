@@ -86,12 +86,13 @@ class _Storm:
             await asyncio.sleep(1)
 
     async def _judge(self, clients: Clients, lives: list[asyncio.Task[None]]) -> list[str]:
-        faults = []
+        starting = await asyncio.to_thread(verdicts.starting, self._host)
+        faults = verdicts.of_sight(self._tracks, starting)
         for track, life in zip(self._tracks, lives, strict=True):
             if life.done() and (error := life.exception()):
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
-                faults += verdicts.of_job(track)
+                faults += verdicts.of_job(track, set().union(*starting))
         if faults:
             said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
             self._note(f"what systemd says:\n{said.stdout}")

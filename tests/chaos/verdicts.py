@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driver import STDERR, Track
@@ -17,14 +17,21 @@ from joblet_wire import joblet_pb2 as wire
 
 USEC = 1_000_000
 LOST_SIGHT = "start-failed: systemd lost sight of the job"
+LOSES_SIGHT_SINCE = 257  # systemd
+# So many jobs at most are being started when PID 1 re-executes itself (jobs.starts_in_flight).
+LOST_AT_ONCE = 4
+# What PID 1 says of a start, and what it learns of the process that it has started, may change places.
+AMISS_SEC = 2.0
+# sd-messages.h: SD_MESSAGE_UNIT_STARTING, SD_MESSAGE_UNIT_STARTED
+STARTING, STARTED = "7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf"
 # A run comes within this time after its moment when the daemon is there.
 PROMPT_SEC = 1.5
 # What cannot be started, for the disk is full, is tried again so much later; what is missed meanwhile is not made up.
 LATER_SEC = 7.0
 
 
-def of_job(track: Track) -> list[str]:
-    """What is wrong with one job's result or its log."""
+def of_job(track: Track, starting: Collection[str]) -> list[str]:
+    """What is wrong with one job's result or its log; ``starting`` are those that PID 1 may have lost sight of."""
     plan, status = track.plan, track.status
     if status is None:
         return [f"{plan.name} ({track.job or 'no id'}): {track.stage} and came to no end"]
@@ -33,9 +40,9 @@ def of_job(track: Track) -> list[str]:
         if (followed := track.followed[stream]) != stored:
             faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
     # It met the full disk, and says so itself: what becomes of it then depends on when that was. Or PID 1 has lost
-    # sight of it, and that is told (docs/design-deviations.md).
+    # sight of it while it re-executed itself, and that is told (docs/design-deviations.md).
     met_full_disk = plan.writes and any(word in track.stored[STDERR] for word in FULL)
-    if met_full_disk or status.reason.startswith(LOST_SIGHT):
+    if met_full_disk or (_lost(track) and track.job in starting):
         return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
     ends = [(end.status, end.exit_code, end.reason) for end in plan.ends]
     seen = (status.status, status.exit_code, status.reason)
@@ -56,6 +63,44 @@ def of_job(track: Track) -> list[str]:
     if status.status == "STOPPED" and plan.act == "stop" and track.acted == "":
         faults.append("was stopped before anybody asked for that")
     return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
+
+
+def _lost(track: Track) -> bool:
+    return track.status is not None and track.status.reason.startswith(LOST_SIGHT)
+
+
+def starting(host: Host) -> list[set[str]]:
+    """For each re-execution of PID 1, the jobs that it was just starting; none where no harm comes of that."""
+    version = int(host.exec("systemctl", "--version").stdout.split()[1])
+    lines = host.exec("journalctl", "_PID=1", "-o", "json", "--no-pager").stdout.splitlines()
+    return starts_at_reexecutions(map(json.loads, lines)) if version >= LOSES_SIGHT_SINCE else []
+
+
+def starts_at_reexecutions(entries: Iterable[Mapping[str, object]]) -> list[set[str]]:
+    """The same from PID 1's entries in the journal, in their order."""
+    found = []
+    begun: dict[str, float] = {}  # when their start was over; infinity while it goes on
+    for entry in entries:
+        when = int(str(entry["__MONOTONIC_TIMESTAMP"])) / USEC
+        unit = re.fullmatch(r"joblet-job-(.+)\.service", str(entry.get("UNIT", "")))
+        if unit and entry.get("MESSAGE_ID") == STARTING:
+            begun[unit[1]] = math.inf
+        elif unit and entry.get("MESSAGE_ID") == STARTED:
+            begun[unit[1]] = when
+        elif str(entry["MESSAGE"]).startswith("Reexecuting."):
+            found.append({job for job, over in begun.items() if over >= when - AMISS_SEC})
+            begun.clear()
+    return found
+
+
+def of_sight(tracks: Sequence[Track], starting: Sequence[Collection[str]]) -> list[str]:
+    """PID 1 loses sight of few jobs at a time, if any."""
+    lost = {track.job for track in tracks if _lost(track)}
+    return [
+        f"systemd lost sight of {len(lost & set(jobs))} jobs at once, which is more than it starts at once"
+        for jobs in starting
+        if len(lost & set(jobs)) > LOST_AT_ONCE
+    ]
 
 
 def of_names(plans: Sequence[Plan], jobs: Sequence[wire.Job]) -> list[str]:
