@@ -77,9 +77,9 @@ def test_a_follower_and_a_waiter_outlive_a_restart(host: Host) -> None:
 
 @pytest.fixture(scope="session")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> bytes:
-    """An archive with our packages in ``new``, and in ``old`` the daemon's as if it were of an earlier version."""
+    """An archive with the packages of daemon and joblet-init in ``new``, the first as an earlier version in ``old``."""
     both = tmp_path_factory.mktemp("debs")
-    shutil.copytree(PROJECT / "build" / "deb", both / "new", ignore=shutil.ignore_patterns(".*"))
+    shutil.copytree(PROJECT / "build" / "deb", both / "new", ignore=shutil.ignore_patterns(".*", "rnx_*"))
     (deb,) = (both / "new").glob("joblet_*.deb")
     tree = both / "tree"
     subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
