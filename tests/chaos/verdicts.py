@@ -135,23 +135,30 @@ def outages(host: Host) -> list[Outage]:
     return found if since is math.inf else [*found, Outage(since, math.inf)]
 
 
-def of_schedules(host: Host, parents: Sequence[Track]) -> list[str]:
-    """Each moment of a repeating schedule started one run at most, and one if the daemon was there and could."""
+def of_schedules(host: Host, parents: Sequence[Track], starting: Collection[str]) -> list[str]:
+    """Each moment of a repeating schedule started one run at most, and one if the daemon was there and could.
+
+    ``starting`` is as for ``of_job``.
+    """
     down = outages(host)
     log = host.exec("journalctl", "-u", "joblet.service", "-o", "json", "--no-pager").stdout.splitlines()
     said = [(int(entry["__REALTIME_TIMESTAMP"]) / USEC, str(entry["MESSAGE"])) for entry in map(json.loads, log)]
     query = (
         "import json, sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"
-        "print(json.dumps(d.execute('SELECT parent, id, submitted_usec, ended_usec, state FROM jobs').fetchall()))"
+        "print(json.dumps([*d.execute('SELECT parent, id, submitted_usec, ended_usec, state, reason FROM jobs')]))"
     )
     rows = json.loads(host.exec("python3", "-c", query).stdout)
     faults = []
     for track in parents:
-        runs = [(row[2] / USEC, row[4]) for row in rows if row[0] == track.job]
+        runs = [row for row in rows if row[0] == track.job]
         own = next(row for row in rows if row[1] == track.job)
         name = track.plan.name
-        faults += [f"{name}: a run ended as {state}" for _, state in runs if state != "COMPLETED"]
-        moments = [math.floor(submitted / REPEATS_SEC) for submitted, _ in runs]
+        faults += [
+            f"{name}: a run ended as {state}, {reason!r}"
+            for _, run, _, _, state, reason in runs
+            if state != "COMPLETED" and not (reason.startswith(LOST_SIGHT) and run in starting)
+        ]
+        moments = [math.floor(run[2] / USEC / REPEATS_SEC) for run in runs]
         faults += [f"{name}: {times} runs at {moment}" for moment, times in Counter(moments).items() if times > 1]
         excuses = [when for when, message in said if track.job in message and re.search("skipped|cannot", message)]
         for moment in range(math.ceil(own[2] / USEC / REPEATS_SEC), math.floor(own[3] / USEC / REPEATS_SEC) - 1):
