@@ -81,7 +81,10 @@ class JobService:
 
     async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> bytes:
         """ListJobs, the oldest first."""
-        return await self._listing.answer(caller)
+        limit, states = messages.newest_of(request)
+        if not limit:
+            return await self._listing.answer(caller)
+        return await self._listing.part(lambda: self._jobs.book.store.newest(limit, states), caller)
 
     async def stop(self, request: wire.StopJobRequest, caller: Caller) -> wire.StopJobResponse:
         """StopJob: answers when the job has ended."""

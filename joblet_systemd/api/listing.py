@@ -33,6 +33,7 @@ class Listing:
         self._positions = positions
         self._node_id = node_id
         self._shared: Shared[bytes] = Shared(1)
+        self._one_part = asyncio.Semaphore(1)
         self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
 
     async def answer(self, caller: Caller) -> bytes:
@@ -40,14 +41,20 @@ class Listing:
         await caller.held.enter_async_context(self._slots[caller.name])
         return await self._shared.get(None, self._make)
 
+    async def part(self, jobs: Callable[[], Iterable[Job]], caller: Caller) -> bytes:
+        """The same of some jobs only: quickly made, and not behind lists of all."""
+        await caller.held.enter_async_context(self._slots[caller.name])
+        async with self._one_part:
+            return await asyncio.to_thread(self._serialized, dict(self._positions()), jobs)
+
     async def _make(self) -> bytes:
         return await asyncio.to_thread(self._serialized, dict(self._positions()))
 
-    def _serialized(self, positions: Mapping[str, int]) -> bytes:
+    def _serialized(self, positions: Mapping[str, int], jobs: Callable[[], Iterable[Job]] | None = None) -> bytes:
         # Messages one after the other are one message with all of their repeated fields.
         return b"".join(
             wire.Jobs(jobs=[_entry(job, self._node_id, positions.get(job.id, 0))]).SerializeToString()
-            for job in self._jobs()
+            for job in (jobs or self._jobs)()
         )
 
 

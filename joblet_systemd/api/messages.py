@@ -11,7 +11,7 @@ from joblet_wire import joblet_pb2 as wire
 
 from .. import environment
 from ..errors import InvalidValue
-from ..model import Job, JobSpec, Limits
+from ..model import Job, JobSpec, Limits, State
 from ..selection import Cut, Selection
 from ..systemd.entries import Dropped, Output
 
@@ -23,6 +23,7 @@ MIB = 1 << 20
 INT32_MAX = 2**31 - 1
 MAX_PRIORITY = 100
 MAX_RETRIES = 100
+MAX_NEWEST = 1000
 MAX_RUNTIME_MS = 3653 * 86_400_000
 MAX_RETRY_DELAY_MS = 86_400_000
 STREAMS = {"stdout": 1, "stderr": 2}
@@ -241,6 +242,18 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
         until_usec=moment_of("until", request.until),
         streams=STREAMS_ASKED[request.stream],
     )
+
+
+def newest_of(request: wire.EmptyRequest) -> tuple[int, frozenset[State]]:
+    """How many of the newest jobs are asked for, 0 for all, and in which states, none for any. Raises InvalidValue."""
+    if not 0 <= request.limit <= MAX_NEWEST:
+        raise InvalidValue("limit", request.limit, f"0 for all jobs, or 1 to {MAX_NEWEST} of the newest")
+    for state in request.states:
+        if state not in set(State):
+            raise InvalidValue("states", state, f"one of {', '.join(State)}")
+        if not request.limit:
+            raise InvalidValue("states", state, "none without a limit")
+    return request.limit, frozenset(map(State, request.states))
 
 
 def cursor_of(seq: int, cuts: Iterable[Cut] = ()) -> str:

@@ -32,6 +32,7 @@ def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
         "queuePosition": position or None,
         "priority": spec.priority,
         "retries": spec.retries,
+        "retryDelayMs": spec.retry_delay_usec // 1000,
         "attempt": job.attempt,
         "parent": job.parent,
         "schedule": spec.schedule,

@@ -14,7 +14,8 @@ from joblet_systemd.main import cli as jobletd
 from rnx.main import root as rnx
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = [PROJECT / "README.md", PROJECT / "NEWS.md", *sorted((PROJECT / "docs").glob("*.md"))]
+MANUALS = sorted((PROJECT / "man").glob("*.[0-9]"))
+PAGES = [PROJECT / "README.md", PROJECT / "NEWS.md", *sorted((PROJECT / "docs").glob("*.md")), *MANUALS]
 PROGRAMS: dict[str, click.Group] = {"rnx": rnx, "jobletd": jobletd}
 
 FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -62,7 +63,7 @@ def commands_in(line: str) -> Iterator[tuple[dict[str, str], list[str]]]:
 
 def examples(page: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
     """The commands of a page's code blocks; synopses, with their brackets and bars, are none."""
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     for block in [*FENCED.findall(text), *INDENTED.findall(FENCED.sub("", text))]:
         for line in lines_of(block):
             if not SYNOPSIS.search(QUOTED.sub("''", line)):
@@ -75,6 +76,15 @@ def mentions(page: Path) -> Iterator[list[str]]:
     for span in INLINE.findall(FENCED.sub("", text)):
         for line in lines_of(span):
             yield from (words for _, words in commands_in(line))
+
+
+def text_of(page: Path) -> str:
+    """A page; of one in mdoc(7) the examples, as they would be in the others."""
+    text = page.read_text(encoding="utf-8")
+    if page not in MANUALS:
+        return text
+    blocks = re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)^\.Ed$", text.replace("\\e", "\\"), re.MULTILINE)
+    return "".join(f"```\n{block}```\n" for block in blocks)
 
 
 def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
@@ -142,6 +152,23 @@ def test_there_are_examples() -> None:
     assert "rnx job run --secret-env=API_TOKEN true" in found
     assert "rnx job log --no-follow --stderr --grep fail|error nightly" in found
     assert not [line for line in found if "[" in line]
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that an example takes from its user's environment."""
+    monkeypatch.setenv("SIGNING_KEY", "x")
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", PROJECT / "man" / "rnx.1"], ids=page_id)
+def test_scripts_that_jobs_run_are_uploaded(page: Path) -> None:
+    """Of files, a job finds only the host's /usr by itself."""
+    lines = re.findall(r"\brnx job run .*", re.sub(r"\\\n\s*", " ", text_of(page)))
+    assert lines
+    for line in lines:
+        uploaded = re.findall(r"--upload[= ](?:\S*/)?(\S+)", line)
+        scripts = re.findall(r"(?<=\s)(?:\./[\w-]+|[\w-]+\.py)\b", line)
+        assert "--upload-dir" in line or set(scripts) <= set(uploaded), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

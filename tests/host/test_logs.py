@@ -165,8 +165,11 @@ def test_a_job_that_is_deleted_while_followed(host: Host) -> None:
     assert slow.stdout is not None
     assert slow.stdout.readline() == b"1\n"
     host.rnx("job", "delete", job).check_returncode()
-    left = rest(slow)
+    assert slow.stderr is not None
+    with slow:
+        left, told = slow.stdout.read(), slow.stderr.read()
     assert (slow.returncode, left.count(b"\n"), left[-7:]) == (0, 299_999, b"300000\n")
+    assert f"job {job} was deleted meanwhile".encode() in told
     gone = host.rnx("job", "log", job)
     assert (gone.returncode, gone.stdout) == (3, "")
     assert f"There is no job '{job}'" in gone.stderr

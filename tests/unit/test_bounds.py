@@ -14,6 +14,7 @@ import pytest
 from joblet_systemd.api import bounds, crowd
 from joblet_systemd.api.bounds import END, Bounds
 from joblet_systemd.api.listener import Listener
+from joblet_systemd.api.ondemand import OnDemand
 from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
 from joblet_systemd.jobs import timetable
 from joblet_systemd.model import JobSpec
@@ -202,15 +203,22 @@ async def listening(tmp_path: Path) -> AsyncIterator[int]:
             while (byte := await reader.read(1)) not in (b"", b"x"):
                 writer.write(byte)
 
-    server = await asyncio.start_unix_server(serve, tmp_path / "inner")
+    class Inner:
+        async def start(self) -> None:
+            self.server = await asyncio.start_unix_server(serve, tmp_path / "inner")
+
+        async def stop(self) -> None:
+            self.server.close()
+
+    inner = OnDemand(Inner())
     front = socket.create_server(("127.0.0.1", 0))
-    relay = Listener([front], tmp_path / "inner")
+    relay = Listener([front], tmp_path / "inner", inner)
     await relay.start()
     try:
         yield front.getsockname()[1]
     finally:
         relay.stop()
-        server.close()
+        await inner.stop()
         await asyncio.sleep(0.05)  # the transports close in the loop
 
 

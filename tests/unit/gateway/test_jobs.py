@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
@@ -118,6 +119,14 @@ def test_the_document_has_the_keys_that_are_sent() -> None:
     assert {"time", *PARTS.values()} == set(schemas["HostReading"]["properties"])
     [named] = [entry for entry in DOCUMENT["paths"]["/v1/host"]["get"]["parameters"] if entry["name"] == "parts"]
     assert named["schema"]["items"]["enum"] == list(PARTS)
+
+
+def test_a_job_says_all_that_was_asked_for_and_the_page_knows_it() -> None:
+    """Or "Run again" of the page would start another job without a word."""
+    # 'timeZone' goes with a schedule, which is not repeated.
+    assert body.FIELDS.keys() - view.job(JOB, "node").keys() == {"timeZone"}
+    form = (files("joblet_systemd") / "http/page/newjob.js").read_text(encoding="utf-8")
+    assert [key for key in body.FIELDS if key not in form] == []
 
 
 def test_what_is_long_is_left_out_of_lists_and_that_is_said() -> None:
