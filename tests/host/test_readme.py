@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def quick_start(host: Host) -> None:
         (command,) = [command for command in said if command.startswith(beginning)]
         return said[command]
 
-    summary = host.exec("sh", "-c", f"cd {CLONE}/demo && python3 analyse.py sales.csv").stdout
+    summary = host.exec("cat", f"{CLONE}/summary.txt").stdout
+    assert "2025-09" in summary
     assert printed_by("rnx job run --wait echo hello").endswith("hello\n")
     assert printed_by("rnx job run --max-cpu=50%").endswith(summary)
     assert "joblet-job-" in printed_by("systemctl status")
@@ -72,7 +74,6 @@ def quick_start(host: Host) -> None:
     assert re.search(r"RUNNING.*while sleep 1", printed_by("rnx job list"))
     assert re.search(r"\bps x\n", printed_by("rnx job exec"))
     assert "ok  a trial job runs isolated" in printed_by("jobletd doctor")
-    assert host.exec("cat", f"{CLONE}/summary.txt").stdout == summary
     assert printed_by("echo 3 1 2").endswith("1\n2\n3\n")
     assert len(printed_by("rnx job log --tail=10").splitlines()) >= 2
     assert "Server: joblet" in printed_by("rnx monitor status")
@@ -80,11 +81,12 @@ def quick_start(host: Host) -> None:
 
 def from_another_machine(host: Host, tmp_path: Path) -> None:
     """The client is on the machine of the test, with the file as it was issued."""
-    address = node(host)["address"].rpartition(":")[0]
+    address, _, port = node(host)["address"].rpartition(":")
     # The lab has opened the socket already; here it is the README that does.
     host.exec("rm", "-r", "/etc/systemd/system/joblet.socket.d")
     host.exec("sh", "-c", "systemctl daemon-reload; systemctl restart joblet.socket joblet.service")
-    assert host.rnx("job", "list").returncode == 5
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((address, int(port)), timeout=10)
     for command in commands("From another machine"):
         if command == "systemctl edit joblet.socket":
             # It opens an editor, on a terminal.
