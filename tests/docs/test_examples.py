@@ -23,35 +23,59 @@ INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^]\n]*\]\(([^)\s]+)\)")
 END_OF_COMMAND = frozenset({"|", ">", ">>", "<", "&&", "||", ";", "&"})
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+SYNOPSIS = re.compile(r"\[|\w\|\w")  # outside of quotes
+ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
 
 
 def page_id(page: Path) -> str:
     return str(page.relative_to(PROJECT))
 
 
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The command lines of our programs in a code block, split into words."""
+def lines_of(text: str) -> Iterator[str]:
+    """The command lines in a code block, without prompts."""
     joined = re.sub(r"\\\n\s*", " ", text)
     for part in re.split(r"\n| {3,}", joined):  # a synopsis may have two columns
-        command = re.sub(r"^\s*[$#] ", "", part).strip()
-        if re.fullmatch(r"(\w+) [a-z-].*", command) and command.partition(" ")[0] in PROGRAMS:
-            words = shlex.split(command, comments=True)
-            end = next((i for i, word in enumerate(words) if word in END_OF_COMMAND), len(words))
-            yield words[:end]
+        yield re.sub(r"^\s*[$#] ", "", part).strip()
 
 
-def examples(page: Path) -> Iterator[list[str]]:
+def commands_in(line: str) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """The commands of our programs in a command line, in a pipe or not: variables that are set for it, and words."""
+    if not re.search(r"\b(rnx|jobletd) [a-z-]", line):
+        return
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:  # an apostrophe: a sentence, or some program's output
+        return
+    command: list[str] = []
+    for word in [*words, ";"]:
+        if word not in END_OF_COMMAND:
+            command.append(word)
+            continue
+        variables = {}
+        while command and (assignment := ASSIGNMENT.fullmatch(command[0])):
+            variables[assignment[1]] = assignment[2]
+            del command[0]
+        if len(command) > 1 and command[0] in PROGRAMS:
+            yield variables, command
+        command = []
+
+
+def examples(page: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
     """The commands of a page's code blocks; synopses, with their brackets and bars, are none."""
     text = text_of(page)
     for block in [*FENCED.findall(text), *INDENTED.findall(FENCED.sub("", text))]:
-        yield from (words for words in commands_in(block) if not re.search(r"[\[|]", " ".join(words)))
+        for line in lines_of(block):
+            if not SYNOPSIS.search(QUOTED.sub("''", line)):
+                yield from commands_in(line)
 
 
 def mentions(page: Path) -> Iterator[list[str]]:
     """The commands that a page's sentences name, often without their arguments."""
     text = page.read_text(encoding="utf-8")
     for span in INLINE.findall(FENCED.sub("", text)):
-        yield from commands_in(span)
+        for line in lines_of(span):
+            yield from (words for _, words in commands_in(line))
 
 
 def text_of(page: Path) -> str:
@@ -89,8 +113,10 @@ def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_examples_parse(page: Path) -> None:
-    for words in examples(page):
+def test_examples_parse(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variables, words in examples(page):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         try:
             command, context, arguments = resolve(words)
             assert not isinstance(command, click.Group) or not arguments
@@ -119,8 +145,13 @@ def test_commands_and_options_that_are_mentioned_exist(page: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    found = [" ".join(words[:3]) for page in PAGES for words in examples(page)]
-    assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= set(found)
+    found = [" ".join(words) for page in PAGES for _, words in examples(page)]
+    assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= {" ".join(line.split()[:3]) for line in found}
+    # Behind a pipe, behind a variable, and with a bar in quotes.
+    assert "rnx job run --stdin sort" in found
+    assert "rnx job run --secret-env=API_TOKEN true" in found
+    assert "rnx job log --no-follow --stderr --grep fail|error nightly" in found
+    assert not [line for line in found if "[" in line]
 
 
 @pytest.fixture(autouse=True)
