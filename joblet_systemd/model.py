@@ -139,13 +139,6 @@ class Job:
     files_kept: bool = True
 
     @property
-    def size(self) -> int:
-        """How long its words are together, in characters: its command line, variables and uploads."""
-        spec = self.spec
-        variables = (part for item in spec.environment.items() for part in item)
-        return sum(map(len, (*spec.argv, *variables, *spec.secrets, *self.uploads)))
-
-    @property
     def unit(self) -> str:
         """The name of the job's systemd unit."""
         return f"{UNIT_PREFIX}{self.id}.service"

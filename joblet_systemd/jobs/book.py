@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections import Counter
 from collections.abc import Sequence, ValuesView
 from typing import Any, Protocol
 
@@ -31,7 +30,6 @@ class Book:
         self._watchers: list[Watcher] = []
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
-        self._sizes: Counter[str] = Counter()  # by owner; nothing of them changes before the end
 
     def __contains__(self, job_id: str) -> bool:
         """Whether that job has not ended."""
@@ -52,10 +50,6 @@ class Book:
         except NotFound:
             return None
 
-    def size(self, owner: str) -> int:
-        """How much of memory the jobs of an identity take that have not ended, by ``Job.size``."""
-        return self._sizes[owner]
-
     def unfinished(self) -> ValuesView[Job]:
         """All jobs that have not ended."""
         return self._live.values()
@@ -71,7 +65,6 @@ class Book:
     def adopt(self, job: Job) -> None:
         """Take in a job that is in the store."""
         self._live[job.id] = job
-        self._sizes[job.owner] += job.size
         self._ended[job.id] = asyncio.Event()
         self._tell(job)
 
@@ -94,9 +87,7 @@ class Book:
     def end(self, job: Job) -> None:
         """Store a job that has ended, and wake up who waits for that."""
         self.store.update(job)
-        self._sizes[job.owner] -= self._live.pop(job.id).size
-        if not self._sizes[job.owner]:
-            del self._sizes[job.owner]
+        del self._live[job.id]
         self._ended.pop(job.id).set()
         self._tell(job)
 

@@ -23,9 +23,6 @@ from .outcome import Outcome
 from .runner import Runner
 from .waiting import STATES as WAITING
 
-# Of one identity: all jobs that have not ended are in memory, and each may have more than a megabyte of words.
-MAX_SIZE = 64 << 20
-
 CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
 
@@ -109,12 +106,6 @@ class Jobs:
             raise Exhausted(
                 f"{waiting} jobs of {caller.name!r} wait already.",
                 hint="Try again later, or let the host's administrator raise jobs.max_pending.",
-            )
-        if self.book.size(caller.name) >= MAX_SIZE:
-            raise Exhausted(
-                f"The command lines and variables of jobs of {caller.name!r} that have not ended are {MAX_SIZE >> 20} "
-                "million characters already, as many as there may be.",
-                hint="Try again later, or upload files in place of long arguments.",
             )
         return notes
 

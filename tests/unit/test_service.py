@@ -1,26 +1,23 @@
-"""JobService and jobs over a store without a host: what they make the daemon hold."""
+"""JobService over a store without a host: what its answers and streams make the daemon hold."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import importlib
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from joblet_systemd.api.answers import AT_ONCE
 from joblet_systemd.api.server import Caller
-from joblet_systemd.config import JobsConfig
-from joblet_systemd.errors import Exhausted
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.logs import Batch
-from joblet_systemd.model import Actor, Job, JobSpec, State
+from joblet_systemd.model import Job, JobSpec, State
 from joblet_systemd.pki import Identity, Role
 from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
@@ -99,31 +96,3 @@ def test_who_reads_a_log_does_not_keep_the_arguments_of_its_job(module: ModuleTy
         assert (fakes.given.unit, fakes.given.seq_base, fakes.given.spec.args) == (LARGE.unit, 7, ())
 
     asyncio.run(asyncio.wait_for(play(), 20))
-
-
-def test_what_jobs_that_have_not_ended_hold_is_bounded(
-    module: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    requests = sys.modules["joblet_systemd.jobs.requests"]
-    monkeypatch.setattr(requests, "MAX_SIZE", 2_000_000)
-    monkeypatch.setattr(requests.unit, "unenforced", lambda limits, host: [])
-    work: Any = SimpleNamespace(check=lambda limits: [])
-    nothing: Any = None
-
-    async def play() -> None:
-        book = Book(Store(tmp_path / "joblet.db"))
-        jobs = requests.Jobs(JobsConfig(), nothing, nothing, nothing, book, work, nothing, "boot")
-        spec, alice = JobSpec("true"), Actor("alice", False)
-        waiting = [dataclasses.replace(LARGE, id=f"job-{number}", state=State.SCHEDULED) for number in range(2)]
-        for job in waiting:
-            assert jobs._admit(spec, alice) == []
-            book.store.add(job)
-            book.adopt(job)
-        with pytest.raises(Exhausted, match="'alice' that have not ended"):
-            jobs._admit(spec, alice)
-        assert jobs._admit(spec, Actor("bob", False)) == []
-        book.change(waiting[0], state=State.RUNNING)
-        book.end(dataclasses.replace(waiting[0], state=State.COMPLETED))
-        assert jobs._admit(spec, alice) == []
-
-    asyncio.run(play())
