@@ -13,7 +13,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import storefile
 from .errors import Ambiguous, JobletError, NotFound
@@ -131,14 +131,14 @@ class Store:
             return exact[0]
         if len(wanted) >= SHORTEST_PREFIX and _looks_like_an_id(wanted):
             # '~' sorts behind every character of a UUID.
-            found = self._known("WHERE id >= ? AND id < ? || '~' LIMIT 4", wanted.lower(), wanted.lower())
+            found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 4", wanted.lower(), wanted.lower())
             if found:
-                return self.find(_only(found, f"Several jobs have an id that begins with {reference!r}"))
-        named = self._known("WHERE name = ? AND name <> '' ORDER BY number DESC LIMIT 1000", wanted)
+                return _only(found, f"Several jobs have an id that begins with {reference!r}")
+        named = self._select("WHERE name = ? AND name <> '' ORDER BY number DESC LIMIT 1000", wanted)
         named = [job for job in named if job.owner == caller] or named
-        named = [job for job in named if job.state not in FINAL_STATES] or named
+        named = [job for job in named if not job.state.final] or named
         if named:
-            return self.find(_only(named, f"Several jobs are called {reference!r}"))
+            return _only(named, f"Several jobs are called {reference!r}")
         raise NotFound(
             f"There is no job {reference!r}.",
             hint=f"Give a job's id, at least the first {SHORTEST_PREFIX} characters of it, or its name; "
@@ -262,10 +262,6 @@ class Store:
         with self._explained():
             return [self._decoded(row) for row in self._execute(f"SELECT {COLUMN_LIST} FROM jobs {clause}", parameters)]
 
-    def _known(self, clause: str, *parameters: Any) -> list[_Known]:
-        with self._explained():
-            return [_Known(*row) for row in self._execute(f"SELECT id, owner, state FROM jobs {clause}", parameters)]
-
     def _decoded(self, row: tuple[Any, ...]) -> Job:
         try:
             return _job(row)
@@ -281,17 +277,9 @@ def _looks_like_an_id(text: str) -> bool:
     return set(text.lower()) <= set("0123456789abcdef-")
 
 
-class _Known(NamedTuple):
-    """What tells jobs apart: a thousand may have the same name, and each a megabyte of arguments."""
-
-    id: str
-    owner: str
-    state: str
-
-
-def _only(found: list[_Known], several: str) -> str:
+def _only(found: list[Job], several: str) -> Job:
     if len(found) == 1:
-        return found[0].id
+        return found[0]
     shown = ", ".join(f"{job.id} ({job.state})" for job in found[:3])
     raise Ambiguous(f"{several}: {shown}{', …' if len(found) > 3 else ''}.", hint="Give the id.")
 

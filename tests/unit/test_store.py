@@ -264,24 +264,6 @@ def test_names(store: Store) -> None:
         store.find("WEB")
 
 
-def test_of_many_with_one_name_no_more_than_one_is_loaded(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    for number in range(50):
-        store.add(named(number, "web"))
-    store.add(named(50, "web", owner="mallory"))
-    loaded, decoded = [], store._decoded
-
-    def counted(row: tuple[Any, ...]) -> Job:
-        loaded.append(row)
-        return decoded(row)
-
-    monkeypatch.setattr(store, "_decoded", counted)
-    assert store.find("web", "mallory").owner == "mallory"
-    assert len(loaded) == 1
-    with pytest.raises(Ambiguous):
-        store.find("web", "alice")
-    assert len(loaded) == 1
-
-
 def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) -> None:
     parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
     store.add(parent)
