@@ -12,6 +12,7 @@ import pytest
 
 from joblet_bench import report
 from joblet_bench.figures import Budget, Finding, Spread, percentile
+from joblet_bench.inside.heard import Heard
 from joblet_bench.main import ROWS
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -79,6 +80,18 @@ def test_the_page_has_tables_that_are_tables() -> None:
 
 def test_findings_travel_as_json() -> None:
     assert [Finding.from_json(json.loads(json.dumps(finding.to_json()))) for finding in FINDINGS] == FINDINGS
+
+
+def test_what_is_heard_may_come_in_pieces() -> None:
+    heard = Heard()
+    for moment, data in enumerate(
+        (b"\1..joblet-job-", b"aaaa.ser", b"vice..joblet-job-bbbb.service", b"joblet-job-aaaa.service")
+    ):
+        heard.add(float(moment), data)
+    assert heard.moment_of(b"joblet-job-aaaa.service") == 2.0
+    assert heard.moment_of(b"joblet-job-bbbb.service") == 2.0
+    assert heard.moment_of(b"joblet-job-cccc.service") is None
+    assert heard.moment_of(b"joblet") == 0.0
 
 
 def test_the_rows_are_those_that_the_host_knows() -> None:
