@@ -13,11 +13,10 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from .config import Node
+from .config import SERVER_NAME, Node
 from .errors import DENIED, UNREACHABLE, RnxError
 
 TIMEOUT = 5.0  # seconds, for connecting and for each read
-SERVER_NAME = "joblet"
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
