@@ -1,0 +1,258 @@
+"""Where the time goes, on the measured host: ``python3 -m joblet_bench.inside.profile PY_SPY`` prints JSON.
+
+Three tables: what rnx does before its first byte, who uses the CPU while jobs start and end, and what the daemon
+does with its part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import statistics
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..imports import by_package
+from ..stacks import profile
+from ..tables import Table
+from . import daemon
+from .bare import Units, Watch, start_all
+from .scale import FULL, QUICK, Scale, tell
+
+PYTHON = ("/usr/bin/python3", "-I")
+RATE_HZ = 200
+
+# What rnx does on its way to the first byte, step by step. A row is the difference to the one before.
+HEAD = "import gc, os, sys; gc.set_threshold(50_000)\n"
+STEPS = {
+    "Python itself": "",
+    "click": "import click\n",
+    "rnx: its commands, their options read": (
+        "from rnx.main import root\n"
+        "import rnx.jobrun\n"
+        "rnx.jobrun.run.make_context('run', ['--wait', 'true'], obj=rnx.command.Settings())\n"
+    ),
+    "PyYAML": "import yaml\n",
+    "the configuration read": "from rnx.config import load\nnode = load(None).select(None)\n",
+    "gRPC": (
+        "os.environ.setdefault('GRPC_VERBOSITY', 'NONE')\nfrom rnx.sparing import put_off\n"
+        "with put_off('asyncio', 'grpc.aio'):\n    import grpc\n"
+    ),
+    "protobuf": "from google.protobuf.internal import builder\nfrom google.protobuf import descriptor_pool\n",
+    "the generated code": "from joblet_wire import joblet_pb2, joblet_pb2_grpc\n",
+    "rnx: what uses gRPC": "import rnx.connection, rnx.follow\n",
+}
+END = "sys.stdout.flush(); os._exit(0)\n"
+# The connection is begun before the generated code is loaded, so this is no step behind that one.
+CALL = "connection, TLS and one call"
+WHOLE = "all of 'rnx job run --wait true'"
+
+
+def startup(job: str, scale: Scale) -> Iterator[Table]:
+    """What a process takes that does the first steps of rnx only, and what its imports take."""
+    programs: dict[str, list[str]] = {}
+    code = HEAD
+    for step, more in STEPS.items():
+        code += more
+        programs[step] = [*PYTHON, "-c", code + END, job]
+    programs[CALL] = ["rnx", "job", "status", job]
+    programs[WHOLE] = ["rnx", "job", "run", "--wait", "true"]
+    wall: dict[str, list[float]] = {name: [] for name in programs}
+    cpu: dict[str, list[float]] = {name: [] for name in programs}
+    tell(f"{scale.rounds * 2} rounds of {len(programs)} processes")
+    for _ in range(scale.rounds * 2 + 1):
+        for name, argv in programs.items():
+            taken, spent = once(argv)
+            wall[name].append(taken)
+            cpu[name].append(spent)
+    # The first round has files to read from the disk.
+    medians = {name: (statistics.median(wall[name][1:]), statistics.median(cpu[name][1:])) for name in programs}
+    rows, before = [], (0.0, 0.0)
+    for name, now in medians.items():
+        rows.append((name, f"{now[0] - before[0]:.1f}", f"{now[1] - before[1]:.1f}", f"{now[0]:.1f}"))
+        before = now
+    rows[-1] = ("the job: three calls, and its end", *rows[-1][1:])
+    yield Table(
+        "rnx job run --wait true, step by step",
+        ("step", "ms", "of these CPU", "ms from the start"),
+        tuple(rows),
+        "Medians of whole processes which do the first steps only, in turn; a row is the difference to the one before.",
+    )
+    command = [*PYTHON, "-X", "importtime", "/usr/bin/rnx", "job", "run", "--wait", "true"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    yield Table(
+        "Its imports, by package",
+        ("package", "ms"),
+        tuple((name, f"{spent:.1f}") for name, spent in by_package(told).items()),
+        "By `python3 -X importtime`, whose own work makes every module slower: shares, not times.",
+    )
+
+
+def once(argv: list[str]) -> tuple[float, float]:
+    """Run a program; the milliseconds until its end, and of CPU. Raises RuntimeError when it fails."""
+    begun = time.monotonic()
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    said = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    taken = time.monotonic() - begun
+    process.returncode = os.waitstatus_to_exitcode(status)
+    process.stderr.close()
+    if process.returncode:
+        raise RuntimeError(f"{argv[:4]} ended with {process.returncode}: {said.decode(errors='replace')[-500:]}")
+    return taken * 1000, (usage.ru_utime + usage.ru_stime) * 1000
+
+
+# --- who uses the CPU while jobs start and end
+
+
+def processes() -> dict[str, tuple[int, bool]]:
+    """What a job's start and end keep busy: the process by what it is, and whether its children's time is meant."""
+    found = {
+        "PID 1's executor, joblet-init, the command": (1, True),
+        "PID 1": (1, False),
+        "jobletd": (daemon.pid(), False),
+        "who asks: a gRPC client, or the bare loop": (os.getpid(), False),
+    }
+    for unit in ("dbus", "systemd-logind", "systemd-journald", "systemd-journald@joblet", "systemd-udevd"):
+        process = int(daemon.systemctl("show", "--property=MainPID", "--value", f"{unit}.service") or 0)
+        if process:
+            found[unit] = (process, False)
+    return found
+
+
+def used(known: Mapping[str, tuple[int, bool]]) -> dict[str, float]:
+    """The CPU seconds of each so far."""
+    return {name: daemon.cpu_seconds(process, children=children) for name, (process, children) in known.items()}
+
+
+async def starts(scale: Scale) -> Table:
+    """The CPU of a job's whole life, by process, and of a unit's by the bare loop."""
+    known = processes()
+    spent = {"job": dict.fromkeys(known, 0.0), "unit": dict.fromkeys(known, 0.0)}
+    number = scale.batch * scale.pairs
+    tell(f"{number} jobs and as many units, {scale.batch} at a time")
+    async with Units.prepared() as units, Watch.opened() as watch:
+        with daemon.connected() as service:
+            await jobs(service, watch, scale.batch)
+            for _ in range(scale.pairs):
+                before = used(known)
+                await jobs(service, watch, scale.batch)
+                _add(spent["job"], before, used(known))
+                with units.make(scale.batch, ["true"]) as made:
+                    before = used(known)
+                    await start_all(watch, made)
+                    _add(spent["unit"], before, used(known))
+    each = {what: {name: seconds * 1000 / number for name, seconds in by.items()} for what, by in spent.items()}
+    sums = {what: {**by, "in all": sum(by.values())} for what, by in each.items()}
+    rows = [(name, f"{spent:.2f}", f"{sums['unit'][name]:.2f}") for name, spent in sums["job"].items()]
+    return Table(
+        "CPU of one start and end of true, by process",
+        ("process", "a job, ms", "the bare loop, ms"),
+        tuple(rows),
+        "By /proc/PID/stat. What the kernel does in threads of its own is left out. Whoever asks watches the bus, too, "
+        "to know when PID 1 has forgotten a unit.",
+    )
+
+
+def _add(to: dict[str, float], before: dict[str, float], after: dict[str, float]) -> None:
+    for name in to:
+        to[name] += after[name] - before[name]
+
+
+async def jobs(service: Any, watch: Watch, number: int) -> None:
+    """Run so many jobs and wait until PID 1 has forgotten the last one."""
+    made = await asyncio.to_thread(daemon.run_all, service, number, ["true"])
+    await watch.all_gone([f"joblet-job-{job}.service" for job in made])
+
+
+# --- what the daemon does
+
+
+def threads(process: int) -> dict[int, float]:
+    """The CPU seconds of each thread of a process so far, of those that there are still (proc_pid_schedstat)."""
+    seconds = {}
+    for task in Path(f"/proc/{process}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            seconds[int(task.name)] = int((task / "schedstat").read_text(encoding="ascii").split()[0]) / 1e9
+    return seconds
+
+
+async def parts(py_spy: str, scale: Scale) -> Table:
+    """The daemon's CPU for a job, by part: that of its threads by the kernel's count, the shares by samples."""
+    process, number = daemon.pid(), scale.batch * scale.pairs
+    tell(f"{number} jobs without and {2 * number} with samples of the daemon's stacks")
+    async with Watch.opened() as watch:
+        with daemon.connected() as service, tempfile.TemporaryDirectory() as scratch:
+            await jobs(service, watch, scale.batch)
+            before = threads(process)
+            for _ in range(scale.pairs):
+                await jobs(service, watch, scale.batch)
+            seconds = {thread: spent - before.get(thread, 0.0) for thread, spent in threads(process).items()}
+            async with sampled(py_spy, process, Path(scratch, "stacks")) as file:
+                for _ in range(scale.pairs * 2):
+                    await jobs(service, watch, scale.batch)
+            found = profile(file.read_text(encoding="utf-8"))
+    each = {part: spent * 1000 / number for part, spent in found.spread(seconds).items()}
+    whole = sum(each.values())
+    rows = [
+        (part, f"{spent:.2f}", f"{100 * spent / whole:.0f} %", ", ".join(found.busiest(part)))
+        for part, spent in each.items()
+    ]
+    rows.append(("in all", f"{whole:.2f}", "100 %", ""))
+    return Table(
+        "The daemon's CPU for one job, by part",
+        ("part", "ms", "share", "most of it in"),
+        tuple(rows),
+        "Of each thread by the kernel's count (schedstat) without a profiler, spread over the parts as that thread's "
+        f"samples are in a run with py-spy, {found.total} in all; those of waiting threads are left out.",
+    )
+
+
+@contextlib.asynccontextmanager
+async def sampled(py_spy: str, process: int, file: Path) -> AsyncIterator[Path]:
+    """Samples of the stacks of a process for as long as the block lasts; they are in the file behind it."""
+    command = [py_spy, "record", "--pid", str(process), "--rate", str(RATE_HZ), "--format", "raw", "--threads"]
+    command += ["--native", "--full-filenames", "--duration", "600", "--output", str(file)]
+    recorder = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        await asyncio.sleep(1)
+        yield file
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            recorder.send_signal(signal.SIGINT)
+        said = (await recorder.communicate())[1]
+    if not file.exists():
+        raise RuntimeError(f"py-spy made no file: {said.decode(errors='replace')[-500:]}")
+
+
+async def measured(py_spy: str, scale: Scale) -> list[Table]:
+    """All tables."""
+    with daemon.connected() as service:
+        [job] = daemon.run_all(service, 1, ["true"])
+        daemon.until(lambda: daemon.states(service)[job] == "COMPLETED")
+    return [*startup(job, scale), await starts(scale), await parts(py_spy, scale)]
+
+
+def main() -> None:
+    """Measure."""
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("py_spy")
+    parser.add_argument("--quick", action="store_true")
+    options = parser.parse_args()
+    tables = asyncio.run(measured(options.py_spy, QUICK if options.quick else FULL))
+    print(json.dumps([table.to_json() for table in tables]))
+
+
+if __name__ == "__main__":
+    main()
