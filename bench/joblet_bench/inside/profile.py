@@ -12,7 +12,6 @@ import contextlib
 import json
 import os
 import signal
-import statistics
 import subprocess
 import tempfile
 import time
@@ -20,6 +19,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..figures import Spread
 from ..imports import by_package
 from ..stacks import profile
 from ..tables import Table
@@ -51,9 +51,6 @@ STEPS = {
     "rnx: what uses gRPC": "import rnx.connection, rnx.follow\n",
 }
 END = "sys.stdout.flush(); os._exit(0)\n"
-# The connection is begun before the generated code is loaded, so this is no step behind that one.
-CALL = "connection, TLS and one call"
-WHOLE = "all of 'rnx job run --wait true'"
 
 
 def startup(job: str, scale: Scale) -> Iterator[Table]:
@@ -63,36 +60,48 @@ def startup(job: str, scale: Scale) -> Iterator[Table]:
     for step, more in STEPS.items():
         code += more
         programs[step] = [*PYTHON, "-c", code + END, job]
-    programs[CALL] = ["rnx", "job", "status", job]
-    programs[WHOLE] = ["rnx", "job", "run", "--wait", "true"]
+    programs |= {
+        "options read, TLS, one call: 'rnx job status'": ["rnx", "job", "status", job],
+        "three calls instead: all of 'rnx job run --wait'": ["rnx", "job", "run", "--wait", "true"],
+    }
     wall: dict[str, list[float]] = {name: [] for name in programs}
     cpu: dict[str, list[float]] = {name: [] for name in programs}
-    tell(f"{scale.rounds * 2} rounds of {len(programs)} processes")
-    for _ in range(scale.rounds * 2 + 1):
+    rounds = scale.rounds * 2
+    tell(f"{rounds} rounds of {len(programs)} processes")
+    for _ in range(rounds):
         for name, argv in programs.items():
             taken, spent = once(argv)
             wall[name].append(taken)
             cpu[name].append(spent)
-    # The first round has files to read from the disk.
-    medians = {name: (statistics.median(wall[name][1:]), statistics.median(cpu[name][1:])) for name in programs}
-    rows, before = [], (0.0, 0.0)
-    for name, now in medians.items():
-        rows.append((name, f"{now[0] - before[0]:.1f}", f"{now[1] - before[1]:.1f}", f"{now[0]:.1f}"))
+    rows, before = [], 0.0
+    for name in programs:
+        now = Spread.of(cpu[name]).low
+        rows.append((name, f"{now - before:.1f}", f"{now:.1f}", f"{Spread.of(wall[name]).low:.1f}"))
         before = now
-    rows[-1] = ("the job: three calls, and its end", *rows[-1][1:])
     yield Table(
-        "rnx job run --wait true, step by step",
-        ("step", "ms", "of these CPU", "ms from the start"),
+        "Steps of rnx job run --wait true",
+        ("step", "CPU, ms", "CPU from the start, ms", "with waiting, ms"),
         tuple(rows),
-        "Medians of whole processes which do the first steps only, in turn; a row is the difference to the one before.",
+        f"Lower quartiles of {rounds} processes each, in turn, which do the first steps only; a step is the difference "
+        "to the one before. The last two are rnx itself, which connects while it loads the generated code.",
     )
+    yield imports(rounds)
+
+
+def imports(rounds: int) -> Table:
+    """What the imports of one call take."""
     command = [*PYTHON, "-X", "importtime", "/usr/bin/rnx", "job", "run", "--wait", "true"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    yield Table(
+    found: dict[str, list[float]] = {}
+    for _ in range(rounds):
+        told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+        for name, spent in by_package(told).items():
+            found.setdefault(name, []).append(spent)
+    least = sorted(((Spread.of(spent).low, name) for name, spent in found.items()), reverse=True)
+    return Table(
         "Its imports, by package",
         ("package", "ms"),
-        tuple((name, f"{spent:.1f}") for name, spent in by_package(told).items()),
-        "By `python3 -X importtime`, whose own work makes every module slower: shares, not times.",
+        tuple((name, f"{spent:.1f}") for spent, name in least),
+        f"Lower quartiles of {rounds} runs of `python3 -X importtime`, whose own work makes every module slower.",
     )
 
 
