@@ -1,7 +1,7 @@
 """Where the time goes, on the measured host: ``python3 -m joblet_bench.inside.profile PY_SPY`` prints JSON.
 
-Three tables: what rnx does before its first byte, who uses the CPU while jobs start and end, and what the daemon
-does with its part.
+Tables: what rnx does before its first byte, who uses the CPU while jobs start and end, what the daemon does with its
+part, and what the sandbox costs.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..figures import Spread
 from ..imports import by_package
 from ..stacks import profile
 from ..tables import Table
-from . import daemon
-from .bare import Units, Watch, start_all
+from . import cpu, daemon, sandbox
+from .bare import Watch
 from .scale import FULL, QUICK, Scale, tell
 
 PYTHON = ("/usr/bin/python3", "-I")
@@ -65,17 +64,17 @@ def startup(job: str, scale: Scale) -> Iterator[Table]:
         "three calls instead: all of 'rnx job run --wait'": ["rnx", "job", "run", "--wait", "true"],
     }
     wall: dict[str, list[float]] = {name: [] for name in programs}
-    cpu: dict[str, list[float]] = {name: [] for name in programs}
+    used: dict[str, list[float]] = {name: [] for name in programs}
     rounds = scale.rounds * 2
     tell(f"{rounds} rounds of {len(programs)} processes")
     for _ in range(rounds):
         for name, argv in programs.items():
             taken, spent = once(argv)
             wall[name].append(taken)
-            cpu[name].append(spent)
+            used[name].append(spent)
     rows, before = [], 0.0
     for name in programs:
-        now = Spread.of(cpu[name]).low
+        now = Spread.of(used[name]).low
         rows.append((name, f"{now - before:.1f}", f"{now:.1f}", f"{Spread.of(wall[name]).low:.1f}"))
         before = now
     yield Table(
@@ -120,69 +119,6 @@ def once(argv: list[str]) -> tuple[float, float]:
     return taken * 1000, (usage.ru_utime + usage.ru_stime) * 1000
 
 
-# --- who uses the CPU while jobs start and end
-
-
-def processes() -> dict[str, tuple[int, bool]]:
-    """What a job's start and end keep busy: the process by what it is, and whether its children's time is meant."""
-    found = {
-        "PID 1's executor, joblet-init, the command": (1, True),
-        "PID 1": (1, False),
-        "jobletd": (daemon.pid(), False),
-        "who asks: a gRPC client, or the bare loop": (os.getpid(), False),
-    }
-    for unit in ("dbus", "systemd-logind", "systemd-journald", "systemd-journald@joblet", "systemd-udevd"):
-        process = int(daemon.systemctl("show", "--property=MainPID", "--value", f"{unit}.service") or 0)
-        if process:
-            found[unit] = (process, False)
-    return found
-
-
-def used(known: Mapping[str, tuple[int, bool]]) -> dict[str, float]:
-    """The CPU seconds of each so far."""
-    return {name: daemon.cpu_seconds(process, children=children) for name, (process, children) in known.items()}
-
-
-async def starts(scale: Scale) -> Table:
-    """The CPU of a job's whole life, by process, and of a unit's by the bare loop."""
-    known = processes()
-    spent = {"job": dict.fromkeys(known, 0.0), "unit": dict.fromkeys(known, 0.0)}
-    number = scale.batch * scale.pairs
-    tell(f"{number} jobs and as many units, {scale.batch} at a time")
-    async with Units.prepared() as units, Watch.opened() as watch:
-        with daemon.connected() as service:
-            await jobs(service, watch, scale.batch)
-            for _ in range(scale.pairs):
-                before = used(known)
-                await jobs(service, watch, scale.batch)
-                _add(spent["job"], before, used(known))
-                with units.make(scale.batch, ["true"]) as made:
-                    before = used(known)
-                    await start_all(watch, made)
-                    _add(spent["unit"], before, used(known))
-    each = {what: {name: seconds * 1000 / number for name, seconds in by.items()} for what, by in spent.items()}
-    sums = {what: {**by, "in all": sum(by.values())} for what, by in each.items()}
-    rows = [(name, f"{spent:.2f}", f"{sums['unit'][name]:.2f}") for name, spent in sums["job"].items()]
-    return Table(
-        "CPU of one start and end of true, by process",
-        ("process", "a job, ms", "the bare loop, ms"),
-        tuple(rows),
-        "By /proc/PID/stat. What the kernel does in threads of its own is left out. Whoever asks watches the bus, too, "
-        "to know when PID 1 has forgotten a unit.",
-    )
-
-
-def _add(to: dict[str, float], before: dict[str, float], after: dict[str, float]) -> None:
-    for name in to:
-        to[name] += after[name] - before[name]
-
-
-async def jobs(service: Any, watch: Watch, number: int) -> None:
-    """Run so many jobs and wait until PID 1 has forgotten the last one."""
-    made = await asyncio.to_thread(daemon.run_all, service, number, ["true"])
-    await watch.all_gone([f"joblet-job-{job}.service" for job in made])
-
-
 # --- what the daemon does
 
 
@@ -201,14 +137,14 @@ async def parts(py_spy: str, scale: Scale) -> Table:
     tell(f"{number} jobs without and {2 * number} with samples of the daemon's stacks")
     async with Watch.opened() as watch:
         with daemon.connected() as service, tempfile.TemporaryDirectory() as scratch:
-            await jobs(service, watch, scale.batch)
+            await cpu.jobs(service, watch, scale.batch)
             before = threads(process)
             for _ in range(scale.pairs):
-                await jobs(service, watch, scale.batch)
+                await cpu.jobs(service, watch, scale.batch)
             seconds = {thread: spent - before.get(thread, 0.0) for thread, spent in threads(process).items()}
             async with sampled(py_spy, process, Path(scratch, "stacks")) as file:
                 for _ in range(scale.pairs * 2):
-                    await jobs(service, watch, scale.batch)
+                    await cpu.jobs(service, watch, scale.batch)
             found = profile(file.read_text(encoding="utf-8"))
     each = {part: spent * 1000 / number for part, spent in found.spread(seconds).items()}
     whole = sum(each.values())
@@ -250,7 +186,7 @@ async def measured(py_spy: str, scale: Scale) -> list[Table]:
     with daemon.connected() as service:
         [job] = daemon.run_all(service, 1, ["true"])
         daemon.until(lambda: daemon.states(service)[job] == "COMPLETED")
-    return [*startup(job, scale), await starts(scale), await parts(py_spy, scale)]
+    return [*startup(job, scale), await cpu.measure(scale), await parts(py_spy, scale), await sandbox.measure(scale)]
 
 
 def main() -> None:
