@@ -14,17 +14,16 @@ from . import daemon
 from .bare import Units, Watch, start_all
 from .scale import Scale, tell
 
-# What is left out, by the names of unit properties.
+# What is left out, by the names of unit properties: nothing that joblet-init insists on.
 FILTERS = ("RestrictAddressFamilies", "RestrictNamespaces", "RestrictSUIDSGID", "RestrictRealtime", "LockPersonality")
 LEFT_OUT: dict[str, tuple[str, ...]] = {
     "nothing": (),
     "SystemCallFilter=": ("SystemCallFilter", "SystemCallErrorNumber"),
     "SystemCallArchitectures=": ("SystemCallArchitectures",),
-    f"{'=, '.join(FILTERS)}=": FILTERS,
+    "Restrict...=, LockPersonality=": FILTERS,
     "ProtectKernelTunables=": ("ProtectKernelTunables",),
     "InaccessiblePaths=, ReadOnlyPaths=": ("InaccessiblePaths", "ReadOnlyPaths"),
     "PrivateDevices=": ("PrivateDevices",),
-    "PrivateNetwork=": ("PrivateNetwork",),
 }
 MORE_MOUNTS = 200
 
