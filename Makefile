@@ -58,7 +58,7 @@ chaos: deps deb ## Raise long storms: jobs of all kinds while everything fails (
 demo: deps ## Build, boot a Debian 13 host and run jobs on it (needs root)
 	@demo/run
 
-# BENCH="--quick", "--only=rate", "--host=NAME", "--json": bench/run --help tells.
+# BENCH="--quick", "--only=rate", "--profile", "--host=NAME", "--json": bench/run --help tells.
 bench: deps deb ## Measure Joblet beside systemd-run, podman, crun, runc and bwrap on a Debian 13 host (needs root)
 	@bench/run $(BENCH)
 

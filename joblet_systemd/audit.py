@@ -100,6 +100,10 @@ class _JournalHandler(logging.Handler):
                 MESSAGE_ID=MESSAGE_ID,
                 PRIORITY=NOTICE if record.levelno > logging.INFO else INFO,
                 SYSLOG_IDENTIFIER=IDENTIFIER,
+                # Or the library looks for its caller, and on the disk for the caller's source.
+                CODE_FILE=record.pathname,
+                CODE_LINE=record.lineno,
+                CODE_FUNC=record.funcName,
                 **{f"JOBLET_AUDIT_{name}": value for name, value in fields.items()},
             )
         except OSError as error:

@@ -66,6 +66,7 @@ COLUMNS = (
     *("exit_code", "reason", "stop_requested", "boot_id", "usage", "name", "parent", "attempt", "seq_base"),
     *("due_usec", "files_kept"),
 )
+AS_JSON = ("spec", "uploads", "usage")
 _FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
 COLUMN_LIST = ", ".join(COLUMNS)
 
@@ -106,12 +107,17 @@ class Store:
     def add(self, job: Job) -> None:
         """Store a new job."""
         marks = ", ".join("?" * len(COLUMNS))
-        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}) VALUES ({marks})", _row(job))
+        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}) VALUES ({marks})", _encoded(job, COLUMNS))
 
-    def update(self, job: Job) -> None:
-        """Replace what is stored of the job with the same id."""
-        assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
-        self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_row(job), job.id))
+    def update(self, job: Job, before: Job | None = None) -> None:
+        """Replace what is stored of the job with the same id.
+
+        ``before`` is what that is, if it is known: what is the same in both is not written, nor its indexes.
+        """
+        columns = [name for name in COLUMNS if before is None or _plain(job, name) != _plain(before, name)]
+        if columns:
+            assignments = ", ".join(f"{column} = ?" for column in columns)
+            self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_encoded(job, columns), job.id))
 
     def add_run(self, job: Job | None, parent: Job) -> None:
         """Store a job that a schedule starts, if any, and what that leaves of the schedule: both or neither."""
@@ -284,30 +290,19 @@ def _only(found: list[Job], several: str) -> Job:
     raise Ambiguous(f"{several}: {shown}{', …' if len(found) > 3 else ''}.", hint="Give the id.")
 
 
-def _row(job: Job) -> tuple[Any, ...]:
-    values = {
-        "id": job.id,
-        "state": job.state,
-        "owner": job.owner,
-        "account": job.account,
-        "spec": json.dumps(dataclasses.asdict(job.spec)),
-        "uploads": json.dumps(job.uploads),
-        "submitted_usec": job.submitted_usec,
-        "started_usec": job.started_usec,
-        "ended_usec": job.ended_usec,
-        "exit_code": job.exit_code,
-        "reason": job.reason,
-        "stop_requested": job.stop_requested,
-        "boot_id": job.boot_id,
-        "usage": json.dumps(dataclasses.asdict(job.usage)),
-        "name": job.spec.name,
-        "parent": job.parent,
-        "attempt": job.attempt,
-        "seq_base": job.seq_base,
-        "due_usec": job.due_usec,
-        "files_kept": job.files_kept,
-    }
-    return tuple(values[column] for column in COLUMNS)
+def _plain(job: Job, column: str) -> Any:
+    """What a column has of a job, not encoded."""
+    return job.spec.name if column == "name" else getattr(job, column)
+
+
+def _encoded(job: Job, columns: Iterable[str]) -> list[Any]:
+    """What columns have of a job, as SQLite takes it."""
+    values = ((column, _plain(job, column)) for column in columns)
+    return [_json(value) if column in AS_JSON else value for column, value in values]
+
+
+def _json(value: Any) -> str:
+    return json.dumps(dataclasses.asdict(value) if isinstance(value, JobSpec | Usage) else value)
 
 
 def _job(row: Iterable[Any]) -> Job:

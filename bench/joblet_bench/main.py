@@ -13,12 +13,15 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from . import report
+from . import report, tables
 from .figures import Finding
+from .tables import Table
 
 PROJECT = Path(__file__).resolve().parents[2]
 LAB = str(PROJECT / "tests/lab/lab")
 RESULTS = PROJECT / "bench/RESULTS.md"
+PROFILE = PROJECT / "bench/PROFILE.md"
+PY_SPY = PROJECT / ".venv/bin/py-spy"
 NAME = "bench"
 ON_HOST = "/srv/joblet-bench"
 PEERS = ("podman", "crun", "runc", "bubblewrap")
@@ -32,6 +35,7 @@ ROWS = {
     "growth": "with a great many stored jobs",
 }
 ROW_SEC = 240
+PROFILE_SEC = 400
 
 DESCRIBE = """
 . /etc/os-release; echo "system|$PRETTY_NAME, Linux $(uname -r)"
@@ -108,18 +112,37 @@ def prepare(name: str, rows: Iterable[str]) -> None:
         lab("exec", name, "--", "sh", "-c", INSTALL, "sh", *PEERS)
 
 
+def inside(name: str, seconds: int, quick: bool, *words: str) -> str:
+    """What a module of the package prints on the host."""
+    command = ["env", "-C", ON_HOST, f"PYTHONPATH={ON_HOST}", "python3", "-m", *words, *(["--quick"] if quick else [])]
+    # The time limit is inside: what is left of a row must not disturb the next one.
+    return lab(
+        *("exec", name, "--", "timeout", "--signal=INT", "--kill-after=20", str(seconds), *command),
+        seconds=seconds + 60,
+    )
+
+
 def measure(name: str, row: str, quick: bool) -> list[Finding]:
     """The findings of one row; why there are none, if it failed."""
     tell(f"{row}: {ROWS[row]}")
-    command = ["env", "-C", ON_HOST, f"PYTHONPATH={ON_HOST}", "python3", "-m", "joblet_bench.inside", row]
-    # The time limit is inside: what is left of a row must not disturb the next one.
-    limited = ["timeout", "--signal=INT", "--kill-after=20", str(ROW_SEC), *command, *(["--quick"] if quick else [])]
     try:
-        output = lab("exec", name, "--", *limited, seconds=ROW_SEC + 60)
+        output = inside(name, ROW_SEC, quick, "joblet_bench.inside", row)
     except Failed as failure:
         tell(f"{row}: {failure}")
         return [Finding(ROWS[row], "all of it", why_not="it failed; what it said is on standard error")]
     return [Finding.from_json(json.loads(line)) for line in output.splitlines()]
+
+
+def profile(name: str, quick: bool) -> list[Table]:
+    """Where the time goes."""
+    tell("where the time goes: rnx's start-up, the CPU of a start by process, the daemon's by part")
+    if not PY_SPY.exists():
+        raise Failed(f"{PY_SPY.relative_to(PROJECT)} is missing; 'make deps' installs it")
+    with PY_SPY.open("rb") as program:
+        there = f"{ON_HOST}/py-spy"
+        lab("exec", name, "--", "install", "-m", "755", "/dev/stdin", there, stdin=program.read())
+    output = inside(name, PROFILE_SEC, quick, "joblet_bench.inside.profile", there)
+    return [Table.from_json(values) for values in json.loads(output)]
 
 
 def describe(name: str) -> list[tuple[str, str]]:
@@ -143,21 +166,27 @@ def main() -> int:
     parser.add_argument("--only", metavar="ROW", action="append", choices=ROWS, help="only this row; may be repeated")
     parser.add_argument("--quick", action="store_true", help="a few measurements of each, to see that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
+    parser.add_argument("--profile", action="store_true", help="tell where the time goes instead of how much it is")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root; run it with sudo")
     begun = time.monotonic()
     findings: list[Finding] = []
+    found: list[Table] = []
     try:
         with host(options) as name:
-            rows = options.only or list(ROWS)
+            rows = [] if options.profile else options.only or list(ROWS)
             prepare(name, rows)
             known = describe(name)
             for row in rows:
                 findings += measure(name, row, options.quick)
+            if options.profile:
+                found = profile(name, options.quick)
     except Failed as failure:
         sys.exit(f"bench: {failure}")
     tell(f"done in {time.monotonic() - begun:.0f} s")
+    if options.profile:
+        return _show_profile(found, known, options)
     if options.json:
         print(json.dumps({"host": dict(known), "findings": [finding.to_json() for finding in findings]}, indent=1))
     else:
@@ -167,3 +196,14 @@ def main() -> int:
         RESULTS.write_text(report.markdown(findings, known), encoding="utf-8")
         tell(f"{RESULTS.relative_to(PROJECT)} is written")
     return 1 if any(finding.what == "all of it" for finding in findings) else 0
+
+
+def _show_profile(found: list[Table], known: list[tuple[str, str]], options: argparse.Namespace) -> int:
+    if options.json:
+        print(json.dumps({"host": dict(known), "tables": [table.to_json() for table in found]}, indent=1))
+    else:
+        print(tables.text(found), end="")
+    if not options.quick:
+        PROFILE.write_text(tables.markdown(found, known), encoding="utf-8")
+        tell(f"{PROFILE.relative_to(PROJECT)} is written")
+    return 0

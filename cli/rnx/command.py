@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,6 +68,15 @@ def _global_options() -> list[click.Parameter]:
     ]
 
 
+def lazily(target: str) -> Callable[[str], Any]:
+    """``module:function`` of the package rnx, for the ``type`` of an option: imported when the option is given."""
+
+    def convert(text: str) -> Any:
+        return _imported(target)(text)
+
+    return convert
+
+
 class Command(click.Command):
     """A command that takes the global options besides its own."""
 
@@ -106,8 +115,7 @@ class Group(click.Group):
         if target is None:
             _refuse_what_is_not_there_yet(cmd_name, ctx)
             return None
-        module, _, attribute = target.partition(":")
-        command: click.Command = getattr(importlib.import_module(f"rnx.{module}"), attribute)
+        command: click.Command = _imported(target)
         return command
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -116,3 +124,17 @@ class Group(click.Group):
             click.echo(ctx.get_help(), err=True)
             ctx.exit(USAGE)
         return super().parse_args(ctx, args)
+
+
+def _imported(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(f"rnx.{module}"), attribute)
+
+
+def is_text(text: str) -> bool:
+    """Whether an argument or file name is UTF-8: Python has other bytes as lone surrogates (PEP 383)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

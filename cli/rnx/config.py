@@ -6,7 +6,6 @@ import os
 import re
 import stat
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +14,8 @@ from . import output
 from .errors import USAGE, RnxError
 
 FILE = "rnx-config.yml"
-SYSTEM_DIRECTORIES = (Path("/etc/joblet"), Path("/opt/joblet/config"))
+SYSTEM_DIRECTORIES = ("/etc/joblet", "/opt/joblet/config")
+SERVER_NAME = "joblet"  # in the certificate of every node
 GATEWAY_PORT = 50052
 ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]/]+):([0-9]{1,5})")
 
@@ -63,7 +63,7 @@ class Node:
 class Config:
     """A file and its nodes, in its order."""
 
-    path: Path
+    path: str
     nodes: dict[str, Node]
 
     def default_name(self) -> str | None:
@@ -103,20 +103,20 @@ class ConfigError(RnxError):
         super().__init__(message, USAGE)
 
 
-def candidates(given: str | None = None) -> list[Path]:
+def candidates(given: str | None = None) -> list[str]:
     """The files of which the first that exists is used; only the one that is ``given``, or in ``$RNX_CONFIG``."""
     given = given or os.environ.get("RNX_CONFIG")
     if given:
-        return [Path(given)]
-    directories = [Path(), Path("config"), Path(os.path.expanduser("~"), ".rnx"), *SYSTEM_DIRECTORIES]
-    return [directory / FILE for directory in directories]
+        return [given]
+    directories = ["", "config", os.path.join(os.path.expanduser("~"), ".rnx"), *SYSTEM_DIRECTORIES]
+    return [os.path.join(directory, FILE) for directory in directories]
 
 
-def find(given: str | None = None) -> Path | None:
+def find(given: str | None = None) -> str | None:
     """The first of the candidates that is there, readable or not."""
     for path in candidates(given):
         try:
-            path.stat()
+            os.stat(path)
         except PermissionError:
             return path  # to be refused with the reason, not passed over for another identity
         except OSError:
@@ -127,12 +127,12 @@ def find(given: str | None = None) -> Path | None:
 
 def load(given: str | None) -> Config:
     """The configuration of the file ``given``, or of the one that is found."""
-    path = Path(given) if given else find()
+    path = given or find()
     if path is None:
-        tried = ", ".join(str(candidate) for candidate in candidates())
+        tried = ", ".join(candidates())
         raise ConfigError(f"no configuration file found; tried {tried}. 'rnx config-help' tells what goes into it.")
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except PermissionError:
@@ -148,7 +148,7 @@ def load(given: str | None) -> Config:
     return config
 
 
-def _nodes(path: Path, text: bytes) -> dict[str, Node]:
+def _nodes(path: str, text: bytes) -> dict[str, Node]:
     try:
         # The loader in C is ten times as fast; not every build of PyYAML has it.
         document = yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -167,7 +167,7 @@ def _nodes(path: Path, text: bytes) -> dict[str, Node]:
     return {str(name): _node(path, str(name), fields) for name, fields in nodes.items()}
 
 
-def _node(path: Path, name: str, fields: Any) -> Node:
+def _node(path: str, name: str, fields: Any) -> Node:
     if not isinstance(fields, dict):
         raise ConfigError(f"{path}: node '{name}' is not a map of address, cert, key and ca.")
     texts = {field: fields.get(field) or "" for field in ("address", "cert", "key", "ca", "gateway")}

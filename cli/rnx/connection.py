@@ -1,5 +1,7 @@
 """The connection to a node. Importing this loads gRPC, which takes longer than all else rnx does."""
 
+# ruff: noqa: PLC0415 - some things are imported when the connection is being made already, or has failed
+
 from __future__ import annotations
 
 import datetime
@@ -15,12 +17,9 @@ from .sparing import put_off
 with put_off("asyncio", "grpc.aio"):
     import grpc
 
-from joblet_wire import joblet_pb2_grpc
-
 from . import output
 from .command import Settings
-from .config import Node, load
-from .diagnose import SERVER_NAME, diagnose
+from .config import SERVER_NAME, Node, load
 from .errors import DENIED, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, RnxError
 
 CONNECT_TIMEOUT_MS = 10_000
@@ -64,7 +63,7 @@ Response = TypeVar("Response")
 
 
 class Connection:
-    """A channel to ``node``, connected when the first call needs it. ``jobs`` and ``monitoring`` are stubs."""
+    """A channel to ``node``, which connects at once. ``jobs`` and ``monitoring`` are stubs."""
 
     def __init__(self, node: Node) -> None:
         self.node = node
@@ -75,6 +74,10 @@ class Connection:
             # gRPC would send even this through the proxy that http_proxy names.
             options.append(("grpc.enable_http_proxy", 0))
         self._channel = grpc.secure_channel(node.address, credentials, options)
+        _begin(self._channel)
+        # Loaded while gRPC and the node shake hands.
+        from joblet_wire import joblet_pb2_grpc
+
         self.jobs = joblet_pb2_grpc.JobServiceStub(self._channel)
         self.monitoring = joblet_pb2_grpc.MonitoringServiceStub(self._channel)
 
@@ -117,6 +120,8 @@ class Connection:
         """The failure of a call as the user gets to see it."""
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.UNAVAILABLE:
+            from .diagnose import diagnose
+
             return diagnose(self.node, details)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             details = f"node '{self.node.name}' ({self.node.address}) took the call and did not answer in time."
@@ -134,6 +139,8 @@ class Connection:
         try:
             ready.result(RECONNECT_TIMEOUT)
         except grpc.FutureTimeoutError:
+            from .diagnose import diagnose
+
             raise diagnose(self.node, f"not back after {RECONNECT_TIMEOUT:.0f} s") from None
         finally:
             ready.cancel()
@@ -142,3 +149,13 @@ class Connection:
 def connect(settings: Settings) -> Connection:
     """The connection to the node that the global options choose."""
     return Connection(load(settings.config).select(settings.node))
+
+
+def _begin(channel: grpc.Channel) -> None:
+    """Have gRPC connect now, not at the first call."""
+
+    def seen(state: grpc.ChannelConnectivity) -> None:
+        if state is grpc.ChannelConnectivity.READY:
+            channel.unsubscribe(seen)
+
+    channel.subscribe(seen, try_to_connect=True)

@@ -13,11 +13,10 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from .config import Node
+from .config import SERVER_NAME, Node
 from .errors import DENIED, UNREACHABLE, USAGE, RnxError
 
 TIMEOUT = 5.0  # seconds, for connecting and for each read
-SERVER_NAME = "joblet"
 PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC looks for one
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h

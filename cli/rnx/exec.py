@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import complete, output, values
-from .command import Command, Settings, pass_settings
+from .command import Command, Settings, is_text, pass_settings
 from .errors import FAILURE, INTERRUPTED, UNREACHABLE, RnxError
 from .job import ID_HELP
 
@@ -74,7 +74,7 @@ def exec_(
     if not words or not words[0]:
         raise click.UsageError("the command is empty")
     for word in words:
-        if not values.is_text(word):
+        if not is_text(word):
             raise click.UsageError(f"{word!r} is not UTF-8, and the words of a command must be")
     both = os.isatty(0) and os.isatty(1)
     with_terminal = both if tty is None else tty
@@ -84,7 +84,7 @@ def exec_(
     from .connection import connect
 
     variables = dict(environment)
-    if with_terminal and "TERM" in os.environ and values.is_text(os.environ["TERM"]):
+    if with_terminal and "TERM" in os.environ and is_text(os.environ["TERM"]):
         variables.setdefault("TERM", os.environ["TERM"])
     start = ExecStart(uuid=uuid, command=words[0], args=words[1:], environment=variables)
     if with_terminal:

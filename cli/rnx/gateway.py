@@ -7,8 +7,8 @@ import json
 import ssl
 from typing import Any
 
-from .config import Node
-from .diagnose import SERVER_NAME, client_context, unreachable
+from .config import SERVER_NAME, Node
+from .diagnose import client_context, unreachable
 from .errors import DENIED, FAILURE, UNREACHABLE, RnxError
 
 CONNECT_SECONDS = 10.0

@@ -1,6 +1,6 @@
 """``rnx job run``."""
 
-# ruff: noqa: PLC0415 - gRPC is imported once all values have been found good
+# ruff: noqa: PLC0415 - gRPC is imported once all values have been found good, and what few jobs need for those alone
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
-from . import download, envfile, output, uploads, values
-from . import schedule as schedules
-from .command import Command, Settings, pass_settings
+from . import output
+from .command import Command, Settings, is_text, lazily, pass_settings
 from .errors import INTERRUPTED, RnxError
 from .jobview import attempt_lines, limit_lines, schedule_lines
 
@@ -21,6 +20,9 @@ if TYPE_CHECKING:
     from joblet_wire.joblet_pb2 import RunJobRequest, RunJobResponse
 
     from .connection import Connection
+    from .download import Output
+    from .schedule import Schedule
+    from .uploads import Entry
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Order:
     directories: tuple[str, ...]
     max_runtime_ms: int | None
     max_disk: int | None
-    schedule: schedules.Schedule | None
+    schedule: Schedule | None
     priority: int | None
     retries: int | None
     retry_delay_ms: int | None
@@ -50,13 +52,13 @@ class Order:
 @click.command("run", cls=Command, context_settings={"allow_interspersed_args": False})
 @click.option(
     "--max-cpu",
-    type=values.cpu_percent,
+    type=lazily("values:cpu_percent"),
     metavar="CPU",
     help="CPU time: 1 to 9 are cores, 10 and more percent of one core; 1.5c and 50% say it outright.",
 )
 @click.option(
     "--max-memory",
-    type=values.memory_mb,
+    type=lazily("values:memory_mb"),
     metavar="MB",
     help="Memory in MB (1 MB is 2^20 bytes), or with a unit: 512MB, 2GB.",
 )
@@ -64,14 +66,16 @@ class Order:
     "--max-iobps",
     "--max-io-bps",
     "max_io_bps",
-    type=values.bytes_per_second,
+    type=lazily("values:bytes_per_second"),
     metavar="BYTES",
     help="Disk bytes per second, reading and writing each, or with a unit: 10MB.",
 )
-@click.option("--cpu-cores", type=values.cpu_list, metavar="LIST", help="The CPUs to run on, such as 0-3 or 0,2.")
+@click.option(
+    "--cpu-cores", type=lazily("values:cpu_list"), metavar="LIST", help="The CPUs to run on, such as 0-3 or 0,2."
+)
 @click.option(
     "--max-disk",
-    type=values.memory_mb,
+    type=lazily("values:memory_mb"),
     metavar="MB",
     help="Space for the job's /work in MB, or with a unit: 500MB, 2GB.",
 )
@@ -79,30 +83,33 @@ class Order:
     "--max-runtime",
     "--timeout",
     "max_runtime_ms",
-    type=values.duration_ms,
+    type=lazily("values:duration_ms"),
     metavar="DURATION",
     help="End the job, as TIMEOUT, after so many seconds, or with a unit: 45s, 2h30m.",
 )
 @click.option(
     "--schedule",
-    type=schedules.schedule,
+    type=lazily("schedule:schedule"),
     metavar="WHEN",
     help="Run later: in 2h30m, at '2026-12-24 18:00', or repeatedly as systemd's 'Mon..Fri 09:00' or cron's"
     " '*/15 9-17 * * 1-5' say, in this machine's time zone.",
 )
 @click.option(
     "--priority",
-    type=values.priority,
+    type=lazily("values:priority"),
     metavar="N",
     help="From -100 to 100: of the jobs that wait, the higher start first. Without it, 0.",
 )
 @click.option(
-    "--retries", type=values.retries, metavar="N", help="Run the job again up to N times if it fails, 100 at most."
+    "--retries",
+    type=lazily("values:retries"),
+    metavar="N",
+    help="Run the job again up to N times if it fails, 100 at most.",
 )
 @click.option(
     "--retry-delay",
     "retry_delay_ms",
-    type=values.duration_ms,
+    type=lazily("values:duration_ms"),
     metavar="DURATION",
     help="The time before the first of them; twice as long before each more.",
 )
@@ -111,7 +118,7 @@ class Order:
     "--env",
     "environment",
     multiple=True,
-    type=values.variable,
+    type=lazily("values:variable"),
     metavar="KEY[=VALUE]",
     help="Set a variable for the job; without a value, to what it is here.",
 )
@@ -122,7 +129,7 @@ class Order:
     "--secret-env",
     "secret_environment",
     multiple=True,
-    type=values.secret_variable,
+    type=lazily("values:secret_variable"),
     metavar="KEY[=VALUE]",
     help="Set a variable whose value is kept encrypted and never shown; without a value, to what it is here.",
 )
@@ -133,7 +140,7 @@ class Order:
     metavar="FILE",
     help="Set the variables of a file of KEY=VALUE lines, as --secret-env does.",
 )
-@click.option("--name", type=values.job_name, metavar="NAME", help="What to call the job.")
+@click.option("--name", type=lazily("values:job_name"), metavar="NAME", help="What to call the job.")
 @click.option("--upload", "files", multiple=True, metavar="FILE", help="Put a file into the job's /work.")
 @click.option(
     "--upload-dir",
@@ -146,7 +153,7 @@ class Order:
     "--output",
     "outputs",
     multiple=True,
-    type=download.output_option,
+    type=lazily("download:output_option"),
     metavar="PATH:LOCAL",
     help="With --wait: bring PATH of the job's /work back as LOCAL when the job has ended; can be given several times.",
 )
@@ -155,35 +162,20 @@ class Order:
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="COMMAND [ARG]...")
 @pass_settings
 def run(
-    settings: Settings, /, command: tuple[str, ...], wait: bool, outputs: tuple[download.Output, ...], **options: Any
+    settings: Settings, /, command: tuple[str, ...], wait: bool, outputs: tuple[Output, ...], **options: Any
 ) -> None:
     """Run a job on a node.
 
     Options end at the first word that is none, so that those of COMMAND stay its own. rnx returns at
     once and prints the id of the job; see --wait.
     """
-    for word in command:
-        if not values.is_text(word):
-            raise click.UsageError(f"{word!r} is not UTF-8, and the words of a command must be")
-    if not command[0]:
-        raise click.UsageError("the command is empty")
     order = Order(**options)
     wait = wait or order.stdin
-    download.check_outputs(outputs, wait)
-    if order.stdin and (order.schedule or order.retries):
-        raise click.UsageError("--stdin is for one attempt, now; it does not go with --schedule or --retries")
-    if wait and order.schedule:
-        schedules.refuse_waiting(order.schedule)
-    if order.retry_delay_ms and not order.retries:
-        raise click.UsageError("--retry-delay needs --retries, of 1 or more")
-    variables = envfile.collect(
-        envfile.Given(order.environment, order.env_files),
-        envfile.Given(order.secret_environment, order.secret_env_files),
-    )
-    entries = uploads.collect(order.files, order.directories)
+    _check(command, order, wait, outputs)
+    variables = _variables(order)
+    entries = _entries(order)
 
     from .connection import connect
-    from .transfer import submit
 
     connection = connect(settings)
     connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
@@ -191,7 +183,7 @@ def run(
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
     try:
-        reply = submit(connection, request, entries)
+        reply = _submit(connection, request, entries)
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
@@ -207,7 +199,59 @@ def run(
             raise RnxError(f"interrupted; the job goes on: {hint}", INTERRUPTED) from None
         except RnxError as error:
             raise RnxError(f"{error} The job itself may well go on: {hint}", error.exit_code) from error
-        click.get_current_context().exit(download.bring_back(connection, reply.job_uuid, outputs, code))
+        if outputs:
+            from .download import bring_back
+
+            code = bring_back(connection, reply.job_uuid, outputs, code)
+        click.get_current_context().exit(code)
+
+
+def _check(command: tuple[str, ...], order: Order, wait: bool, outputs: tuple[Output, ...]) -> None:
+    """Raises click.UsageError for what makes no sense, or none together."""
+    for word in command:
+        if not is_text(word):
+            raise click.UsageError(f"{word!r} is not UTF-8, and the words of a command must be")
+    if not command[0]:
+        raise click.UsageError("the command is empty")
+    if outputs:
+        from .download import check_outputs
+
+        check_outputs(outputs, wait)
+    if order.stdin and (order.schedule or order.retries):
+        raise click.UsageError("--stdin is for one attempt, now; it does not go with --schedule or --retries")
+    if wait and order.schedule:
+        from .schedule import refuse_waiting
+
+        refuse_waiting(order.schedule)
+    if order.retry_delay_ms and not order.retries:
+        raise click.UsageError("--retry-delay needs --retries, of 1 or more")
+
+
+def _variables(order: Order) -> tuple[dict[str, str], dict[str, str]]:
+    """The plain and the secret variables of the job."""
+    if not (order.environment or order.env_files or order.secret_environment or order.secret_env_files):
+        return {}, {}
+    from .envfile import Given, collect
+
+    return collect(Given(order.environment, order.env_files), Given(order.secret_environment, order.secret_env_files))
+
+
+def _entries(order: Order) -> list[Entry]:
+    """What is to be uploaded."""
+    if not (order.files or order.directories):
+        return []
+    from .uploads import collect
+
+    return collect(order.files, order.directories)
+
+
+def _submit(connection: Connection, request: RunJobRequest, entries: list[Entry]) -> RunJobResponse:
+    """Have the node take the job, and return its answer. Raises RnxError; then nothing was started."""
+    if entries:
+        from .transfer import submit
+
+        return submit(connection, request, entries)
+    return connection.call(connection.jobs.RunJob, request, "the job to be accepted", timeout=None)
 
 
 def _request(
@@ -236,9 +280,7 @@ def _request(
     )
 
 
-def _report(
-    request: RunJobRequest, entries: list[uploads.Entry], reply: RunJobResponse, as_json: bool, stream: TextIO
-) -> None:
+def _report(request: RunJobRequest, entries: list[Entry], reply: RunJobResponse, as_json: bool, stream: TextIO) -> None:
     """Tell what became of the request; with --wait on stderr, as stdout is the job's."""
     if as_json:
         answer = {
@@ -272,7 +314,9 @@ def _report(
     lines += limit_lines(request)
     lines += attempt_lines(request)
     if entries:
-        lines.append(f"Uploads: {uploads.summary(entries)}")
+        from .uploads import summary
+
+        lines.append(f"Uploads: {summary(entries)}")
     for line in lines:
         print(output.printable(line), file=stream)
     stream.flush()

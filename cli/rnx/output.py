@@ -1,12 +1,12 @@
 """What rnx prints: lines, tables, JSON, notes, and signs of life."""
 
+# ruff: noqa: PLC0415 - what few commands print with is imported by those
+
 from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -53,6 +53,8 @@ def printable(text: str) -> str:
 
 def print_json(value: Any, stream: TextIO | None = None) -> None:
     """Print ``value`` as JSON, on stdout unless another stream is given."""
+    import json
+
     print(json.dumps(value, indent=2, ensure_ascii=False), file=stream, flush=True)
 
 
@@ -61,6 +63,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], colour: int | None
 
     ``colour`` is the column holding a job's status, if any. On a terminal the last column is cut.
     """
+    import shutil
+
     cells = [list(head), *([printable(cell) or "-" for cell in row] for row in rows)]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head) - 1)]
     left = shutil.get_terminal_size().columns - sum(widths) - 2 * len(widths) if sys.stdout.isatty() else None

@@ -17,16 +17,14 @@ CHUNK = 256 << 10  # bytes
 
 
 def submit(connection: Connection, request: RunJobRequest, entries: Sequence[Entry]) -> RunJobResponse:
-    """Have the node take a job, and return its answer. Raises RnxError; then nothing was started."""
-    if entries:
-        try:
-            return _stream(connection, request, entries)
-        except grpc.RpcError as error:
-            if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
-                raise connection.explained(error) from error
-        request = _inline(request, entries)
+    """Have the node take a job with uploads, and return its answer. Raises RnxError; then nothing was started."""
+    try:
+        return _stream(connection, request, entries)
+    except grpc.RpcError as error:
+        if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
+            raise connection.explained(error) from error
     # No time limit: uploads take as long as the line to the node makes them.
-    return connection.call(connection.jobs.RunJob, request, "the job to be accepted", timeout=None)
+    return connection.call(connection.jobs.RunJob, _inline(request, entries), "the job to be accepted", timeout=None)
 
 
 def _stream(connection: Connection, request: RunJobRequest, entries: Sequence[Entry]) -> RunJobResponse:

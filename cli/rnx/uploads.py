@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from . import output
+from .command import is_text
 from .errors import USAGE, RnxError
-from .values import is_text
 
 # A request takes 128 MiB at older nodes; its other fields and the framing need little of the rest.
 INLINE_LIMIT = 120 << 20  # bytes

@@ -15,6 +15,8 @@ import click
 
 from joblet_wire.variables import NAME, RESERVED_ACCEPTED, is_reserved
 
+from .command import is_text
+
 INT32_MAX = 2**31 - 1  # the wire's numbers
 MAX_CPUS = 8192  # what Linux can be built for (CONFIG_NR_CPUS)
 CORES_BELOW = 10  # a bare number below is cores, from here on percent
@@ -157,15 +159,6 @@ def job_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         raise refused(text, "up to 63 letters, digits, '.', '_' and '-', beginning with a letter or digit")
     return text
-
-
-def is_text(text: str) -> bool:
-    """Whether an argument or file name is UTF-8: Python has other bytes as lone surrogates (PEP 383)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def refused(text: str, accepted: str) -> click.BadParameter:

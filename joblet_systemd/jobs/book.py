@@ -71,7 +71,7 @@ class Book:
     def change(self, job: Job, **changes: Any) -> Job:
         """Store and return the job with other values."""
         changed = dataclasses.replace(job, **changes)
-        self.store.update(changed)
+        self.store.update(changed, self._live.get(job.id))
         self._live[job.id] = changed
         self._tell(changed)
         return changed
@@ -86,7 +86,7 @@ class Book:
 
     def end(self, job: Job) -> None:
         """Store a job that has ended, and wake up who waits for that."""
-        self.store.update(job)
+        self.store.update(job, self._live[job.id])
         del self._live[job.id]
         self._ended.pop(job.id).set()
         self._tell(job)

@@ -236,14 +236,14 @@ class Manager:
         """How the unit ended, or ``None`` when PID 1 has forgotten it. ``controllers`` are the host's."""
         counted = [name for name, controller in COUNTERS.items() if not controller or controller in controllers]
         # All at once, and no more than needed: GetAll would have PID 1 collect some 400 properties.
-        load, result, code, status, *values = await asyncio.gather(
-            self._get_property(unit_path(unit), UNIT, "LoadState", None),
+        result, code, status, *values = await asyncio.gather(
             *(
                 self._get_property(unit_path(unit), SERVICE, name, None)
                 for name in ("Result", "ExecMainCode", "ExecMainStatus", *counted)
             ),
         )
-        if load in (None, "not-found"):
+        # Of a unit that it does not know PID 1 says the same as of one that never ran anything.
+        if not code and await self._get_property(unit_path(unit), UNIT, "LoadState", None) in (None, "not-found"):
             return None
         counters = dict(zip(counted, map(_counter, values), strict=True))
         cpu, memory, read, write, ip_in, ip_out = map(counters.get, COUNTERS)
@@ -390,11 +390,14 @@ class Manager:
                     self._on_end(unit)
 
 
+# A unit is spoken of some ten times between its start and its end.
+@functools.lru_cache(maxsize=1024)
 def escape(name: str) -> str:
     """A unit name as a D-Bus path element: every other byte than a letter or digit becomes ``_xx``."""
     return re.sub(r"[^A-Za-z0-9]", lambda found: f"_{ord(found.group()):02x}", name)
 
 
+@functools.lru_cache(maxsize=1024)
 def unescape(element: str) -> str:
     """The unit name in a D-Bus path element."""
     return re.sub(r"_([0-9a-f]{2})", lambda found: chr(int(found.group(1), 16)), element)

@@ -101,6 +101,7 @@ def test_done(tmp_path: Path, context: Context, sent: list[dict[str, Any]]) -> N
     (entry,) = sent
     assert fields(entry) == ("alice", "JobService/RunJob", JOB, "done")
     assert entry["JOBLET_AUDIT_SERIAL"] == "0abc"
+    assert entry["CODE_FILE"] == audit.__file__
     assert (entry["PRIORITY"], entry["SYSLOG_IDENTIFIER"]) == (6, "jobletd")
 
 

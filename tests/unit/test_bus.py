@@ -1,14 +1,15 @@
-"""A system bus that goes away before it has been shaken hands with."""
+"""The system bus: one that goes away in the handshake, and what PID 1 says over it of a unit that has ended."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from joblet_systemd.errors import SystemdError
-from joblet_systemd.systemd.manager import Manager
+from joblet_systemd.systemd.manager import Manager, UnitResult, escape, unescape
 
 
 @pytest.mark.parametrize("answer", [b"", b"OK 0123", b"OK 0123456789abcdef0123456789abcdef\r\n"])
@@ -26,3 +27,30 @@ def test_a_handshake_cut_off_is_an_error(answer: bytes, tmp_path: Path, monkeypa
                 await asyncio.wait_for(Manager("joblet-job-*.service").connect(), 10)
 
     asyncio.run(connect())
+
+
+NOTHING_RAN = {"Result": "success", "ExecMainCode": 0, "ExecMainStatus": 0, "CPUUsageNSec": 2**64 - 1}
+
+
+@pytest.mark.parametrize(
+    ("properties", "result"),
+    [
+        ({"Result": "exit-code", "ExecMainCode": 1, "ExecMainStatus": 3, "CPUUsageNSec": 7}, ("exit-code", 1, 3, 7)),
+        ({**NOTHING_RAN, "Result": "resources", "LoadState": "loaded"}, ("resources", 0, 0, None)),
+        ({**NOTHING_RAN, "LoadState": "not-found"}, None),  # PID 1 loads it to answer, and finds nothing
+        ({}, None),
+    ],
+)
+def test_how_a_unit_ended(properties: dict[str, Any], result: tuple[Any, ...] | None) -> None:
+    class Known(Manager):
+        async def _get_property(self, path: str, interface: str, name: str, *default: Any) -> Any:
+            return properties.get(name, default[0])
+
+    found: UnitResult | None = asyncio.run(Known("x*").result("x.service", ()))
+    assert (found and (found.result, found.code, found.status, found.cpu_nsec)) == result
+
+
+def test_names_of_units_in_paths() -> None:
+    for _ in range(2):
+        assert escape("a-b.service") == "a_2db_2eservice"
+        assert unescape("a_2db_2eservice") == "a-b.service"

@@ -68,6 +68,21 @@ def test_round_trip(store: Store) -> None:
     assert store.finished("bob") == []
 
 
+def test_only_what_differs_is_written(store: Store, tmp_path: Path) -> None:
+    store.add(FULL)
+    with contextlib.closing(sqlite3.connect(tmp_path / "joblet.db", isolation_level=None)) as other:
+        other.execute("UPDATE jobs SET owner = 'nobody else writes here'")
+    changed = dataclasses.replace(
+        FULL, state=State.FAILED, usage=Usage(9), spec=dataclasses.replace(FULL.spec, name="other", priority=4)
+    )
+    store.update(changed, FULL)
+    stored = store.find(FULL.id)
+    assert stored == dataclasses.replace(changed, owner="nobody else writes here")
+    assert store.find("other") == stored
+    store.update(changed, changed)
+    assert store.all() == [stored]
+
+
 def test_it_survives_a_killed_daemon(store: Store, tmp_path: Path) -> None:
     store.add(FULL)
     # Not closed: a second connection sees what a new daemon would.

@@ -89,7 +89,11 @@ def resident_bytes(process: int) -> int:
     return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS:")))
 
 
-def cpu_seconds(process: int) -> float:
-    """The CPU time of all threads of a process so far (proc_pid_stat(5), 100 ticks each second)."""
+def cpu_seconds(process: int, *, children: bool = False) -> float:
+    """The CPU time of all threads of a process so far, or of its children that have ended.
+
+    proc_pid_stat(5), 100 ticks each second.
+    """
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
+    first = 13 if children else 11
+    return (int(fields[first]) + int(fields[first + 1])) / 100

@@ -17,20 +17,20 @@ from joblet_wire import joblet_pb2
 from ..figures import Budget, Finding, Spread
 from . import daemon
 from .bare import Units, Watch, start_all
+from .heard import Heard
 from .scale import Scale, tell
 
 SHARE = Budget("≤ 5 ms p50", 5.0)
 RATE = Budget("≥ 0.9", 0.9, least=True)
 SYSTEM_BUS = "/run/dbus/system_bus_socket"
 DBUS = "org.freedesktop.DBus"
-CALL = b"StartTransientUnit"
 
 
 class Monitor:
-    """When messages pass the system bus. Nothing is decoded: that would take longer than what is measured."""
+    """When units are started over the system bus. Nothing is decoded: that would take longer than what is measured."""
 
     def __init__(self) -> None:
-        self._heard: list[tuple[float, bytes]] = []
+        self._heard = Heard()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.connect(SYSTEM_BUS)
         self._socket.sendall(
@@ -57,15 +57,16 @@ class Monitor:
 
     def _listen(self) -> None:
         while data := self._socket.recv(1 << 20):
-            self._heard.append((time.monotonic(), data))
+            self._heard.add(time.monotonic(), data)
 
     def started(self, job: str) -> float:
         """When the start of that job's unit was called for; waits for it. Raises TimeoutError."""
         deadline = time.monotonic() + daemon.PATIENCE_SEC
         while time.monotonic() < deadline:
-            for moment, data in self._heard:
-                if CALL in data and job.encode() in data:
-                    return moment
+            # Of nothing but calls to start a unit, by the monitor's rule; the unit's name is what comes first.
+            moment = self._heard.moment_of(f"joblet-job-{job}.service".encode())
+            if moment is not None:
+                return moment
             time.sleep(0.002)
         raise TimeoutError(f"job {job} was not started")
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from joblet_wire.joblet_pb2 import GetJobStatusResponse
+from rnx.config import Node
+from rnx.connection import Connection
 
 from .conftest import Result, Rnx, spawn_rnx, write_config
 from .fakes import JOB_ID, FakeJobs, Server
@@ -220,3 +222,14 @@ def test_it_is_not_told_in_the_middle_of_json(server: Server, jobs: FakeJobs, ru
 def test_nonsense_about_the_end_is_ignored(told: str, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
     jobs.expires = told
     assert run_rnx("job", "list").err == ""
+
+
+def test_it_connects_before_the_first_call() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(30)
+        pair = authority().client()
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        made = Connection(Node("default", address, pair.cert, pair.key, authority().cert, "", True))
+        accepted, _ = listener.accept()
+        accepted.close()
+        made._channel.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from joblet_wire.joblet_pb2 import GetJobStatusResponse
 from rnx import __version__, output
 
 from .conftest import IMPORT_PATH, Rnx, spawn_rnx
@@ -66,6 +67,15 @@ def test_a_call_loads_nothing_of_the_daemon() -> None:
     assert {"grpc", "joblet_wire.joblet_pb2"} <= loaded
     assert not {name for name in loaded if name.startswith("joblet_systemd")}
     assert not loaded & {"rnx.jobrun", "rnx.uploads", "rich"}
+
+
+@pytest.mark.usefixtures("server")
+def test_a_job_without_options_loads_nothing_that_is_for_options(jobs: FakeJobs) -> None:
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="COMPLETED")]
+    loaded = loaded_by("job", "run", "--wait", "true")
+    for_options = {f"rnx.{name}" for name in ("values", "envfile", "uploads", "transfer", "schedule", "download")}
+    assert not loaded & {*for_options, "rnx.diagnose", "ssl", "decimal", "shutil"}
+    assert "rnx.values" in loaded_by("job", "run", "--wait", "--max-cpu=1", "true")
 
 
 def test_version(run_rnx: Rnx) -> None:
