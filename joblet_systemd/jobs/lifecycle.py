@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, JobletError
@@ -21,12 +22,14 @@ from . import timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
+from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
 from .retention import Retention
-from .runner import Runner
 from .tasks import Tasks
 from .waiting import STATES as WAITING
 from .waiting import Waiting
+
+if TYPE_CHECKING:
+    from .runner import Runner
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,6 @@ RETRY_SEC = 5.0
 STARTING_SEC = 0.5
 
 MAX_LOST_STARTS = 3
-NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
 
 
 class Lifecycle:
@@ -86,7 +88,7 @@ class Lifecycle:
             return
         if job.stop_requested:
             # In the moment between its turn and its start, or by way of a daemon that was killed.
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
             return
         try:
             job = self.book.change(
@@ -127,7 +129,7 @@ class Lifecycle:
         job = self.book[job_id]
         if job.stop_requested:
             self.waiting.queue.vacate(job_id)
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
             return
         try:
             self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
@@ -176,30 +178,33 @@ class Lifecycle:
             self._tasks.spawn(self._finish(job.id))
 
     def finish_with(self, job_id: str, end: Outcome) -> None:
-        """Finish a job of which PID 1 has no unit."""
+        """Finish a job that waits, or one whose start has failed; the latter may have attempts left."""
         self._finishing.add(job_id)
         self._tasks.spawn(self._finish(job_id, end))
 
     async def _finish(self, job_id: str, end: Outcome | None = None) -> None:
         """Store how the job ended, ``end`` or what PID 1 and the journal tell; repeats until it succeeds."""
-        unit, left = "", None
+        unit, left, failed = "", False, True
         try:
             while job_id in self.book:
                 try:
+                    unit = self.book[job_id].unit
                     if end is None:
-                        unit = self.book[job_id].unit
-                        left = await self._record_end(job_id)
+                        result = await self._record_end(job_id)
+                        left, failed = result is not None, result is not None and result.result != "success"
                     else:
-                        self._end(self.book[job_id], end, Usage(), now_usec())
+                        self._judged(job := self.book[job_id], end, job.usage, now_usec())
+                        # PID 1 has loaded the unit, and keeps it for us, before it finds that it cannot start it.
+                        left = end.state is State.FAILED
                     break
                 except JobletError as error:
                     log.error("the end of job %s cannot be recorded yet: %s", job_id, error)
                     await asyncio.sleep(RETRY_SEC)
         finally:
             self._finishing.discard(job_id)
-        if left is not None:
+        if left:
             try:
-                await self._manager.release(unit, failed=left.result != "success")
+                await self._manager.release(unit, failed=failed)
             except JobletError as error:
                 # It is done when the connection is back, or by the next attempt.
                 log.warning("%s: %s", unit, error)
@@ -214,18 +219,23 @@ class Lifecycle:
         end = outcome(job, result, record, self._boot_id)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
+        self._judged(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
+        return result
+
+    def _judged(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
+        """Store what became of an attempt: the job waits for the next one, or has ended."""
         if self._tries_again(job, end):
-            job = self.book.change(
+            self.book.change(
                 job,
                 state=State.SCHEDULED,
                 due_usec=now_usec() + timetable.retry_delay(job, self._config.retry_delay),
-                seq_base=max(last, job.seq_base),
+                exit_code=end.exit_code,
                 reason=f"attempt {job.attempt} of {job.spec.retries + 1}: {end.reason}",
                 usage=used,
             )
+            del self._lost_starts[job.id]
         else:
-            self._end(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
-        return result
+            self._end(job, end, used, ended_usec)
 
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""
@@ -236,7 +246,7 @@ class Lifecycle:
         self.waiting.queue.vacate(job_id)
         job = self.book.live(job_id)
         if job is not None and job.stop_requested:
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
         elif job is not None:
             self.waiting.put(job)
 
@@ -287,7 +297,7 @@ class Lifecycle:
         states = await self._reconcile_all()
         for job in jobs:
             if job.state is State.SCHEDULED and job.stop_requested:
-                self.finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
+                self.finish_with(job.id, withdrawn(job, State.STOPPED))  # in the moment between two attempts
             elif job.state is State.SCHEDULED:
                 self.waiting.put(job)
         self.waiting.follow_clock()
@@ -363,7 +373,7 @@ class Lifecycle:
         elif begun:
             self._has_ended(job)
         elif job.stop_requested:
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
         elif self._lost_starts[job_id] >= MAX_LOST_STARTS:
             # It must not keep the others from starting again and again.
             reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"

@@ -69,6 +69,15 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
     return Outcome(State.STOPPED, code, "stopped")
 
 
+def withdrawn(job: Job, state: State) -> Outcome:
+    """The end, STOPPED or CANCELED, of a job that waited: for its first start, or, after attempts, for another one."""
+    stopped = state is State.STOPPED
+    if job.attempt - (job.state is State.INITIALIZING) == 0:
+        return Outcome(state, 0, "stopped before it started" if stopped else "canceled")
+    word = "stopped" if stopped else "canceled"
+    return Outcome(state, job.exit_code or 0, f"{word} before another attempt; {job.reason}")
+
+
 def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
     if record is None or (record.stopped and job.boot_id != boot_id):
         return _without_record(job, unit, boot_id)

@@ -18,12 +18,10 @@ from ..systemd.manager import Manager
 from . import timetable
 from .alarm import now_usec
 from .book import Book
-from .lifecycle import NEVER_STARTED, Lifecycle
-from .outcome import Outcome
+from .lifecycle import Lifecycle
+from .outcome import withdrawn
 from .runner import Runner
 from .waiting import STATES as WAITING
-
-CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
 
 class Jobs:
@@ -145,7 +143,7 @@ class Jobs:
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
         if self._lifecycle.waiting.withdraw(job):
-            self._lifecycle.finish_with(job.id, NEVER_STARTED)
+            self._lifecycle.finish_with(job.id, withdrawn(job, State.STOPPED))
             return await self.book.ended(job.id)
         # The intent is stored first: afterwards an end by SIGTERM could be anybody's doing.
         stopping = State.STOPPING if job.state is State.RUNNING else job.state
@@ -162,7 +160,7 @@ class Jobs:
         if not self._lifecycle.waiting.withdraw(job):
             hint = "" if job.state.final else f"'rnx job stop {job.id}' stops it."
             raise WrongState(f"Job {job.id} cannot be canceled: it is {job.state}.", hint=hint)
-        self._lifecycle.finish_with(job.id, CANCELED)
+        self._lifecycle.finish_with(job.id, withdrawn(job, State.CANCELED))
         return await self.book.ended(job.id)
 
     async def delete(self, reference: str, caller: Actor) -> Job:
