@@ -21,7 +21,7 @@ from pathlib import Path
 from ..config import JobsConfig, Unenforced
 from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from ..model import Limits
-from . import image, mounts
+from . import image, mounts, terminals
 from .root import lookup
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 IMAGE = "work.img"
 NEW_IMAGE = "new.img"
 WORK = "work"
+TERMINALS = "terminals"
 LOST_AND_FOUND = "lost+found"  # mkfs.ext4 makes it
 MIB = 1 << 20
 
@@ -99,8 +100,28 @@ class WorkDirs:
         return [entry.name for entry in os.scandir(self._directory) if not entry.name.startswith(".")]
 
     def mounted(self, job_ids: Iterable[str]) -> list[str]:
-        """Those of the jobs whose /work is mounted."""
-        return [job_id for job_id in job_ids if os.path.ismount(self.path(job_id))]
+        """Those of the jobs whose /work or terminals are mounted."""
+        places = (self.path, self.terminals)
+        return [job_id for job_id in job_ids if any(os.path.ismount(place(job_id)) for place in places)]
+
+    def terminals(self, job_id: str) -> Path:
+        """The directory that the job sees as /dev/pts while it runs."""
+        return self._directory / job_id / TERMINALS
+
+    def mount_terminals(self, job_id: str) -> None:
+        """Have the job's terminals in place, beside its /work. Raises JobletError."""
+        try:
+            with self._lock(job_id):
+                terminals.mount(self.terminals(job_id), terminals.share(self._config.max_running))
+        except OSError as error:
+            raise JobletError(f"The terminals of job {job_id} cannot be made: {error}.") from error
+
+    def open_terminal(self, job_id: str) -> tuple[int, int]:
+        """Both ends of a new terminal of a job that runs, the program's second. Raises OSError."""
+        directory = self.terminals(job_id)
+        if not os.path.ismount(directory):  # it was started by a version in which jobs had the host's
+            return os.openpty()
+        return terminals.pair(directory)
 
     def mount(self, job_id: str, account: str, limits: Limits) -> None:
         """Have /work in place: what there is of it, or a new one, owned by the account.
@@ -159,8 +180,9 @@ class WorkDirs:
         with self._lock(job_id):
             directory = self._directory / job_id
             if keep and _holds_something(directory):
-                if os.path.ismount(directory / WORK):
-                    self._unmount_all(job_id)
+                mounted = os.path.ismount(directory / WORK)
+                self._unmount_all(job_id)
+                if mounted:
                     self._sync(job_id)
                 return True
             self._remove(job_id)
@@ -250,6 +272,10 @@ class WorkDirs:
             except OSError as error:
                 # It is unmounted all the same. A process that cannot be killed still writes, or the disk is full.
                 log.error("job %s: not all of its files could be written to the disk: %s", job_id, error)
+        try:
+            terminals.unmount(self.terminals(job_id))
+        except OSError as error:
+            log.error("job %s: %s", job_id, error)
 
     def _sync(self, job_id: str) -> None:
         made = self._directory / job_id / IMAGE
@@ -264,8 +290,9 @@ class WorkDirs:
         try:
             while os.path.ismount(work):
                 mounts.detach(work)  # what is in memory only need not be written any more
+            terminals.unmount(self.terminals(job_id))
         except OSError as error:
-            raise JobletError(f"{work} cannot be unmounted: {error.strerror}.") from error
+            raise JobletError(f"{error.filename or work} cannot be unmounted: {error.strerror}.") from error
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:

@@ -16,7 +16,7 @@ import pytest
 
 from joblet_systemd.config import JobsConfig, Unenforced
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
-from joblet_systemd.files import image, loop, staging, work
+from joblet_systemd.files import image, loop, staging, terminals, work
 from joblet_systemd.files.staging import Staging
 from joblet_systemd.files.uploads import parse
 from joblet_systemd.files.work import WorkDirs
@@ -348,3 +348,43 @@ def test_on_a_full_disk_nobody_can_tell_whether_sizes_are_enforced(dirs: WorkDir
             ballast.write(bytes(4096))
     with pytest.raises(Exhausted, match="no space left"):
         image.why_not(disk / "work")
+
+
+def test_terminals_of_a_job_are_bounded_and_gone_with_it(dirs: WorkDirs, tmp_path: Path) -> None:
+    dirs.mount("job", "alice", SMALL)
+    dirs.mount_terminals("job")
+    dirs.mount_terminals("job")  # of an attempt before this one
+    host = set(os.listdir("/dev/pts"))
+    pairs = []
+    with contextlib.suppress(OSError):
+        while len(pairs) < 100:
+            pairs.append(dirs.open_terminal("job"))
+    try:
+        assert len(pairs) == terminals.share(JobsConfig().max_running) <= 64
+        assert sorted(os.listdir(dirs.terminals("job")))[:2] == ["0", "1"]
+        assert set(os.listdir("/dev/pts")) == host
+        os.write(pairs[0][1], b"shown")
+        assert os.read(pairs[0][0], 100) == b"shown"
+        assert dirs.mounted(["job", "other"]) == ["job"]
+        dirs.unmount("job")
+        assert (mounts(tmp_path), sorted(os.listdir(tmp_path / "jobs" / "job"))) == ([], ["work", "work.img"])
+    finally:
+        for fd in [fd for both in pairs for fd in both]:
+            os.close(fd)
+    dirs.mount_terminals("job")
+    dirs.remove("job")
+
+
+def test_terminals_of_a_job_with_a_plain_directory_end_with_it(plain: WorkDirs, tmp_path: Path) -> None:
+    plain.mount("job", "alice", Limits())
+    plain.mount_terminals("job")
+    (plain.path("job") / "result").touch()
+    assert plain.finish("job", keep=True)
+    assert mounts(tmp_path) == []
+
+
+def test_all_jobs_together_leave_the_host_its_terminals() -> None:
+    most, reserve = (int(Path(f"/proc/sys/kernel/pty/{name}").read_text()) for name in ("max", "reserve"))
+    assert terminals.share(256) * 256 <= most - reserve
+    assert terminals.share(1) == min(64, most - reserve)
+    assert terminals.share(1_000_000) == 1
