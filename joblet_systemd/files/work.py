@@ -126,10 +126,11 @@ class WorkDirs:
     def mount(self, job_id: str, account: str, limits: Limits) -> None:
         """Have /work in place: what there is of it, or a new one, owned by the account.
 
-        Raises Unsupported without such an account, Exhausted when the disk is full or no loop device is free,
+        Raises Unsupported without such an account, Exhausted when the disk is (nearly) full or no loop device is free,
         JobletError when it fails otherwise; then nothing is left mounted.
         """
         owner = lookup(account)
+        self.check_space()
         with self._lock(job_id):
             try:
                 self._mount(self._directory / job_id, owner.pw_uid, owner.pw_gid, self.size(limits))
@@ -259,10 +260,51 @@ class WorkDirs:
             self._unmount_all(self.stage(job_id))
             self._sync(self.stage(job_id))
 
+    def reserve_bytes(self) -> int:
+        """What jobs leave free of the host's disk: what the configuration says, a tenth of the disk at most."""
+        space = os.statvfs(self._directory)
+        return min(self._config.keep_free, space.f_blocks * space.f_frsize // 10)
+
     def free_bytes(self) -> int:
         """What is free on the host's disk."""
         space = os.statvfs(self._directory)
         return space.f_bavail * space.f_frsize
+
+    def spare_bytes(self) -> int:
+        """What jobs may take of the host's disk still; less than nothing when they have to give some back."""
+        return self.free_bytes() - self.reserve_bytes()
+
+    def check_space(self) -> None:
+        """Raise Exhausted when the disk has no room for new files."""
+        if self.spare_bytes() < 0:
+            left, reserve = self.free_bytes() // MIB, self.reserve_bytes() // MIB
+            raise Exhausted(
+                f"The disk of the host has {left} MB left, and jobs leave it {reserve} MB.",
+                hint="Its administrator has to free some.",
+            )
+
+    def sizes(self) -> dict[str, int]:
+        """What each job's image takes of the host's disk, in bytes."""
+        found = {}
+        for job_id in self.ids():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found[job_id] = (self._directory / job_id / IMAGE).stat().st_blocks * 512
+        return found
+
+    def cut_off(self, job_id: str) -> None:
+        """Have /work take no room any more, whoever uses it: to its users it is a disk that has failed.
+
+        Only ``finish`` and ``remove`` come after this. Raises JobletError.
+        """
+        with self._lock(job_id):
+            try:
+                if os.path.ismount(self.path(job_id)) and not is_plain(self.path(job_id)):
+                    image.cut_off(self.path(job_id))
+                os.truncate(self._directory / job_id / IMAGE, 0)
+            except FileNotFoundError:
+                pass  # it has been removed meanwhile
+            except OSError as error:
+                raise JobletError(f"The files of job {job_id} cannot be given up: {error}.") from error
 
     def _unmount_all(self, job_id: str) -> None:
         work = self.path(job_id)

@@ -22,8 +22,9 @@ from . import timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
 from .retention import Retention
+from .space import Space
 from .tasks import Tasks
 from .waiting import STATES as WAITING
 from .waiting import Waiting
@@ -68,6 +69,7 @@ class Lifecycle:
         self._retention = Retention(
             book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC_PER_SEC), self._forget
         )
+        self._space = Space(book, work, kept, lambda: self.waiting.queue.at_work > 0, self._out_of_space)
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
@@ -77,9 +79,11 @@ class Lifecycle:
     async def _start(self, job_id: str) -> None:
         self._starting.add(job_id)
         try:
+            await self._space.look()
             await self._begin(job_id)
         finally:
             self._starting.discard(job_id)
+        self._space.watch()
 
     async def _begin(self, job_id: str) -> None:
         job = self.book.live(job_id)
@@ -98,6 +102,7 @@ class Lifecycle:
                 started_usec=now_usec(),
                 attempt=job.attempt + 1,
                 due_usec=None,
+                reason=job.reason if job.attempt else "",
             )
         except JobletError as error:
             self.waiting.queue.vacate(job_id)
@@ -132,7 +137,9 @@ class Lifecycle:
             self.finish_with(job_id, withdrawn(job, State.STOPPED))
             return
         try:
-            self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+            changed = {"state": State.PENDING, "started_usec": None, "attempt": job.attempt - 1}
+            # Of a job that has had attempts, how the last one ended is what to tell.
+            self.book.change(job, **changed, reason=job.reason if job.attempt > 1 else f"waits: {error}")
         except JobletError as full:
             self._look_later(job_id, full)
         else:
@@ -176,6 +183,14 @@ class Lifecycle:
         if job.id not in self._finishing:
             self._finishing.add(job.id)
             self._tasks.spawn(self._finish(job.id))
+
+    async def _out_of_space(self, job: Job, reason: str) -> None:
+        """End a job whose /work is given up; it has no further attempt, for its uploads are gone as well."""
+        if self.waiting.withdraw(job):
+            self.finish_with(job.id, Outcome(State.FAILED, EXIT_NOT_STARTED, DISK_FULL + reason))
+        elif job.state not in WAITING:
+            self.book.change(job, reason=DISK_FULL + reason)
+            await self._manager.stop(job.unit)
 
     def finish_with(self, job_id: str, end: Outcome) -> None:
         """Finish a job that waits, or one whose start has failed; the latter may have attempts left."""
@@ -251,7 +266,7 @@ class Lifecycle:
             self.waiting.put(job)
 
     def _tries_again(self, job: Job, end: Outcome) -> bool:
-        failed = end.state in (State.FAILED, State.TIMEOUT)
+        failed = end.state in (State.FAILED, State.TIMEOUT) and not end.reason.startswith(DISK_FULL)
         return failed and not job.stop_requested and job.attempt <= job.spec.retries
 
     def _end(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
@@ -308,6 +323,7 @@ class Lifecycle:
         self._runner.forget_others(wanted)
         await self._kept.recover(wanted)
         self._retention.look()
+        self._space.watch()
 
     def _on_reconnect(self) -> None:
         async def look() -> None:
@@ -387,5 +403,6 @@ class Lifecycle:
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""
         self.waiting.close()
+        self._space.close()
         self._retention.close()
         self._tasks.close()

@@ -42,6 +42,7 @@ SYSTEMD_EXIT_CODES = {
     243: "CREDENTIALS",
     245: "BPF",
 }
+DISK_FULL = "disk-full: "
 LOST_SIGHT = "start-failed: systemd lost sight of the job, as it may when it re-executes itself during a start"
 
 
@@ -59,6 +60,8 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
 
     ``boot_id`` is that of the running system.
     """
+    if job.reason.startswith(DISK_FULL):
+        return Outcome(State.FAILED, 128 + signal.SIGKILL, job.reason)
     found = _own_end(job, unit, record, boot_id)
     if record is not None and record.error:
         return found

@@ -61,6 +61,9 @@ class Runner:
 class Others:
     """/work, what is kept of it, and samples: none of this is looked at here."""
 
+    def spare_bytes(self) -> int:
+        return 1 << 40
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         async def later(*_: object, **__: object) -> None:
             pass
@@ -162,6 +165,16 @@ def test_a_job_between_two_attempts_keeps_what_is_known_of_the_last(
         house.lifecycle.finish_with(JOB.id, withdrawn(waiting, state))
         ended = await house.end(JOB)
         assert (ended.state, ended.exit_code, ended.usage, ended.reason) == (state, 3, used, reason)
+
+    scene(script)
+
+
+def test_a_job_that_waits_gives_up_its_files_and_does_not_try_again(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.add(dataclasses.replace(JOB, state=State.SCHEDULED, due_usec=1 << 60))
+        await house.lifecycle._out_of_space(house.book[JOB.id], "no room")
+        ended = await house.end(JOB)
+        assert (ended.state, ended.exit_code, ended.reason) == (State.FAILED, 125, "disk-full: no room")
 
     scene(script)
 

@@ -354,7 +354,6 @@ def test_terminals_of_a_job_are_bounded_and_gone_with_it(dirs: WorkDirs, tmp_pat
     dirs.mount("job", "alice", SMALL)
     dirs.mount_terminals("job")
     dirs.mount_terminals("job")  # of an attempt before this one
-    host = set(os.listdir("/dev/pts"))
     pairs = []
     with contextlib.suppress(OSError):
         while len(pairs) < 100:
@@ -362,7 +361,7 @@ def test_terminals_of_a_job_are_bounded_and_gone_with_it(dirs: WorkDirs, tmp_pat
     try:
         assert len(pairs) == terminals.share(JobsConfig().max_running) <= 64
         assert sorted(os.listdir(dirs.terminals("job")))[:2] == ["0", "1"]
-        assert set(os.listdir("/dev/pts")) == host
+        assert os.fstat(pairs[0][1]).st_dev == dirs.terminals("job").stat().st_dev != Path("/dev/pts").stat().st_dev
         os.write(pairs[0][1], b"shown")
         assert os.read(pairs[0][0], 100) == b"shown"
         assert dirs.mounted(["job", "other"]) == ["job"]
@@ -388,3 +387,38 @@ def test_all_jobs_together_leave_the_host_its_terminals() -> None:
     assert terminals.share(256) * 256 <= most - reserve
     assert terminals.share(1) == min(64, most - reserve)
     assert terminals.share(1_000_000) == 1
+
+
+def test_a_job_that_is_cut_off_takes_no_room_and_writes_nothing(dirs: WorkDirs) -> None:
+    """Whatever it has in memory, mapped and open; others go on."""
+    for name in ("hog", "other"):
+        dirs.mount(name, "alice", Limits(disk_bytes=64 * MIB))
+    open_file = os.open(dirs.path("hog") / "file", os.O_RDWR | os.O_CREAT)
+    os.write(open_file, b"x" * (20 * MIB))
+    os.fsync(open_file)
+    os.write(open_file, b"y" * (20 * MIB))  # in memory only
+    assert dirs.sizes()["hog"] > 20 * MIB
+    dirs.cut_off("hog")
+    assert dirs.sizes()["hog"] == 0
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(open_file, b"z" * MIB)
+    with pytest.raises(OSError, match="Input/output error"):
+        (dirs.path("hog") / "more").touch()
+    os.sync()
+    assert dirs.sizes()["hog"] < MIB
+    assert not dirs.finish("hog", keep=False)
+    os.close(open_file)
+    assert [name for name in dirs.ids() if not name.startswith(".")] == ["other"]
+    (dirs.path("other") / "file").write_bytes(b"x" * MIB)
+    dirs.cut_off("hog")  # gone already
+
+
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tenth of a small disk is enough, the configured number on a large one."""
+    space = os.statvfs(dirs.path("x").parents[1])
+    assert dirs.reserve_bytes() == min(1 << 30, space.f_blocks * space.f_frsize // 10)
+    monkeypatch.setattr(dirs, "free_bytes", lambda: dirs.reserve_bytes() - 1)
+    assert dirs.spare_bytes() == -1
+    with pytest.raises(Exhausted, match=r"The disk of the host has \d+ MB left, and jobs leave it \d+ MB\."):
+        dirs.mount("job", "alice", SMALL)
+    assert dirs.ids() == []
