@@ -97,7 +97,14 @@ class WorkDirs:
 
     def ids(self) -> list[str]:
         """The job ids for which there is a directory: of jobs that wait, run, or whose files are kept."""
-        return [entry.name for entry in os.scandir(self._directory) if not entry.name.startswith(".")]
+        return [name for name in self._names() if not name.startswith(".")]
+
+    def unfinished(self) -> list[str]:
+        """The names of directories that are being made and are no job's yet; while no daemon runs, of what was."""
+        return [name for name in self._names() if name.startswith(".") and (self._directory / name).is_dir()]
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._directory) if self._directory.exists() else []
 
     def mounted(self, job_ids: Iterable[str]) -> list[str]:
         """Those of the jobs whose /work or terminals are mounted."""
