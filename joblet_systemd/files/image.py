@@ -5,6 +5,7 @@ An image costs what is in it: 80 kB of the disk when it is new, and 1 ms to be m
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -63,8 +64,10 @@ def copy(source: Path, target: Path) -> None:
         while position < size:
             try:
                 position = os.lseek(origin.fileno(), position, os.SEEK_DATA)
-            except OSError:  # ENXIO: nothing but a hole from there on
-                break
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break  # nothing but a hole from there on
             end = os.lseek(origin.fileno(), position, os.SEEK_HOLE)
             while position < end:
                 position += os.copy_file_range(

@@ -422,3 +422,22 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(dirs: WorkDirs, monkeypa
     with pytest.raises(Exhausted, match=r"The disk of the host has \d+ MB left, and jobs leave it \d+ MB\."):
         dirs.mount("job", "alice", SMALL)
     assert dirs.ids() == []
+
+
+def test_a_copy_that_cannot_be_made_whole_is_none(
+    tmp_path: Path, dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails is no hole up to the end."""
+    staged = Staging(dirs, "joblet-x", SMALL)
+    staged.begin()
+    staged.write([parse("f", b"x" * MIB, 0o644, False)])
+    staged.complete()
+    staged.take_in()
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(image.os, "lseek", fail)
+    with pytest.raises(JobletError, match="Input/output error"):
+        dirs.copy(staged.job_id, "copy")
+    assert dirs.ids() == [staged.job_id]
