@@ -1,8 +1,7 @@
 """What a job is to systemd: from JobSpec and host to the properties of a transient unit. Pure.
 
-Every property stands in a table beside the reason it is there; ``jobletd doctor`` and the tests read
-the same tables. Property names and D-Bus types: org.freedesktop.systemd1(5); meanings:
-systemd.exec(5), systemd.service(5), systemd.resource-control(5).
+Every property stands in a table beside the reason it is there. Property names and D-Bus types:
+org.freedesktop.systemd1(5); meanings: systemd.exec(5), systemd.service(5), systemd.resource-control(5).
 """
 
 from __future__ import annotations
