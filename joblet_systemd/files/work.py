@@ -204,6 +204,7 @@ class WorkDirs:
         origin, new = self._directory / job_id, self._directory / f".copy-{to}"
         if not origin.exists():
             return
+        self.check_space()
         try:
             if is_plain(origin / WORK):
                 subprocess.run(["cp", "-a", "--reflink=auto", "--", origin, new], capture_output=True, check=True)

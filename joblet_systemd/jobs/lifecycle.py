@@ -184,13 +184,26 @@ class Lifecycle:
             self._finishing.add(job.id)
             self._tasks.spawn(self._finish(job.id))
 
-    async def _out_of_space(self, job: Job, reason: str) -> None:
-        """End a job whose /work is given up; it has no further attempt, for its uploads are gone as well."""
+    async def _out_of_space(self, job: Job, reason: str) -> bool:
+        """End a job whose /work is given up; it has no further attempt, for its uploads are gone as well.
+
+        False for one that is just being started.
+        """
         if self.waiting.withdraw(job):
             self.finish_with(job.id, Outcome(State.FAILED, EXIT_NOT_STARTED, DISK_FULL + reason))
-        elif job.state not in WAITING:
+            return True
+        if job.state not in (State.RUNNING, State.STOPPING):
+            return False
+        try:
             self.book.change(job, reason=DISK_FULL + reason)
-            await self._manager.stop(job.unit)
+        except JobletError:  # there is no room even for that: there will be
+            await asyncio.to_thread(self._work.cut_off, job.id)
+            now = self.book.live(job.id)
+            if now is None:
+                return True
+            self.book.change(now, reason=DISK_FULL + reason)
+        await self._manager.stop(job.unit)
+        return True
 
     def finish_with(self, job_id: str, end: Outcome) -> None:
         """Finish a job that waits, or one whose start has failed; the latter may have attempts left."""

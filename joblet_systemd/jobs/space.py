@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 
 from ..errors import JobletError, NotFound
 from ..files.work import MIB, WorkDirs
-from ..model import Job, State
+from ..model import Job
 from .book import Book
 from .kept import KeptFiles
 
@@ -30,8 +30,8 @@ RETRY_SEC = 5.0
 class Space:
     """Keeps ``jobs.keep_free`` of the disk free while jobs are at work. Nothing wakes up while none is.
 
-    ``busy`` tells whether there are, ``end(job, reason)`` ends one that waits or runs. Methods are called from the
-    event loop's thread.
+    ``busy`` tells whether there are; ``end(job, reason)`` ends one that waits or runs, and is False for any other.
+    Methods are called from the event loop's thread.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Space:
         work: WorkDirs,
         kept: KeptFiles,
         busy: Callable[[], bool],
-        end: Callable[[Job, str], Awaitable[None]],
+        end: Callable[[Job, str], Awaitable[bool]],
     ) -> None:
         self._book = book
         self._work = work
@@ -49,6 +49,7 @@ class Space:
         self._end = end
         self._task: asyncio.Task[None] | None = None
         self._looking = asyncio.Lock()
+        self._warned = False
 
     def watch(self) -> None:
         """A job is about to start."""
@@ -69,6 +70,7 @@ class Space:
             except (JobletError, OSError) as error:
                 log.error("no room can be made on the disk of jobs: %s", error)
                 return RETRY_SEC
+        self._warned = False
         return min(max(spare / FASTEST_BYTES_PER_SEC, SHORTEST_SEC), LONGEST_SEC)
 
     async def _make_room(self) -> bool:
@@ -76,28 +78,34 @@ class Space:
         reserve = self._work.reserve_bytes()
         sizes = await asyncio.to_thread(self._work.sizes)
         if sum(sizes.values()) <= reserve:
-            log.warning("the disk is nearly full, but not of the files of jobs")
+            if not self._warned:
+                log.warning("the disk is nearly full, but not of the files of jobs; no job starts")
+            self._warned = True
             return False
         jobs = [job for job in map(self._job, sizes) if job is not None]
         taken: Counter[str] = Counter()
         for job in jobs:
             taken[job.owner] += sizes[job.id]
-        candidates = [job for job in jobs if sizes[job.id] and job.state is not State.INITIALIZING]
-        largest = max(candidates, key=lambda job: (taken[job.owner], sizes[job.id]), default=None)
-        if largest is None:
-            return False
+        for job in sorted(jobs, key=lambda job: (taken[job.owner], sizes[job.id]), reverse=True):
+            if sizes[job.id] and await self._give_up(job, sizes[job.id] // MIB):
+                return True
+        return False
+
+    async def _give_up(self, job: Job, size: int) -> bool:
         reason = (
-            f"the host's disk had less than {reserve // MIB} MB left, "
-            f"and its /work was the largest, with {sizes[largest.id] // MIB} MB, of the client that took most"
+            f"the host's disk had less than {self._work.reserve_bytes() // MIB} MB left, "
+            f"and its /work was the largest, with {size} MB, of the client that took most"
         )
-        log.error("job %s gives up its /work: %s", largest.id, reason)
-        if largest.state.final:
-            await self._kept.remove(largest.id)
-            return True
-        try:
-            await self._end(largest, reason)
-        finally:
-            await asyncio.to_thread(self._work.cut_off, largest.id)
+        if job.state.final:
+            await self._kept.remove(job.id)
+        else:
+            try:
+                if not await self._end(job, reason):
+                    return False
+            except JobletError as error:
+                log.error("job %s: %s", job.id, error)  # it cannot write any more, and is told so when it tries
+            await asyncio.to_thread(self._work.cut_off, job.id)
+        log.error("job %s had to give up its /work: %s", job.id, reason)
         return True
 
     def _job(self, job_id: str) -> Job | None:

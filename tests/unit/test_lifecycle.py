@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from joblet_systemd.config import JobsConfig
-from joblet_systemd.errors import JobletError
+from joblet_systemd.errors import Exhausted, JobletError
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.lifecycle import Lifecycle
 from joblet_systemd.jobs.outcome import withdrawn
@@ -172,9 +172,39 @@ def test_a_job_between_two_attempts_keeps_what_is_known_of_the_last(
 def test_a_job_that_waits_gives_up_its_files_and_does_not_try_again(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
         house.add(dataclasses.replace(JOB, state=State.SCHEDULED, due_usec=1 << 60))
-        await house.lifecycle._out_of_space(house.book[JOB.id], "no room")
+        assert await house.lifecycle._out_of_space(house.book[JOB.id], "no room")
         ended = await house.end(JOB)
         assert (ended.state, ended.exit_code, ended.reason) == (State.FAILED, 125, "disk-full: no room")
+
+    scene(script)
+
+
+def test_why_a_job_is_ended_is_stored_before_it_is(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk there is room for that only when the job has given up its files."""
+    done: list[str] = []
+
+    async def script(house: House) -> None:
+        running = dataclasses.replace(JOB, state=State.RUNNING, attempt=1)
+        house.book.store.add(running)
+        house.book.adopt(running)
+        update = house.book.store.update
+
+        def store(job: Job) -> None:
+            if not done:
+                raise Exhausted("The disk is full.")
+            update(job)
+            done.append(job.reason)
+
+        async def stop(unit: str) -> None:
+            done.append(unit)
+
+        monkeypatch.setattr(house.book.store, "update", store)
+        monkeypatch.setattr(house.lifecycle._work, "cut_off", lambda job_id: done.append("cut off"), raising=False)
+        monkeypatch.setattr(house.manager, "stop", stop, raising=False)
+        assert await house.lifecycle._out_of_space(running, "no room")
+        assert done == ["cut off", "disk-full: no room", JOB.unit]
+        starting = dataclasses.replace(running, state=State.INITIALIZING)
+        assert not await house.lifecycle._out_of_space(starting, "no room")
 
     scene(script)
 

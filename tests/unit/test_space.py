@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from joblet_systemd.errors import Exhausted
 from joblet_systemd.files.work import MIB
 from joblet_systemd.jobs import space
 from joblet_systemd.jobs.book import Book
@@ -50,7 +51,7 @@ class Scene:
 
     def __init__(self, store: Store, *jobs: tuple[str, str, State, int]) -> None:
         self.disk, book = Disk(1000 * MIB), Book(store)
-        self.busy = True
+        self.busy, self.full = True, False
         for job_id, owner, state, size in jobs:
             job = Job(job_id, JobSpec("true"), owner, f"joblet-{owner}", state, 0)
             store.add(job)
@@ -59,9 +60,14 @@ class Scene:
             self.disk.images[job_id] = size * MIB
         self.space = Space(book, self.disk, self.disk, lambda: self.busy, self._end)  # type: ignore[arg-type]
 
-    async def _end(self, job: Job, reason: str) -> None:
+    async def _end(self, job: Job, reason: str) -> bool:
+        if job.state is State.INITIALIZING:
+            return False
         self.disk.done.append(f"ended {job.id}")
         self.reason = reason
+        if self.full:
+            raise Exhausted("The disk is full.")
+        return True
 
     def look(self) -> float:
         return asyncio.run(self.space.look())
@@ -101,6 +107,19 @@ def test_files_of_ended_and_waiting_jobs_count(store: Store) -> None:
     scene.disk.images["more"] = 900 * MIB
     scene.look()
     assert scene.disk.done[1:] == ["ended more", "cut off more"]
+
+
+def test_a_job_that_is_just_starting_is_passed_over(store: Store) -> None:
+    scene = Scene(store, ("begun", "mallory", State.INITIALIZING, 700), ("other", "mallory", State.RUNNING, 250))
+    scene.look()
+    assert scene.disk.done == ["ended other", "cut off other"]
+
+
+def test_there_is_no_room_to_store_why(store: Store) -> None:
+    scene = Scene(store, ("hog", "mallory", State.RUNNING, 999))
+    scene.full = True
+    scene.look()
+    assert scene.disk.done == ["ended hog", "cut off hog"]
 
 
 def test_until_there_is_room(store: Store) -> None:

@@ -370,6 +370,10 @@ def test_terminals_of_a_job_are_bounded_and_gone_with_it(dirs: WorkDirs, tmp_pat
     finally:
         for fd in [fd for both in pairs for fd in both]:
             os.close(fd)
+    # One that was started by a version in which jobs had the host's.
+    for fd in dirs.open_terminal("job"):
+        assert os.fstat(fd).st_rdev != 0
+        os.close(fd)
     dirs.mount_terminals("job")
     dirs.remove("job")
 
@@ -413,7 +417,9 @@ def test_a_job_that_is_cut_off_takes_no_room_and_writes_nothing(dirs: WorkDirs) 
     dirs.cut_off("hog")  # gone already
 
 
-def test_nothing_is_begun_on_a_disk_that_is_nearly_full(dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
+    dirs: WorkDirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A tenth of a small disk is enough, the configured number on a large one."""
     space = os.statvfs(dirs.path("x").parents[1])
     assert dirs.reserve_bytes() == min(1 << 30, space.f_blocks * space.f_frsize // 10)
@@ -422,6 +428,9 @@ def test_nothing_is_begun_on_a_disk_that_is_nearly_full(dirs: WorkDirs, monkeypa
     with pytest.raises(Exhausted, match=r"The disk of the host has \d+ MB left, and jobs leave it \d+ MB\."):
         dirs.mount("job", "alice", SMALL)
     assert dirs.ids() == []
+    (tmp_path / "jobs" / "uploads").mkdir()
+    with pytest.raises(Exhausted, match="jobs leave it"):
+        dirs.copy("uploads", "run")
 
 
 def test_a_copy_that_cannot_be_made_whole_is_none(
