@@ -172,8 +172,6 @@ static void make_fields(void)
     (void)snprintf(fields, sizeof fields, "SYSLOG_IDENTIFIER=%s\nJOBLET_JOB=%s\n", n > 0 ? ident : "job", option.job);
 }
 
-/* --- before the command runs --- */
-
 /* Also once more in new namespaces: a descriptor leads to the mounts of those that it was opened in. */
 static void read_nothing(void)
 {

@@ -17,6 +17,7 @@ from . import accounts, client_config, keystore, pki, registry, revocations, set
 from .client_config import Address
 from .errors import Ambiguous, InvalidValue, NotFound, WrongState
 from .pki import Identity, Leaf, Role
+from .registry import OnDamage
 from .revocations import Entry
 
 SHORTEST_SERIAL = 8
@@ -61,14 +62,15 @@ class Row:
         }
 
 
-def rows(etc: Path = setup.ETC) -> list[Row]:
+def rows(etc: Path = setup.ETC, on_damage: OnDamage = registry.refuse) -> list[Row]:
     """What is on record, and this host's own certificates, by name and age."""
     directory, clients = etc / "pki", etc / "rnx-config.yml"
     revoked = revocations.read(directory / revocations.FILE)
-    local = {pki.serial_of(certificate) for certificate in registry.own(directory, clients)}
+    own = registry.own(directory, clients, on_damage)
+    local = {pki.serial_of(certificate) for certificate in own}
     return [
         _row(leaf, certificate, revoked.find(leaf), leaf.serial in local)
-        for leaf, certificate in registry.leaves(directory, clients)
+        for leaf, certificate in registry.leaves(directory, own, on_damage)
     ]
 
 
@@ -105,17 +107,19 @@ def revoke(
     reason: str,
     by: str,
     unrecorded: bool = False,
+    on_damage: OnDamage = registry.refuse,
     etc: Path = setup.ETC,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Revoked:
     """Revoke all certificates of a name, or the one with a serial number (its first 8 digits will do).
 
-    ``unrecorded`` accepts a name or whole serial number of which nothing is on record. Raises NotFound,
+    ``unrecorded`` accepts a name or whole serial number of which nothing is on record. ``on_damage`` may overlook
+    records that cannot be read, so that a damaged file lets nobody stay in. Raises NotFound,
     Ambiguous, or WrongState for what is revoked already.
     """
     _check_reason(reason)
     with keystore.locked(etc):
-        chosen, by_name = _choose(which, rows(etc), unrecorded)
+        chosen, by_name = _choose(which, rows(etc, on_damage), unrecorded)
         good = [row for row in chosen if row.status is not Status.REVOKED]
         if chosen and not good and not unrecorded:
             raise WrongState(

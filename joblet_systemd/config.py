@@ -24,6 +24,7 @@ RUNTIME_DIR = Path("/run/joblet")
 WORK_SIZE = Size(1 << 30)
 MAX_WORK_SIZE = Size(100 << 30)
 KEEP_FILES = Duration(86_400)
+KEEP_FREE = Size(1 << 30)
 MAX_LOG = Size(1 << 30)
 
 
@@ -51,7 +52,8 @@ class JobsConfig:
     attempt comes after ``retry_delay`` seconds, each later one after twice as long. Finished jobs are
     remembered for ``keep_days`` days, and ``keep_jobs`` of them at most; their files stay for ``keep_files``.
     ``work_size`` is that of /work for jobs that ask for no other, ``max_work_size`` the most they may ask for.
-    ``max_log`` is how much of the journal a job may fill in a day.
+    ``keep_free`` is how much of the disk all of them together leave free. ``max_log`` is how much of the journal a
+    job may fill in a day.
     """
 
     unenforced_limits: Unenforced = Unenforced.REFUSE
@@ -66,6 +68,7 @@ class JobsConfig:
     keep_files: Duration = KEEP_FILES
     work_size: Size = WORK_SIZE
     max_work_size: Size = MAX_WORK_SIZE
+    keep_free: Size = KEEP_FREE
     max_log: Size = MAX_LOG
 
     def __post_init__(self) -> None:
@@ -81,6 +84,8 @@ class JobsConfig:
             raise InvalidValue("jobs.max_work_size", f"{self.max_work_size} bytes", "1MB to 16TB")
         if not 1 << 20 <= self.work_size <= self.max_work_size:
             raise InvalidValue("jobs.work_size", f"{self.work_size} bytes", "1MB to jobs.max_work_size")
+        if not self.keep_free <= 1 << 44:
+            raise InvalidValue("jobs.keep_free", f"{self.keep_free} bytes", "0 to 16TB")
         if not 1 << 20 <= self.max_log <= 1 << 44:
             raise InvalidValue("jobs.max_log", f"{self.max_log} bytes", "1MB to 16TB")
 

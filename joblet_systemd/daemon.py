@@ -147,7 +147,7 @@ async def _let_clients_in(
     inner.parent.mkdir(mode=0o700, exist_ok=True)
     inner.unlink(missing_ok=True)
     admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
-    interact = InteractService(jobs, places.controls)
+    interact = InteractService(jobs, places.controls, places.work)
     methods = {**service.methods(), **downloads.methods(), **interact.methods(), **metrics.methods()}
     watch = asyncio.create_task(admission.watch())
     parts.callback(watch.cancel)

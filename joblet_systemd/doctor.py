@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import pwd
@@ -21,11 +22,13 @@ from .files import image
 from .jobs.outcome import outcome
 from .jobs.places import Places
 from .jobs.runner import Runner
+from .leftovers import TRIAL_PREFIX
 from .model import UNIT_PATTERN, Job, JobSpec, State
 from .pki import ACCOUNT_PREFIX
 from .systemd.manager import Manager
 
 TRIAL_SEC = 30.0
+STOP_SEC = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +57,9 @@ async def _examine() -> list[Finding]:
     await manager.connect()
     try:
         host = await this_host.examine(manager)
-        with tempfile.TemporaryDirectory(prefix="trial-", dir=configuration.RUNTIME_DIR) as directory:
+        # After a boot there is none before the daemon has started, which may be what somebody wants to know about.
+        configuration.RUNTIME_DIR.mkdir(mode=0o711, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=TRIAL_PREFIX, dir=configuration.RUNTIME_DIR) as directory:
             places = Places.prepare(configuration.RUNTIME_DIR, Path(directory), JobsConfig())
             trial = await _trial(manager, host, places)
         findings = [*_isolation(host), *_limits(host), _work_size(), *await _listening(manager), trial]
@@ -124,9 +129,22 @@ async def _trial(manager: Manager, host: unit.Host, places: Places) -> Finding:
     except JobletError as error:
         return Finding(what, False, str(error))
     finally:
+        await _take_down(manager, trial)
         runner.close()
         runner.remove(trial.id)
     return Finding(what, not how, how or "joblet-init found every promised namespace")
+
+
+async def _take_down(manager: Manager, trial: Job) -> None:
+    """Whatever became of the trial job: there is no unit of it any more that uses its files."""
+    with contextlib.suppress(JobletError):  # PID 1 does not answer: that is said already
+        if not await manager.has_ended(trial.unit):
+            await manager.stop(trial.unit)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SEC):
+                    while not await manager.has_ended(trial.unit):
+                        await asyncio.sleep(0.1)
+        await manager.release(trial.unit)
 
 
 async def _run(manager: Manager, runner: Runner, trial: Job, ended: asyncio.Event) -> str:
@@ -134,5 +152,4 @@ async def _run(manager: Manager, runner: Runner, trial: Job, ended: asyncio.Even
     if await runner.start(trial) == "done":
         await ended.wait()
     result, record = await runner.end(trial)
-    await manager.release(trial.unit)
     return outcome(trial, result, record, trial.boot_id).reason

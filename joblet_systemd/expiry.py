@@ -47,12 +47,12 @@ def ending(etc: Path, at: datetime.datetime) -> Iterator[str]:
         if certificate is not None and pki.expiry(certificate) - at < limit:
             yield f"{directory / name} {_ends(pki.expiry(certificate), at)}: {remedy}"
     last: dict[Identity, Leaf] = {}
-    clients = etc / "rnx-config.yml"
+    own = registry.own(directory, etc / "rnx-config.yml")
     revoked = revocations.read(directory / revocations.FILE)
-    for leaf, _ in registry.leaves(directory, clients):
+    for leaf, _ in registry.leaves(directory, own):
         if revoked.find(leaf) is None:
             last[leaf.identity] = max(leaf, last.get(leaf.identity, leaf), key=lambda one: one.end)
-    local = {pki.serial_of(certificate) for certificate in registry.own(directory, clients)}
+    local = {pki.serial_of(certificate) for certificate in own}
     for who, leaf in last.items():
         # Of one that has ended its client has taken notice already.
         if datetime.timedelta() < leaf.end - at < RENEW_BEFORE:

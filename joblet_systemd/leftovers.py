@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ import click
 from . import config as configuration
 from .config import JobsConfig
 from .errors import JobletError
+from .files.work import WorkDirs
 from .jobs.places import Places
 from .model import UNIT_PATTERN, State, job_id_of_unit
 from .store import Store
@@ -28,6 +30,8 @@ from .systemd.manager import ENDED, Manager
 
 # What is younger may belong to a job that is being submitted at this moment.
 SETTLED_SEC = 10.0
+TRIAL_PREFIX = "trial-"
+TRIAL_OVER_SEC = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,26 @@ async def _main(*, as_json: bool, yes: bool) -> int:
         removals = [one.remove for one in found if one.remove]
         if not removals or not (yes or _agreed(len(removals))):
             return 1 if found else 0
-        failed = 0
-        for remove in removals:
-            try:
-                await remove()
-            except JobletError as error:
-                print(f"jobletd: {error}", file=sys.stderr)
-                failed += 1
-    print(f"{len(removals) - failed} of {len(found)} are removed.", file=sys.stderr)
+        removed, failed = await _remove_all(found, partial(find, manager, store, places))
+    print(f"{removed} of {len(found)} are removed.", file=sys.stderr)
     return 1 if failed or len(found) > len(removals) else 0
+
+
+async def _remove_all(found: list[Leftover], look: Callable[[], Awaitable[list[Leftover]]]) -> tuple[int, int]:
+    """How many were removed, and how many could not be."""
+    removed = failed = 0
+    for one in found:
+        if one.remove is None:
+            continue
+        try:
+            # Once more each: since they were listed and agreed on, a job may have started that has use for it.
+            if any(same.what == one.what and same.remove for same in await look()):
+                await one.remove()
+                removed += 1
+        except JobletError as error:
+            print(f"jobletd: {error}", file=sys.stderr)
+            failed += 1
+    return removed, failed
 
 
 def _show(found: list[Leftover], *, as_json: bool) -> None:
@@ -111,7 +126,16 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
     active = {job_id_of_unit(name) for name, state in units.items() if state not in ENDED}
     needed = unfinished.keys() | active
 
-    found = []
+    found = [*_trials(active)]
+    if await manager.has_ended("joblet.service"):  # else they are what it is at
+        found += [
+            Leftover(
+                str(places.work.path(name).parent),
+                "a daemon that was killed was making it",
+                partial(_remove, places, name),
+            )
+            for name in sorted(places.work.unfinished())
+        ]
     for name, state in sorted(units.items()):
         if job_id_of_unit(name) in unfinished:
             continue
@@ -136,11 +160,29 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
     return found
 
 
-def _settled(path: Path) -> bool:
+def _trials(active: Set[str | None]) -> Iterator[Leftover]:
+    """What a 'jobletd doctor' that was killed has left of its trial job."""
+    for directory in sorted(configuration.RUNTIME_DIR.glob(f"{TRIAL_PREFIX}*")):
+        work = WorkDirs(directory / "jobs", JobsConfig())
+        if _settled(directory, TRIAL_OVER_SEC) and not active & set(work.ids()):
+            why = "the trial job of a 'jobletd doctor' that was killed"
+            yield Leftover(str(directory), why, partial(_remove_trial, work, directory))
+
+
+def _settled(path: Path, seconds: float = SETTLED_SEC) -> bool:
     try:
-        return time.time() - path.lstat().st_ctime > SETTLED_SEC
+        return time.time() - path.lstat().st_ctime > seconds
     except FileNotFoundError:
         return False
+
+
+async def _remove_trial(work: WorkDirs, directory: Path) -> None:
+    for name in (*work.ids(), *work.unfinished()):
+        await asyncio.to_thread(work.remove, name)
+    try:
+        shutil.rmtree(directory)
+    except OSError as error:
+        raise JobletError(f"{directory} cannot be removed: {error}.") from error
 
 
 async def _remove(places: Places, job_id: str) -> None:

@@ -92,7 +92,7 @@ class JobSpec:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a job used in all, from its unit's accounting; ``None`` where the host keeps no account.
+    """What the last attempt of a job used in all, from its unit's accounting; ``None`` where the host keeps no account.
 
     ``tasks_peak`` is the most tasks it was seen with, ``None`` for a job that was too short to be seen.
     """
@@ -115,7 +115,8 @@ class Job:
     ``attempt`` counts starts, 0 before the first; the entries of the current one have sequence numbers
     above ``seq_base``, and once the job has ended none has. ``due_usec`` is when a SCHEDULED job, or the
     next attempt, is to start. ``files_kept``: /work is still there.
-    ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out.
+    ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out; before the end it is that of the last
+    attempt.
     """
 
     id: str

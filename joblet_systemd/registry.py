@@ -7,8 +7,9 @@ before the certificate is given out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import NoReturn
 
 from cryptography import x509
 
@@ -19,6 +20,9 @@ from .pki import Leaf
 DIRECTORY = "issued"
 SUFFIX = ".crt"
 
+# Is given an error that names what cannot be read; if it returns, the rest is all there is.
+OnDamage = Callable[[JobletError], None]
+
 
 def record(directory: Path, certificate: x509.Certificate) -> None:
     """Keep ``certificate`` on record below ``directory``, the one of the CA."""
@@ -27,48 +31,64 @@ def record(directory: Path, certificate: x509.Certificate) -> None:
     keystore.write(file, pki.certificate_pem(certificate), 0o644)
 
 
-def issued(directory: Path, clients: Path) -> dict[str, x509.Certificate]:
-    """The certificates on record below ``directory`` by serial number, and this host's own in the file ``clients``.
-
-    The latter are there without a record when an older jobletd made them. Raises JobletError naming the
-    file when one cannot be read.
-    """
-    found: dict[str, x509.Certificate] = {}
-    for file in sorted((directory / DIRECTORY).glob(f"*{SUFFIX}")):
-        certificate = keystore.read_certificate(file)
-        if certificate is not None:
-            found[pki.serial_of(certificate)] = certificate
-    for certificate in own(directory, clients):
-        found.setdefault(pki.serial_of(certificate), certificate)
-    return found
+def refuse(damage: JobletError) -> NoReturn:
+    """What to do about a file that is damaged: nothing is done before somebody has looked at it."""
+    raise damage
 
 
-def own(directory: Path, clients: Path) -> Iterator[x509.Certificate]:
+def own(directory: Path, clients: Path, on_damage: OnDamage = refuse) -> list[x509.Certificate]:
     """The certificates of this CA in this host's client configuration ``clients``."""
-    ca = keystore.read_certificate(directory / "ca.crt")
-    if ca is None or not clients.exists():
-        return
-    for node in client_config.read_nodes(clients).values():
+    try:
+        ca = keystore.read_certificate(directory / "ca.crt")
+        nodes = client_config.read_nodes(clients) if ca is not None and clients.exists() else {}
+    except JobletError as error:
+        on_damage(error)
+        return []
+    found = []
+    for node in nodes.values():
         try:
             certificate = x509.load_pem_x509_certificate(str(node.get("cert")).encode())
         except ValueError:
             continue  # 'jobletd setup' warns of it
-        if pki.issued_by(certificate, ca):
-            yield certificate
+        if ca is not None and pki.issued_by(certificate, ca):
+            found.append(certificate)
+    return found
 
 
-def leaves(directory: Path, clients: Path) -> list[tuple[Leaf, x509.Certificate]]:
-    """What ``issued`` finds, and what it says, by name and then by age.
+def issued(
+    directory: Path, own_ones: Iterable[x509.Certificate], on_damage: OnDamage = refuse
+) -> dict[str, x509.Certificate]:
+    """The certificates on record below ``directory`` by serial number, and this host's own, as ``own`` finds them.
 
-    Raises JobletError for what is no client's certificate.
+    The latter are there without a record when an older jobletd made them.
     """
+    found: dict[str, x509.Certificate] = {}
+    for file in sorted((directory / DIRECTORY).glob(f"*{SUFFIX}")):
+        try:
+            certificate = keystore.read_certificate(file)
+        except JobletError as error:
+            on_damage(error)
+            continue
+        if certificate is not None:
+            found[pki.serial_of(certificate)] = certificate
+    for certificate in own_ones:
+        found.setdefault(pki.serial_of(certificate), certificate)
+    return found
+
+
+def leaves(
+    directory: Path, own_ones: Iterable[x509.Certificate], on_damage: OnDamage = refuse
+) -> list[tuple[Leaf, x509.Certificate]]:
+    """What ``issued`` finds, and what it says, by name and then by age."""
     found = []
-    for serial, certificate in issued(directory, clients).items():
+    for serial, certificate in issued(directory, own_ones, on_damage).items():
         try:
             found.append((pki.leaf(certificate), certificate))
         except Denied as error:
-            raise JobletError(
-                f"The certificate {serial} on record in {directory / DIRECTORY} is no client's: {error.message}",
-                hint="Move it away.",
-            ) from error
+            on_damage(
+                JobletError(
+                    f"The certificate {serial} on record in {directory / DIRECTORY} is no client's: {error.message}",
+                    hint="Move it away.",
+                )
+            )
     return sorted(found, key=lambda pair: (pair[0].identity.name, pair[0].begin, pair[0].serial))

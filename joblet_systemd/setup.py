@@ -75,6 +75,10 @@ jobs:
   #work_size: 1GB
   #max_work_size: 100GB
 
+  # All jobs together leave so much of the disk of /var/lib/joblet free, a tenth of it at most. When they take
+  # more, the largest /work of the client that takes most is given up: files of an ended job, or a job.
+  #keep_free: 1GB
+
   # How much of the journal a job may fill in a day; what it writes beyond is dropped, and readers are told.
   #max_log: 1GB
 """

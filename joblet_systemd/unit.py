@@ -1,8 +1,7 @@
 """What a job is to systemd: from JobSpec and host to the properties of a transient unit. Pure.
 
-Every property stands in a table beside the reason it is there; ``jobletd doctor`` and the tests read
-the same tables. Property names and D-Bus types: org.freedesktop.systemd1(5); meanings:
-systemd.exec(5), systemd.service(5), systemd.resource-control(5).
+Every property stands in a table beside the reason it is there. Property names and D-Bus types:
+org.freedesktop.systemd1(5); meanings: systemd.exec(5), systemd.service(5), systemd.resource-control(5).
 """
 
 from __future__ import annotations
@@ -74,15 +73,16 @@ class Place:
     """Where on the host the job's files are, as absolute paths.
 
     ``root`` is the skeleton of its root, ``empty`` an empty directory, ``etc`` the job's own /etc,
-    ``work`` its work directory and ``init`` the joblet-init binary. ``log_fd`` is the journal socket
-    that becomes its output, ``control_fd`` the listening one by which the daemon reaches joblet-init,
-    ``secrets`` the encrypted file of its secret variables.
+    ``work`` its work directory, ``terminals`` its /dev/pts and ``init`` the joblet-init binary.
+    ``log_fd`` is the journal socket that becomes its output, ``control_fd`` the listening one by which
+    the daemon reaches joblet-init, ``secrets`` the encrypted file of its secret variables.
     """
 
     root: str
     empty: str
     etc: str
     work: str
+    terminals: str
     init: str
     log_fd: int
     control_fd: int
@@ -193,7 +193,8 @@ def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
     yield Property("RootDirectory", "s", place.root, "the job sees nothing of the host but what is bound here")
     yield Property("MountAPIVFS", "b", True, "/proc, /sys and /dev")
     yield Property("BindReadOnlyPaths", "a(ssbt)", read_only, "programs of the host, an /etc of its own")
-    yield Property("BindPaths", "a(ssbt)", [_bind(place.work, WORK_IN_JOB)], "the job's work directory")
+    writable = [_bind(place.work, WORK_IN_JOB), _bind(place.terminals, "/dev/pts")]
+    yield Property("BindPaths", "a(ssbt)", writable, "the job's work directory, and terminals of its own")
     yield Property("TemporaryFileSystem", "a(ss)", scratch, "private and bounded /tmp and shared memory")
     yield Property("WorkingDirectory", "s", WORK_IN_JOB, "where uploads land and relative paths point")
     yield Property("Environment", "as", environment(job), "PATH, HOME and the user's variables")

@@ -13,6 +13,7 @@ from joblet_wire import joblet_pb2 as wire
 
 from .. import environment
 from ..errors import InvalidValue, WrongState
+from ..files.work import WorkDirs
 from ..jobs.control import Controls, Ended, ready
 from ..jobs.outcome import exec_failure, signal_name
 from ..jobs.requests import Jobs
@@ -34,9 +35,10 @@ Answer = TypeVar("Answer")
 class InteractService:
     """The methods that reach into jobs which run."""
 
-    def __init__(self, jobs: Jobs, controls: Controls) -> None:
+    def __init__(self, jobs: Jobs, controls: Controls, work: WorkDirs) -> None:
         self._jobs = jobs
         self._controls = controls
+        self._work = work
         self._of_identity = Slots("commands and inputs", MAX_IN_ALL, MAX_PER_IDENTITY, PATIENCE_SEC)
         self._of_job = Slots("commands and inputs in jobs", MAX_IN_ALL, MAX_PER_JOB, PATIENCE_SEC)
 
@@ -84,7 +86,7 @@ class InteractService:
         variables = dict(start.environment)
         environment.check(variables, {})
         async with self._slot(job, caller):
-            with Session(self._controls, job, argv, variables, size) as session:
+            with Session(self._controls, self._work, job, argv, variables, size) as session:
                 async with contextlib.aclosing(session.output(_feed(requests, session))) as output:
                     async for stream, data in output:
                         to_stdout = stream == STDOUT

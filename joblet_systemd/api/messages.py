@@ -162,7 +162,7 @@ def common(job: Job, node_id: str, position: int) -> dict[str, Any]:
         "start_time": rfc3339(job.started_usec),
         "end_time": rfc3339(job.ended_usec),
         "scheduled_time": rfc3339(job.due_usec),
-        "exit_code": job.exit_code or 0,
+        "exit_code": (job.state.final and job.exit_code) or 0,
         "environment": spec.environment,
         "secret_environment": dict.fromkeys(spec.secrets, environment.MASK),
         "node_id": node_id,

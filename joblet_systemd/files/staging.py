@@ -15,7 +15,6 @@ from .uploads import Upload
 from .work import FULL, MIB, WorkDirs
 from .writer import Writer
 
-RESERVE = 512 * MIB  # what uploads leave of the host's disk
 DISK_FAILED = (errno.EIO, errno.EROFS, errno.EUCLEAN)
 
 
@@ -36,7 +35,6 @@ class Staging:
 
     def begin(self) -> None:
         """Make /work and mount it. Raises what ``WorkDirs.mount`` does."""
-        self._check_space()
         owner = lookup(self._account)
         name = self._work.stage(self.job_id)
         self._work.mount(name, self._account, self._limits)
@@ -49,7 +47,7 @@ class Staging:
         Raises InvalidValue when one does not fit to those before it, Exhausted when /work or the disk is full.
         """
         assert self._writer is not None
-        self._check_space()
+        self._work.check_space()
         try:
             for part in parts:
                 if isinstance(part, Upload):
@@ -85,14 +83,6 @@ class Staging:
             self._writer.close()
             os.close(self._root)
             self._writer = None
-
-    def _check_space(self) -> None:
-        free = self._work.free_bytes()
-        if free < RESERVE:
-            raise Exhausted(
-                f"The disk of the host has {free // MIB} MB left, and uploads leave it {RESERVE // MIB} MB.",
-                hint="Its administrator has to free some.",
-            )
 
     def _explained(self, error: OSError) -> JobletError:
         if error.errno in FULL and not self._work.why_unbounded:

@@ -21,7 +21,7 @@ from pathlib import Path
 from ..config import JobsConfig, Unenforced
 from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from ..model import Limits
-from . import image, mounts
+from . import image, mounts, terminals
 from .root import lookup
 
 log = logging.getLogger(__name__)
@@ -31,6 +31,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 IMAGE = "work.img"
 NEW_IMAGE = "new.img"
 WORK = "work"
+TERMINALS = "terminals"
 LOST_AND_FOUND = "lost+found"  # mkfs.ext4 makes it
 MIB = 1 << 20
 
@@ -96,19 +97,47 @@ class WorkDirs:
 
     def ids(self) -> list[str]:
         """The job ids for which there is a directory: of jobs that wait, run, or whose files are kept."""
-        return [entry.name for entry in os.scandir(self._directory) if not entry.name.startswith(".")]
+        return [name for name in self._names() if not name.startswith(".")]
+
+    def unfinished(self) -> list[str]:
+        """The names of directories that are being made and are no job's yet; while no daemon runs, of what was."""
+        return [name for name in self._names() if name.startswith(".") and (self._directory / name).is_dir()]
+
+    def _names(self) -> list[str]:
+        return os.listdir(self._directory) if self._directory.exists() else []
 
     def mounted(self, job_ids: Iterable[str]) -> list[str]:
-        """Those of the jobs whose /work is mounted."""
-        return [job_id for job_id in job_ids if os.path.ismount(self.path(job_id))]
+        """Those of the jobs whose /work or terminals are mounted."""
+        places = (self.path, self.terminals)
+        return [job_id for job_id in job_ids if any(os.path.ismount(place(job_id)) for place in places)]
+
+    def terminals(self, job_id: str) -> Path:
+        """The directory that the job sees as /dev/pts while it runs."""
+        return self._directory / job_id / TERMINALS
+
+    def mount_terminals(self, job_id: str) -> None:
+        """Have the job's terminals in place, beside its /work. Raises JobletError."""
+        try:
+            with self._lock(job_id):
+                terminals.mount(self.terminals(job_id), terminals.share(self._config.max_running))
+        except OSError as error:
+            raise JobletError(f"The terminals of job {job_id} cannot be made: {error}.") from error
+
+    def open_terminal(self, job_id: str) -> tuple[int, int]:
+        """Both ends of a new terminal of a job that runs, the program's second. Raises OSError."""
+        directory = self.terminals(job_id)
+        if not os.path.ismount(directory):  # it was started by a version in which jobs had the host's
+            return os.openpty()
+        return terminals.pair(directory)
 
     def mount(self, job_id: str, account: str, limits: Limits) -> None:
         """Have /work in place: what there is of it, or a new one, owned by the account.
 
-        Raises Unsupported without such an account, Exhausted when the disk is full or no loop device is free,
+        Raises Unsupported without such an account, Exhausted when the disk is (nearly) full or no loop device is free,
         JobletError when it fails otherwise; then nothing is left mounted.
         """
         owner = lookup(account)
+        self.check_space()
         with self._lock(job_id):
             try:
                 self._mount(self._directory / job_id, owner.pw_uid, owner.pw_gid, self.size(limits))
@@ -159,8 +188,9 @@ class WorkDirs:
         with self._lock(job_id):
             directory = self._directory / job_id
             if keep and _holds_something(directory):
-                if os.path.ismount(directory / WORK):
-                    self._unmount_all(job_id)
+                mounted = os.path.ismount(directory / WORK)
+                self._unmount_all(job_id)
+                if mounted:
                     self._sync(job_id)
                 return True
             self._remove(job_id)
@@ -174,6 +204,7 @@ class WorkDirs:
         origin, new = self._directory / job_id, self._directory / f".copy-{to}"
         if not origin.exists():
             return
+        self.check_space()
         try:
             if is_plain(origin / WORK):
                 subprocess.run(["cp", "-a", "--reflink=auto", "--", origin, new], capture_output=True, check=True)
@@ -237,10 +268,51 @@ class WorkDirs:
             self._unmount_all(self.stage(job_id))
             self._sync(self.stage(job_id))
 
+    def reserve_bytes(self) -> int:
+        """What jobs leave free of the host's disk: what the configuration says, a tenth of the disk at most."""
+        space = os.statvfs(self._directory)
+        return min(self._config.keep_free, space.f_blocks * space.f_frsize // 10)
+
     def free_bytes(self) -> int:
         """What is free on the host's disk."""
         space = os.statvfs(self._directory)
         return space.f_bavail * space.f_frsize
+
+    def spare_bytes(self) -> int:
+        """What jobs may take of the host's disk still; less than nothing when they have to give some back."""
+        return self.free_bytes() - self.reserve_bytes()
+
+    def check_space(self) -> None:
+        """Raise Exhausted when the disk has no room for new files."""
+        if self.spare_bytes() < 0:
+            left, reserve = self.free_bytes() // MIB, self.reserve_bytes() // MIB
+            raise Exhausted(
+                f"The disk of the host has {left} MB left, and jobs leave it {reserve} MB.",
+                hint="Its administrator has to free some.",
+            )
+
+    def sizes(self) -> dict[str, int]:
+        """What each job's image takes of the host's disk, in bytes."""
+        found = {}
+        for job_id in self.ids():
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                found[job_id] = (self._directory / job_id / IMAGE).stat().st_blocks * 512
+        return found
+
+    def cut_off(self, job_id: str) -> None:
+        """Have /work take no room any more, whoever uses it: to its users it is a disk that has failed.
+
+        Only ``finish`` and ``remove`` come after this. Raises JobletError.
+        """
+        with self._lock(job_id):
+            try:
+                if os.path.ismount(self.path(job_id)) and not is_plain(self.path(job_id)):
+                    image.cut_off(self.path(job_id))
+                os.truncate(self._directory / job_id / IMAGE, 0)
+            except FileNotFoundError:
+                pass  # it has been removed meanwhile
+            except OSError as error:
+                raise JobletError(f"The files of job {job_id} cannot be given up: {error}.") from error
 
     def _unmount_all(self, job_id: str) -> None:
         work = self.path(job_id)
@@ -250,6 +322,10 @@ class WorkDirs:
             except OSError as error:
                 # It is unmounted all the same. A process that cannot be killed still writes, or the disk is full.
                 log.error("job %s: not all of its files could be written to the disk: %s", job_id, error)
+        try:
+            terminals.unmount(self.terminals(job_id))
+        except OSError as error:
+            log.error("job %s: %s", job_id, error)
 
     def _sync(self, job_id: str) -> None:
         made = self._directory / job_id / IMAGE
@@ -264,8 +340,9 @@ class WorkDirs:
         try:
             while os.path.ismount(work):
                 mounts.detach(work)  # what is in memory only need not be written any more
+            terminals.unmount(self.terminals(job_id))
         except OSError as error:
-            raise JobletError(f"{work} cannot be unmounted: {error.strerror}.") from error
+            raise JobletError(f"{error.filename or work} cannot be unmounted: {error.strerror}.") from error
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:

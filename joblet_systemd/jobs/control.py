@@ -83,7 +83,7 @@ class Controls:
 
     def ids(self) -> list[str]:
         """The job ids for which there is a socket."""
-        return os.listdir(self._directory)
+        return os.listdir(self._directory) if self._directory.exists() else []
 
     async def open_input(self, job_id: str) -> int:
         """The write end of the job's standard input, not blocking; the caller closes it.

@@ -11,6 +11,7 @@ from ..files.work import WorkDirs
 from ..model import USEC_PER_SEC, Job
 from ..store import Store
 from .alarm import Alarm, now_usec
+from .outcome import DISK_FULL
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class KeptFiles:
 
     async def job_ended(self, job: Job) -> None:
         """Unmount the /work of a job whose end is stored, and keep it or not. Raises JobletError."""
-        keep = self._keep_usec > 0 and job.started_usec is not None
+        keep = self._keep_usec > 0 and job.started_usec is not None and not job.reason.startswith(DISK_FULL)
         try:
             if not await asyncio.to_thread(self._work.finish, job.id, keep=keep):
                 self._store.files_gone(job.id)

@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
+from typing import TYPE_CHECKING
 
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, JobletError
@@ -21,12 +22,15 @@ from . import timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import EXIT_NOT_STARTED, Outcome, outcome, usage
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
 from .retention import Retention
-from .runner import Runner
+from .space import Space
 from .tasks import Tasks
 from .waiting import STATES as WAITING
 from .waiting import Waiting
+
+if TYPE_CHECKING:
+    from .runner import Runner
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +38,6 @@ RETRY_SEC = 5.0
 STARTING_SEC = 0.5
 
 MAX_LOST_STARTS = 3
-NEVER_STARTED = Outcome(State.STOPPED, 0, "stopped before it started")
 
 
 class Lifecycle:
@@ -66,6 +69,7 @@ class Lifecycle:
         self._retention = Retention(
             book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC_PER_SEC), self._forget
         )
+        self._space = Space(book, work, kept, lambda: self.waiting.queue.at_work > 0, self._out_of_space)
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
@@ -75,9 +79,11 @@ class Lifecycle:
     async def _start(self, job_id: str) -> None:
         self._starting.add(job_id)
         try:
+            await self._space.look()
             await self._begin(job_id)
         finally:
             self._starting.discard(job_id)
+        self._space.watch()
 
     async def _begin(self, job_id: str) -> None:
         job = self.book.live(job_id)
@@ -86,7 +92,7 @@ class Lifecycle:
             return
         if job.stop_requested:
             # In the moment between its turn and its start, or by way of a daemon that was killed.
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
             return
         try:
             job = self.book.change(
@@ -96,6 +102,7 @@ class Lifecycle:
                 started_usec=now_usec(),
                 attempt=job.attempt + 1,
                 due_usec=None,
+                reason=job.reason if job.attempt else "",
             )
         except JobletError as error:
             self.waiting.queue.vacate(job_id)
@@ -127,10 +134,12 @@ class Lifecycle:
         job = self.book[job_id]
         if job.stop_requested:
             self.waiting.queue.vacate(job_id)
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
             return
         try:
-            self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+            changed = {"state": State.PENDING, "started_usec": None, "attempt": job.attempt - 1}
+            # Of a job that has had attempts, how the last one ended is what to tell.
+            self.book.change(job, **changed, reason=job.reason if job.attempt > 1 else f"waits: {error}")
         except JobletError as full:
             self._look_later(job_id, full)
         else:
@@ -175,31 +184,55 @@ class Lifecycle:
             self._finishing.add(job.id)
             self._tasks.spawn(self._finish(job.id))
 
+    async def _out_of_space(self, job: Job, reason: str) -> bool:
+        """End a job whose /work is given up; it has no further attempt, for its uploads are gone as well.
+
+        False for one that is just being started.
+        """
+        if self.waiting.withdraw(job):
+            self.finish_with(job.id, Outcome(State.FAILED, EXIT_NOT_STARTED, DISK_FULL + reason))
+            return True
+        if job.state not in (State.RUNNING, State.STOPPING):
+            return False
+        try:
+            self.book.change(job, reason=DISK_FULL + reason)
+        except JobletError:  # there is no room even for that: there will be
+            await asyncio.to_thread(self._work.cut_off, job.id)
+            now = self.book.live(job.id)
+            if now is None:
+                return True
+            self.book.change(now, reason=DISK_FULL + reason)
+        await self._manager.stop(job.unit)
+        return True
+
     def finish_with(self, job_id: str, end: Outcome) -> None:
-        """Finish a job of which PID 1 has no unit."""
+        """Finish a job that waits, or one whose start has failed; the latter may have attempts left."""
         self._finishing.add(job_id)
         self._tasks.spawn(self._finish(job_id, end))
 
     async def _finish(self, job_id: str, end: Outcome | None = None) -> None:
         """Store how the job ended, ``end`` or what PID 1 and the journal tell; repeats until it succeeds."""
-        unit, left = "", None
+        unit, left, failed = "", False, True
         try:
             while job_id in self.book:
                 try:
+                    unit = self.book[job_id].unit
                     if end is None:
-                        unit = self.book[job_id].unit
-                        left = await self._record_end(job_id)
+                        result = await self._record_end(job_id)
+                        left, failed = result is not None, result is not None and result.result != "success"
                     else:
-                        self._end(self.book[job_id], end, Usage(), now_usec())
+                        self._judged(job := self.book[job_id], end, job.usage, now_usec())
+                        # PID 1 has loaded the unit, and keeps it for us, before it finds that it cannot start it.
+                        left = end.state is State.FAILED
                     break
                 except JobletError as error:
                     log.error("the end of job %s cannot be recorded yet: %s", job_id, error)
                     await asyncio.sleep(RETRY_SEC)
         finally:
             self._finishing.discard(job_id)
-        if left is not None:
+        if left:
             try:
-                await self._manager.release(unit, failed=left.result != "success")
+                await self._manager.release(unit, failed=failed)
             except JobletError as error:
                 # It is done when the connection is back, or by the next attempt.
                 log.warning("%s: %s", unit, error)
@@ -214,18 +247,23 @@ class Lifecycle:
         end = outcome(job, result, record, self._boot_id)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
+        self._judged(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
+        return result
+
+    def _judged(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
+        """Store what became of an attempt: the job waits for the next one, or has ended."""
         if self._tries_again(job, end):
-            job = self.book.change(
+            self.book.change(
                 job,
                 state=State.SCHEDULED,
                 due_usec=now_usec() + timetable.retry_delay(job, self._config.retry_delay),
-                seq_base=max(last, job.seq_base),
+                exit_code=end.exit_code,
                 reason=f"attempt {job.attempt} of {job.spec.retries + 1}: {end.reason}",
                 usage=used,
             )
+            del self._lost_starts[job.id]
         else:
-            self._end(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
-        return result
+            self._end(job, end, used, ended_usec)
 
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""
@@ -236,12 +274,12 @@ class Lifecycle:
         self.waiting.queue.vacate(job_id)
         job = self.book.live(job_id)
         if job is not None and job.stop_requested:
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
         elif job is not None:
             self.waiting.put(job)
 
     def _tries_again(self, job: Job, end: Outcome) -> bool:
-        failed = end.state in (State.FAILED, State.TIMEOUT)
+        failed = end.state in (State.FAILED, State.TIMEOUT) and not end.reason.startswith(DISK_FULL)
         return failed and not job.stop_requested and job.attempt <= job.spec.retries
 
     def _end(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
@@ -287,7 +325,7 @@ class Lifecycle:
         states = await self._reconcile_all()
         for job in jobs:
             if job.state is State.SCHEDULED and job.stop_requested:
-                self.finish_with(job.id, NEVER_STARTED)  # in the moment between two attempts
+                self.finish_with(job.id, withdrawn(job, State.STOPPED))  # in the moment between two attempts
             elif job.state is State.SCHEDULED:
                 self.waiting.put(job)
         self.waiting.follow_clock()
@@ -298,6 +336,7 @@ class Lifecycle:
         self._runner.forget_others(wanted)
         await self._kept.recover(wanted)
         self._retention.look()
+        self._space.watch()
 
     def _on_reconnect(self) -> None:
         async def look() -> None:
@@ -363,7 +402,7 @@ class Lifecycle:
         elif begun:
             self._has_ended(job)
         elif job.stop_requested:
-            self.finish_with(job_id, NEVER_STARTED)
+            self.finish_with(job_id, withdrawn(job, State.STOPPED))
         elif self._lost_starts[job_id] >= MAX_LOST_STARTS:
             # It must not keep the others from starting again and again.
             reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
@@ -377,5 +416,6 @@ class Lifecycle:
     async def close(self) -> None:
         """Stop working. Jobs go on; what is half done is found at the next start."""
         self.waiting.close()
+        self._space.close()
         self._retention.close()
         self._tasks.close()

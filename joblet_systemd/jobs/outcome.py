@@ -45,6 +45,7 @@ SYSTEMD_EXIT_CODES = {
     243: "CREDENTIALS",
     245: "BPF",
 }
+DISK_FULL = "disk-full: "
 LOST_SIGHT = "start-failed: systemd lost sight of the job, as it may when it re-executes itself during a start"
 
 
@@ -62,6 +63,8 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
 
     ``boot_id`` is that of the running system.
     """
+    if job.reason.startswith(DISK_FULL):
+        return Outcome(State.FAILED, 128 + signal.SIGKILL, job.reason)
     found = _own_end(job, unit, record, boot_id)
     if record is not None and record.error:
         return found
@@ -70,6 +73,15 @@ def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str
     # A unit that was stopped while it started has no exit code of its own.
     code = 128 + signal.SIGTERM if found.exit_code == EXIT_NOT_STARTED else found.exit_code
     return Outcome(State.STOPPED, code, "stopped")
+
+
+def withdrawn(job: Job, state: State) -> Outcome:
+    """The end, STOPPED or CANCELED, of a job that waited: for its first start, or, after attempts, for another one."""
+    stopped = state is State.STOPPED
+    if job.attempt - (job.state is State.INITIALIZING) == 0:
+        return Outcome(state, 0, "stopped before it started" if stopped else "canceled")
+    word = "stopped" if stopped else "canceled"
+    return Outcome(state, job.exit_code or 0, f"{word} before another attempt; {job.reason}")
 
 
 def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 from .. import unit
 from ..config import JobsConfig, Unenforced
@@ -18,12 +20,12 @@ from ..systemd.manager import Manager
 from . import timetable
 from .alarm import now_usec
 from .book import Book
-from .lifecycle import NEVER_STARTED, Lifecycle
-from .outcome import Outcome
-from .runner import Runner
+from .lifecycle import Lifecycle
+from .outcome import withdrawn
 from .waiting import STATES as WAITING
 
-CANCELED = Outcome(State.CANCELED, 0, "canceled")
+if TYPE_CHECKING:
+    from .runner import Runner
 
 
 class Jobs:
@@ -49,6 +51,7 @@ class Jobs:
         self._lifecycle = lifecycle
         self._boot_id = boot_id
         self._previews = timetable.Previews()
+        self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def submit(
         self,
@@ -145,7 +148,7 @@ class Jobs:
         if job.state.final:
             raise WrongState(f"Job {job.id} has ended already ({job.state}).")
         if self._lifecycle.waiting.withdraw(job):
-            self._lifecycle.finish_with(job.id, NEVER_STARTED)
+            self._lifecycle.finish_with(job.id, withdrawn(job, State.STOPPED))
             return await self.book.ended(job.id)
         # The intent is stored first: afterwards an end by SIGTERM could be anybody's doing.
         stopping = State.STOPPING if job.state is State.RUNNING else job.state
@@ -162,7 +165,7 @@ class Jobs:
         if not self._lifecycle.waiting.withdraw(job):
             hint = "" if job.state.final else f"'rnx job stop {job.id}' stops it."
             raise WrongState(f"Job {job.id} cannot be canceled: it is {job.state}.", hint=hint)
-        self._lifecycle.finish_with(job.id, CANCELED)
+        self._lifecycle.finish_with(job.id, withdrawn(job, State.CANCELED))
         return await self.book.ended(job.id)
 
     async def delete(self, reference: str, caller: Actor) -> Job:
@@ -187,9 +190,14 @@ class Jobs:
     ) -> tuple[Job, list[str]]:
         """Change fields of a job's Limits, or its priority; returns the job with notes for the user.
 
-        Raises InvalidValue, Unsupported or WrongState; then nothing was changed.
+        Raises InvalidValue, Unsupported, WrongState, or Exhausted when that cannot be stored; then nothing was changed.
         """
-        job = self.book.get_own(reference, caller)
+        # One after the other: what is in the store is what PID 1 was told, and the next change begins from there.
+        job_id = self.book.get_own(reference, caller).id
+        async with self._updates.setdefault(job_id, asyncio.Lock()):
+            return await self._update(self.book.get_own(job_id, caller), changes, priority)
+
+    async def _update(self, job: Job, changes: dict[str, Any], priority: int | None) -> tuple[Job, list[str]]:
         limits = dataclasses.replace(job.spec.limits, **changes)
         changed = {name: value for name, value in changes.items() if value != getattr(job.spec.limits, name)}
         notes = self._check(Limits(**changed))
@@ -219,4 +227,11 @@ class Jobs:
             raise WrongState(f"Job {job.id} is about to end: its unit is gone.")
         # It may have ended meanwhile; then its record stays as it is.
         current = self.book.live(job.id)
-        return self.book.change(current, spec=spec) if current is not None else self.book.store.find(job.id), notes
+        if current is None:
+            return self.book.store.find(job.id), notes
+        try:
+            return self.book.change(current, spec=spec), notes
+        except JobletError:
+            before = unit.changed_limits(limits, job.spec.limits, work)
+            await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in before])
+            raise

@@ -62,13 +62,14 @@ class Runner:
         """
         loop = asyncio.get_running_loop()
         share = unit.LogShare(self._max_log, await self._log_used(job))
-        await loop.run_in_executor(self._mounts, self._places.work.mount, job.id, job.account, job.spec.limits)
+        await loop.run_in_executor(self._mounts, self._mount, job)
         with journal.connect(unit.LOG_NAMESPACE) as log_socket, self._places.controls.listen(job.id) as control_socket:
             place = unit.Place(
                 root=str(self._places.roots.skeleton),
                 empty=str(self._places.roots.empty),
                 etc=str(self._places.roots.etc(job.account)),
                 work=str(self._places.work.path(job.id)),
+                terminals=str(self._places.work.terminals(job.id)),
                 init=INIT_BINARY,
                 log_fd=log_socket.fileno(),
                 control_fd=control_socket.fileno(),
@@ -84,6 +85,10 @@ class Runner:
             # That of the attempt before, which could not be released at its time.
             await self._manager.release(job.unit)
             return await self._manager.start(job.unit, values)
+
+    def _mount(self, job: Job) -> None:
+        self._places.work.mount(job.id, job.account, job.spec.limits)
+        self._places.work.mount_terminals(job.id)
 
     async def seal(self, job_id: str, secrets: Mapping[str, str]) -> None:
         """Keep the values of a job's secret variables, if it has any, until ``forget``.

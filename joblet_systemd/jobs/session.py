@@ -18,8 +18,9 @@ import tty
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from typing import Any
 
-from ..errors import JobletError
+from ..errors import Exhausted, JobletError
 from ..files.root import lookup
+from ..files.work import WorkDirs
 from ..model import Job
 from .control import Controls, Ended, ready
 
@@ -36,12 +37,14 @@ STDOUT, STDERR = "stdout", "stderr"
 class Session:
     """Executes ``argv`` in a job; ``size`` is that of its terminal, rows and columns, None for pipes.
 
-    Leaving the context before the end has the command killed. Raises as Controls.execute does.
+    Leaving the context before the end has the command killed. Raises as Controls.execute does, and Exhausted when
+    the job has all of its terminals in use, or the host no more descriptors.
     """
 
     def __init__(
         self,
         controls: Controls,
+        work: WorkDirs,
         job: Job,
         argv: Sequence[str],
         environment: Mapping[str, str],
@@ -53,10 +56,14 @@ class Session:
         self._input: asyncio.Queue[bytes] = asyncio.Queue(CHUNKS_WAITING)
         self.ended = Ended(lost=True)
         with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
-            if size is None:
-                fds = self._make_pipes(ours, theirs)
-            else:
-                fds = self._make_terminal(ours, theirs, job.account, size)
+            try:
+                if size is None:
+                    fds = self._make_pipes(ours, theirs)
+                else:
+                    fds = self._make_terminal(ours, theirs, work, job, size)
+            except OSError as error:
+                what = "pipes" if size is None else "terminals"
+                raise Exhausted(f"There are no {what} left for the command: {error.strerror}.") from error
             self._execution = controls.execute(job.id, argv, environment, fds, terminal=self._terminal)
             ours.enter_context(self._execution)
             self._ours = ours.pop_all()
@@ -79,10 +86,10 @@ class Session:
         return fds
 
     def _make_terminal(
-        self, ours: contextlib.ExitStack, theirs: contextlib.ExitStack, account: str, size: tuple[int, int]
+        self, ours: contextlib.ExitStack, theirs: contextlib.ExitStack, work: WorkDirs, job: Job, size: tuple[int, int]
     ) -> list[int]:
-        owner = lookup(account)
-        master, slave = os.openpty()
+        owner = lookup(job.account)
+        master, slave = work.open_terminal(job.id)
         ours.callback(os.close, master)
         theirs.callback(os.close, slave)
         os.set_blocking(master, False)

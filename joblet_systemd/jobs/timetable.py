@@ -68,6 +68,11 @@ def retry_delay(job: Job, default_sec: float) -> int:
     return int(min(first << min(job.attempt - 1, 32), MAX_RETRY_DELAY_USEC))
 
 
+def waits_for_a_while(job: Job) -> bool:
+    """Whether the job is to start in so long, and not at a moment."""
+    return schedule.duration(job.spec.schedule) is not None
+
+
 def latest(job: Job, now_usec: int, default_retry_sec: float) -> int | None:
     """The latest time at which a job that waits for so long, not for a moment, is due, whatever the clock was before.
 

@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 
 # What is in the way of a start, a full disk for one, may be gone then.
 LATER_USEC = 5_000_000
-# A start this late has missed its time: the daemon was not there, or the clock was set.
+# A start this late has missed its time: the daemon was not there, the clock was set, the host slept, the disk was full.
 MISSED_USEC = 10_000_000
 MISSED = "missed: the daemon was not there at its time"
+PASSED = "missed: the clock went past its time before it could be started"
 
 STATES = (State.PENDING, State.SCHEDULED)
 
@@ -54,6 +55,7 @@ class Waiting:
         self._runner = runner
         self._tasks = tasks
         self._finish = finish
+        self._since_usec = now_usec()
         self._making: set[str] = set()  # repeating jobs of which a run is being made
         self.queue = StartQueue(config.starts_in_flight, config.max_running, start)
         self._alarm = Alarm(self._on_due, self.follow_clock)
@@ -100,8 +102,9 @@ class Waiting:
             self.put(job)
 
     def _run(self, job: Job) -> None:
-        if job.attempt == 0 and _missed(job) and self._missed_schedules is Missed.SKIP:
-            self._finish(job.id, Outcome(State.CANCELED, 0, MISSED))
+        missed = self._missed(job)
+        if job.attempt == 0 and missed:
+            self._finish(job.id, Outcome(State.CANCELED, 0, missed))
             return
         try:
             self.put(self._book.change(job, state=State.PENDING))
@@ -144,8 +147,9 @@ class Waiting:
             self._alarm.set(parent.id, following)
 
     def _why_not(self, parent: Job) -> str:
-        if _missed(parent) and self._missed_schedules is Missed.SKIP:
-            return MISSED
+        missed = self._missed(parent)
+        if missed:
+            return missed
         if any(job.parent == parent.id for job in self._book.unfinished()):
             # As with systemd's timers (systemd.timer(5)): what is active is not started again.
             return "skipped: the run before it had not ended"
@@ -192,6 +196,12 @@ class Waiting:
             log.warning("job %s: the clock was set back; its time is set anew", job.id)
             self.put(self._book.change(job, due_usec=due, started_usec=started))
 
-
-def _missed(job: Job) -> bool:
-    return job.due_usec is not None and now_usec() - job.due_usec > MISSED_USEC
+    def _missed(self, job: Job) -> str:
+        """Why the job's time counts as missed and is to be skipped; empty if it is not."""
+        late = job.due_usec is not None and now_usec() - job.due_usec > MISSED_USEC
+        if not late or self._missed_schedules is not Missed.SKIP:
+            return ""
+        if (job.due_usec or 0) < self._since_usec:
+            return MISSED
+        # One that waits for so long has no time of day to miss.
+        return "" if timetable.waits_for_a_while(job) else PASSED

@@ -36,7 +36,7 @@ class Credentials:
 
     def ids(self) -> list[str]:
         """The job ids for which there is a file."""
-        return os.listdir(self._directory)
+        return os.listdir(self._directory) if self._directory.exists() else []
 
     def remove(self, job_id: str) -> None:
         """Remove a job's file. None there is fine."""

@@ -55,8 +55,25 @@ def test_leftovers_are_shown_and_removed(host: Host) -> None:
         assert host.rnx("job", "stop", job).returncode == 0
 
 
-def test_without_a_store_nothing_is_touched(own_host: Host) -> None:
+def test_a_daemon_that_does_not_start_after_a_boot(own_host: Host) -> None:
+    """Both kinds of doctor are for that; and without a store nothing is touched."""
     host = own_host
+    host.exec("systemctl", "stop", "joblet.service")
+    host.exec("rm", "-r", "/run/joblet")
+    host.exec("mkdir", "-p", "/var/lib/joblet/jobs/.upload-killed")
+    try:
+        found = {
+            one["guarantee"]: one for one in json.loads(host.exec("jobletd", "doctor", "--json", check=False).stdout)
+        }
+        assert found["a trial job runs isolated"]["holds"], found
+        assert host.exec("sh", "-c", "echo /run/joblet/trial-*").stdout == "/run/joblet/trial-*\n"
+        assert "/run/joblet" not in host.exec("cat", "/proc/mounts").stdout
+        host.exec("rm", "-r", "/run/joblet")
+        assert [one["what"] for one in doctor(host, "--yes")[1]] == ["/var/lib/joblet/jobs/.upload-killed"]
+        assert doctor(host) == (0, [])
+    finally:
+        host.exec("systemctl", "start", "joblet.service")
+    host.rnx("job", "list")
     host.exec("sh", "-c", f"mkdir {DIRECTORY}")
     host.exec("systemctl", "stop", "joblet.socket", "joblet.service")
     host.exec("sh", "-c", "rm /var/lib/joblet/joblet.db*")

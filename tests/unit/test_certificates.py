@@ -455,3 +455,17 @@ def test_the_ca_cannot_be_signed_anew_without_its_key(etc: Path) -> None:
     (etc / "pki" / "ca.key").unlink()
     steps = list(setup.setup(etc=etc, ensure_account=lambda identity: False))
     assert "bring ca.key back" in steps[0].note
+
+
+@pytest.mark.parametrize("damaged", ["rnx-config.yml", "pki/issued/0a.crt", "pki/ca.crt"])
+def test_damaged_records_keep_nobody_in(etc: Path, damaged: str) -> None:
+    """A typo elsewhere is no reason to leave a stolen certificate valid."""
+    stolen = issue(etc)
+    (etc / damaged).write_text("nodes: [")
+    told: list[JobletError] = []
+    revoked = certificates.revoke("alice", reason="", by="root", on_damage=told.append, etc=etc, sleep=lambda _: None)
+    assert [row.leaf for row in revoked.known] == [stolen]
+    assert revocations.read(etc / "pki" / revocations.FILE).find(stolen) is not None
+    assert [str(etc / damaged) in str(error) for error in told] == [True]
+    with pytest.raises(JobletError, match=Path(damaged).name):
+        certificates.rows(etc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import pwd
 import signal
 import socket
 import struct
@@ -15,8 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from joblet_systemd.config import JobsConfig
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, WrongState
-from joblet_systemd.jobs import control
+from joblet_systemd.files.work import WorkDirs
+from joblet_systemd.jobs import control, session
 from joblet_systemd.jobs.control import Controls, Ended
 from joblet_systemd.jobs.session import Session
 from joblet_systemd.model import Job, JobSpec, State
@@ -134,7 +137,7 @@ def converse(controls: Controls, *argv: str, stdin: bytes = b"") -> tuple[dict[s
     collected = {"stdout": b"", "stderr": b""}
 
     async def go() -> Ended:
-        with Session(controls, job(), argv, {"A": "b"}, None) as session:
+        with Session(controls, WorkDirs(Path("/none"), JobsConfig()), job(), argv, {"A": "b"}, None) as session:
 
             async def feed() -> None:
                 if stdin:
@@ -202,3 +205,15 @@ def test_signals(controls: Controls, init: Callable[[Answers], None]) -> None:
 
     assert asyncio.run(go()) == Ended(int(signal.SIGINT))
     assert heard == [b"S\x02"]
+
+
+def test_no_terminal_is_left(controls: Controls, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is for the user to know: nothing of ours is broken."""
+
+    def none_left(*_: object) -> tuple[int, int]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(session, "lookup", lambda _: pwd.getpwuid(os.getuid()))
+    monkeypatch.setattr(WorkDirs, "open_terminal", none_left)
+    with pytest.raises(Exhausted, match="no terminals left for the command: No space left"):
+        Session(controls, WorkDirs(tmp_path, JobsConfig()), job(), ["x"], {}, (24, 80))

@@ -29,7 +29,7 @@ def etc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         assert function.__kwdefaults__ is not None
         changed = {name: value for name, value in stand_in.items() if name in function.__kwdefaults__}
         monkeypatch.setattr(function, "__kwdefaults__", {**function.__kwdefaults__, **changed})
-    monkeypatch.setattr(certificates.rows, "__defaults__", (tmp_path / "joblet",))
+    monkeypatch.setattr(certificates.rows, "__defaults__", (tmp_path / "joblet", *certificates.rows.__defaults__[1:]))
     return tmp_path / "joblet"
 
 

@@ -13,7 +13,9 @@ MODERN = unit.Host(
     257, frozenset({"PrivatePIDs", "ProtectControlGroupsEx"}), frozenset(), frozenset({0, 1}), NAMESPACES, ("/etc/x",)
 )
 OLD = dataclasses.replace(MODERN, systemd_version=252, properties=frozenset())
-PLACE = unit.Place("/run/root", "/run/empty", "/run/etc", "/var/work", "/usr/lib/init", 7, 8, "/var/secrets")
+PLACE = unit.Place(
+    "/run/root", "/run/empty", "/run/etc", "/var/work", "/var/pts", "/usr/lib/init", 7, 8, "/var/secrets"
+)
 SHARE = unit.LogShare(1 << 30, 77)
 HOSTS = pytest.mark.parametrize("host", [MODERN, OLD], ids=["257", "252"])
 

@@ -15,7 +15,7 @@ from joblet_systemd.jobs.alarm import now_usec
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.outcome import Outcome
 from joblet_systemd.jobs.tasks import Tasks
-from joblet_systemd.jobs.waiting import MISSED, Waiting
+from joblet_systemd.jobs.waiting import MISSED, PASSED, Waiting
 from joblet_systemd.model import Job, JobSpec, State
 from joblet_systemd.store import Store
 
@@ -243,3 +243,18 @@ def test_a_stop_in_the_moment_before_a_run_is_made(scene: Callable[..., None]) -
         assert house.files.copies == []
 
     scene(script)
+
+
+def test_a_clock_set_forward_cancels_no_job_that_waits_for_a_while(scene: Callable[..., None]) -> None:
+    """One that was to wait for two hours has no time of day to miss. Of one that had, the reason is true."""
+    spec = dataclasses.replace(PARENT.spec, calendar=(), schedule="2h")
+
+    async def script(house: House) -> None:
+        house.waiting._since_usec = now_usec() - 3 * HOUR
+        house.add(dataclasses.replace(PARENT, id="00000002", spec=spec, due_usec=now_usec() - HOUR))
+        house.add(dataclasses.replace(PARENT, due_usec=now_usec() - HOUR))
+        await until(lambda: house.started and house.book[PARENT.id].reason)
+        assert (house.started, house.finished) == (["00000002"], [])
+        assert house.book[PARENT.id].reason == f"last run {PASSED}"
+
+    scene(script, Missed.SKIP)

@@ -16,7 +16,7 @@ import pytest
 
 from joblet_systemd.config import JobsConfig, Unenforced
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
-from joblet_systemd.files import image, loop, staging, work
+from joblet_systemd.files import image, loop, staging, terminals, work
 from joblet_systemd.files.staging import Staging
 from joblet_systemd.files.uploads import parse
 from joblet_systemd.files.work import WorkDirs
@@ -348,3 +348,105 @@ def test_on_a_full_disk_nobody_can_tell_whether_sizes_are_enforced(dirs: WorkDir
             ballast.write(bytes(4096))
     with pytest.raises(Exhausted, match="no space left"):
         image.why_not(disk / "work")
+
+
+def test_terminals_of_a_job_are_bounded_and_gone_with_it(dirs: WorkDirs, tmp_path: Path) -> None:
+    dirs.mount("job", "alice", SMALL)
+    dirs.mount_terminals("job")
+    dirs.mount_terminals("job")  # of an attempt before this one
+    pairs = []
+    with contextlib.suppress(OSError):
+        while len(pairs) < 100:
+            pairs.append(dirs.open_terminal("job"))
+    try:
+        assert len(pairs) == terminals.share(JobsConfig().max_running) <= 64
+        assert sorted(os.listdir(dirs.terminals("job")))[:2] == ["0", "1"]
+        assert os.fstat(pairs[0][1]).st_dev == dirs.terminals("job").stat().st_dev != Path("/dev/pts").stat().st_dev
+        os.write(pairs[0][1], b"shown")
+        assert os.read(pairs[0][0], 100) == b"shown"
+        assert dirs.mounted(["job", "other"]) == ["job"]
+        dirs.unmount("job")
+        assert (mounts(tmp_path), sorted(os.listdir(tmp_path / "jobs" / "job"))) == ([], ["work", "work.img"])
+    finally:
+        for fd in [fd for both in pairs for fd in both]:
+            os.close(fd)
+    # One that was started by a version in which jobs had the host's.
+    for fd in dirs.open_terminal("job"):
+        assert os.fstat(fd).st_rdev != 0
+        os.close(fd)
+    dirs.mount_terminals("job")
+    dirs.remove("job")
+
+
+def test_terminals_of_a_job_with_a_plain_directory_end_with_it(plain: WorkDirs, tmp_path: Path) -> None:
+    plain.mount("job", "alice", Limits())
+    plain.mount_terminals("job")
+    (plain.path("job") / "result").touch()
+    assert plain.finish("job", keep=True)
+    assert mounts(tmp_path) == []
+
+
+def test_all_jobs_together_leave_the_host_its_terminals() -> None:
+    most, reserve = (int(Path(f"/proc/sys/kernel/pty/{name}").read_text()) for name in ("max", "reserve"))
+    assert terminals.share(256) * 256 <= most - reserve
+    assert terminals.share(1) == min(64, most - reserve)
+    assert terminals.share(1_000_000) == 1
+
+
+def test_a_job_that_is_cut_off_takes_no_room_and_writes_nothing(dirs: WorkDirs) -> None:
+    """Whatever it has in memory, mapped and open; others go on."""
+    for name in ("hog", "other"):
+        dirs.mount(name, "alice", Limits(disk_bytes=64 * MIB))
+    open_file = os.open(dirs.path("hog") / "file", os.O_RDWR | os.O_CREAT)
+    os.write(open_file, b"x" * (20 * MIB))
+    os.fsync(open_file)
+    os.write(open_file, b"y" * (20 * MIB))  # in memory only
+    assert dirs.sizes()["hog"] > 20 * MIB
+    dirs.cut_off("hog")
+    assert dirs.sizes()["hog"] == 0
+    with pytest.raises(OSError, match="Input/output error"):
+        os.write(open_file, b"z" * MIB)
+    with pytest.raises(OSError, match="Input/output error"):
+        (dirs.path("hog") / "more").touch()
+    os.sync()
+    assert dirs.sizes()["hog"] < MIB
+    assert not dirs.finish("hog", keep=False)
+    os.close(open_file)
+    assert [name for name in dirs.ids() if not name.startswith(".")] == ["other"]
+    (dirs.path("other") / "file").write_bytes(b"x" * MIB)
+    dirs.cut_off("hog")  # gone already
+
+
+def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
+    dirs: WorkDirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tenth of a small disk is enough, the configured number on a large one."""
+    space = os.statvfs(dirs.path("x").parents[1])
+    assert dirs.reserve_bytes() == min(1 << 30, space.f_blocks * space.f_frsize // 10)
+    monkeypatch.setattr(dirs, "free_bytes", lambda: dirs.reserve_bytes() - 1)
+    assert dirs.spare_bytes() == -1
+    with pytest.raises(Exhausted, match=r"The disk of the host has \d+ MB left, and jobs leave it \d+ MB\."):
+        dirs.mount("job", "alice", SMALL)
+    assert dirs.ids() == []
+    (tmp_path / "jobs" / "uploads").mkdir()
+    with pytest.raises(Exhausted, match="jobs leave it"):
+        dirs.copy("uploads", "run")
+
+
+def test_a_copy_that_cannot_be_made_whole_is_none(
+    tmp_path: Path, dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails is no hole up to the end."""
+    staged = Staging(dirs, "joblet-x", SMALL)
+    staged.begin()
+    staged.write([parse("f", b"x" * MIB, 0o644, False)])
+    staged.complete()
+    staged.take_in()
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(image.os, "lseek", fail)
+    with pytest.raises(JobletError, match="Input/output error"):
+        dirs.copy(staged.job_id, "copy")
+    assert dirs.ids() == [staged.job_id]

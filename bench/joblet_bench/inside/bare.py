@@ -181,6 +181,7 @@ class Units:
             empty=str(self._roots.empty),
             etc=str(self._roots.etc(ACCOUNT)),
             work=work,
+            terminals="/dev/pts",
             init=INIT_BINARY,
             log_fd=log_fd,
             control_fd=control_fd,

@@ -5,7 +5,10 @@ What a control group bounds (memory, tasks, CPU time) is tested where there is o
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import os
+import subprocess
 from pathlib import Path
 
 from hosts import Host, compiled, until
@@ -41,6 +44,42 @@ def test_descriptors_and_pipes_that_are_used_up_are_its_own(host: Host) -> None:
         host.rnx("job", "stop", job)
     assert host.log(job) == b"Too many open files True\nheld\n"
     assert host.result(job)["status"] == "STOPPED"
+
+
+def on_a_terminal(host: Host, *words: str) -> tuple[int, bytes]:
+    """The client on a terminal: its exit code, and what it wrote."""
+    ours, its = os.openpty()
+    with contextlib.closing(os.fdopen(ours, "rb", buffering=0)) as screen:
+        process = subprocess.Popen(host.rnx_argv(*words), stdin=its, stdout=its, stderr=its, start_new_session=True)
+        os.close(its)
+        seen = b""
+        with contextlib.suppress(OSError):  # EIO: nobody has the terminal open any more
+            while data := screen.read(1000):
+                seen += data
+        return process.wait(60), seen
+
+
+def test_terminals_are_its_own_and_bounded(host: Host) -> None:
+    """Who takes all it gets leaves them to the host, to other jobs, and to who looks after them."""
+    hog = host.run(f"--upload={PROGRAMS / 'terminals.py'}", "python3", "terminals.py")
+    other = host.run("sleep", "120")
+    try:
+        until(lambda: host.log_so_far(hog).endswith(b"\n"))
+        taken, why, last = host.log_so_far(hog).decode().split()
+        assert (int(taken), why, last) == (12, "ENOSPC", "/dev/pts/11")  # of kernel.pty.max, max_running takes each
+        assert host.exec("ls", "/dev/pts").stdout.split() == ["ptmx"]
+        host.running(other)
+        code, seen = on_a_terminal(host, "job", "exec", other, "--", "sh", "-c", "tty; ls /dev/pts; echo to >$(tty)")
+        assert (code, seen.split()) == (0, [b"/dev/pts/0", b"0", b"ptmx", b"to"])
+        code, seen = on_a_terminal(host, "job", "exec", hog, "--", "tty")
+        assert (code, b"There are no terminals left for the command: No space left on device." in seen) == (1, True)
+        # It has them for itself: programs that need one work.
+        shown = host.log(host.run("python3", "-c", "import pty; pty.spawn(['tty'])"))
+        assert shown == b"/dev/pts/0\r\n"
+    finally:
+        for job in (hog, other):
+            host.rnx("job", "stop", job)
+    until(lambda: not any(job in host.exec("cat", "/proc/mounts").stdout for job in (hog, other)))
 
 
 def test_temporary_file_systems_end_at_their_bounds(host: Host) -> None:

@@ -1,0 +1,218 @@
+"""From its turn to its end, with a real store and clock, and a PID 1 of paper."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from joblet_systemd.config import JobsConfig
+from joblet_systemd.errors import Exhausted, JobletError
+from joblet_systemd.jobs.book import Book
+from joblet_systemd.jobs.lifecycle import Lifecycle
+from joblet_systemd.jobs.outcome import withdrawn
+from joblet_systemd.model import Job, JobSpec, State, Usage
+from joblet_systemd.store import Store
+
+JOB = Job(
+    "00000001-0000-0000-0000-000000000000",
+    JobSpec("true", retries=1, retry_delay_usec=1000),
+    "alice",
+    "joblet-alice",
+    State.PENDING,
+    submitted_usec=1,
+)
+
+
+class Manager:
+    """PID 1, as far as it is asked to forget units."""
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+
+    def watch(self, *_: object) -> None:
+        pass
+
+    async def release(self, unit: str, *, failed: bool = True) -> None:
+        assert failed
+        self.released.append(unit)
+
+
+class Runner:
+    """Fails to start jobs: raises or returns what is next in ``answers``."""
+
+    def __init__(self) -> None:
+        self.answers: list[str | Exception] = []
+
+    async def start(self, _job: Job) -> str:
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def forget(self, _job_id: str) -> None:
+        pass
+
+
+class Others:
+    """/work, what is kept of it, and samples: none of this is looked at here."""
+
+    def spare_bytes(self) -> int:
+        return 1 << 40
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        async def later(*_: object, **__: object) -> None:
+            pass
+
+        return later if name == "job_ended" else lambda *_, **__: None
+
+
+class House:
+    """A lifecycle and what surrounds it."""
+
+    def __init__(self, store: Store) -> None:
+        self.book, self.manager, self.runner = Book(store), Manager(), Runner()
+        others: Any = Others()
+        manager: Any = self.manager
+        runner: Any = self.runner
+        self.lifecycle = Lifecycle(JobsConfig(), manager, runner, self.book, others, others, others, "boot")
+
+    def add(self, job: Job) -> None:
+        self.book.store.add(job)
+        self.book.adopt(job)
+        self.lifecycle.waiting.put(job)
+
+    async def end(self, job: Job) -> Job:
+        async with asyncio.timeout(10):
+            return await self.book.ended(job.id)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Callable[..., None]:
+    def play(script: Callable[[House], Awaitable[None]]) -> None:
+        async def run() -> None:
+            house = House(Store(tmp_path / "joblet.db"))
+            await script(house)
+            await house.lifecycle.close()
+
+        asyncio.run(run())
+
+    return play
+
+
+@pytest.mark.parametrize(
+    ("answers", "reason"),
+    [
+        ([JobletError("No."), JobletError("Never.")], "start-failed: Never."),
+        (["dependency", "dependency"], "start-failed: a unit that it requires did not start"),
+        ([ZeroDivisionError(), JobletError("Never.")], "start-failed: Never."),
+    ],
+)
+def test_a_start_that_fails_is_an_attempt(scene: Callable[..., None], answers: list[Any], reason: str) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers += answers
+        house.add(JOB)
+        ended = await house.end(JOB)
+        assert (ended.state, ended.exit_code, ended.attempt) == (State.FAILED, 125, 2)
+        assert ended.reason.startswith(reason)
+        assert house.runner.answers == []
+
+    scene(script)
+
+
+def test_what_a_start_that_failed_has_left_is_released(scene: Callable[..., None]) -> None:
+    """PID 1 has loaded the unit when it finds that one it requires does not start, and keeps it until it is told."""
+
+    async def script(house: House) -> None:
+        house.runner.answers += ["dependency", "dependency"]
+        house.add(JOB)
+        await house.end(JOB)
+        async with asyncio.timeout(10):
+            while house.manager.released != [JOB.unit, JOB.unit]:
+                await asyncio.sleep(0.005)
+
+    scene(script)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        (State.STOPPED, "stopped before another attempt; attempt 1 of 2: exit-code 3"),
+        (State.CANCELED, "canceled before another attempt; attempt 1 of 2: exit-code 3"),
+    ],
+)
+def test_a_job_between_two_attempts_keeps_what_is_known_of_the_last(
+    scene: Callable[..., None], state: State, reason: str
+) -> None:
+    used = Usage(cpu_usec=7_200_000_000, memory_peak_bytes=1 << 30)
+    waiting = dataclasses.replace(
+        JOB,
+        state=State.SCHEDULED,
+        attempt=1,
+        exit_code=3,
+        reason="attempt 1 of 2: exit-code 3",
+        usage=used,
+        started_usec=1,
+        due_usec=1 << 60,
+    )
+
+    async def script(house: House) -> None:
+        house.add(waiting)
+        house.lifecycle.finish_with(JOB.id, withdrawn(waiting, state))
+        ended = await house.end(JOB)
+        assert (ended.state, ended.exit_code, ended.usage, ended.reason) == (state, 3, used, reason)
+
+    scene(script)
+
+
+def test_a_job_that_waits_gives_up_its_files_and_does_not_try_again(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.add(dataclasses.replace(JOB, state=State.SCHEDULED, due_usec=1 << 60))
+        assert await house.lifecycle._out_of_space(house.book[JOB.id], "no room")
+        ended = await house.end(JOB)
+        assert (ended.state, ended.exit_code, ended.reason) == (State.FAILED, 125, "disk-full: no room")
+
+    scene(script)
+
+
+def test_why_a_job_is_ended_is_stored_before_it_is(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a full disk there is room for that only when the job has given up its files."""
+    done: list[str] = []
+
+    async def script(house: House) -> None:
+        running = dataclasses.replace(JOB, state=State.RUNNING, attempt=1)
+        house.book.store.add(running)
+        house.book.adopt(running)
+        update = house.book.store.update
+
+        def store(job: Job) -> None:
+            if not done:
+                raise Exhausted("The disk is full.")
+            update(job)
+            done.append(job.reason)
+
+        async def stop(unit: str) -> None:
+            done.append(unit)
+
+        monkeypatch.setattr(house.book.store, "update", store)
+        monkeypatch.setattr(house.lifecycle._work, "cut_off", lambda job_id: done.append("cut off"), raising=False)
+        monkeypatch.setattr(house.manager, "stop", stop, raising=False)
+        assert await house.lifecycle._out_of_space(running, "no room")
+        assert done == ["cut off", "disk-full: no room", JOB.unit]
+        starting = dataclasses.replace(running, state=State.INITIALIZING)
+        assert not await house.lifecycle._out_of_space(starting, "no room")
+
+    scene(script)
+
+
+def test_a_job_that_never_started_has_used_nothing() -> None:
+    for job in (JOB, dataclasses.replace(JOB, state=State.INITIALIZING, attempt=1)):
+        assert (withdrawn(job, State.STOPPED).exit_code, withdrawn(job, State.STOPPED).reason) == (
+            0,
+            "stopped before it started",
+        )
+        assert withdrawn(job, State.CANCELED).reason == "canceled"
