@@ -60,13 +60,22 @@ MIGRATIONS = (
     """
     -- What jobs have used has more values in it, which an earlier version would stumble over.
     """,
+    """
+    -- Of spec and uploads, in bytes; 0 for jobs of earlier versions.
+    ALTER TABLE jobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    -- Small ones are bounded by their number. What is read for the sums is all in the index.
+    CREATE INDEX jobs_large ON jobs (owner, state, ended_usec, size, id) WHERE size > 4096;
+    """,
 )
 COLUMNS = (
     *("id", "state", "owner", "account", "spec", "uploads", "submitted_usec", "started_usec", "ended_usec"),
     *("exit_code", "reason", "stop_requested", "boot_id", "usage", "name", "parent", "attempt", "seq_base"),
     *("due_usec", "files_kept"),
 )
+# What was asked for stays as it is, but for limits and priority; in memory a job may have a part of it only.
+ASKED_FOR = ("spec", "uploads", "name")
 _FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+_LIVE = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL_STATES))
 COLUMN_LIST = ", ".join(COLUMNS)
 
 
@@ -105,13 +114,23 @@ class Store:
 
     def add(self, job: Job) -> None:
         """Store a new job."""
+        row = _row(job)
         marks = ", ".join("?" * len(COLUMNS))
-        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}) VALUES ({marks})", _row(job))
+        size = len(row["spec"]) + len(row["uploads"])
+        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}, size) VALUES ({marks}, ?)", (*row.values(), size))
 
-    def update(self, job: Job) -> None:
-        """Replace what is stored of the job with the same id."""
-        assignments = ", ".join(f"{column} = ?" for column in COLUMNS)
-        self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_row(job), job.id))
+    def update(self, job: Job, *, spec: bool = False) -> None:
+        """Replace what is stored of the job with the same id, but for what was asked for.
+
+        With ``spec``, limits and priority as well.
+        """
+        row = {column: value for column, value in _row(job).items() if column not in ASKED_FOR}
+        assignments = [f"{column} = ?" for column in row]
+        values = list(row.values())
+        if spec:
+            assignments.append("spec = json_set(spec, '$.limits', json(?), '$.priority', ?)")
+            values += [json.dumps(dataclasses.asdict(job.spec.limits)), job.spec.priority]
+        self._execute(f"UPDATE jobs SET {', '.join(assignments)} WHERE id = ?", (*values, job.id))
 
     def add_run(self, job: Job | None, parent: Job) -> None:
         """Store a job that a schedule starts, if any, and what that leaves of the schedule: both or neither."""
@@ -158,13 +177,23 @@ class Store:
             for job_id in job_ids:
                 self._execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def surplus(self, keep: int, ended_before_usec: int) -> list[str]:
-        """The ids of finished jobs that ended before then, and of the oldest beyond the number to ``keep``."""
+    def unfinished_bytes(self, owner: str) -> int:
+        """What an identity's jobs with long specs or lists of uploads, which have not ended, take in all."""
+        select = f"SELECT total(size) FROM jobs WHERE size > 4096 AND owner = ? AND state IN ({_LIVE})"
+        return int(self._execute(select, (owner,)).fetchone()[0])
+
+    def surplus(self, keep: int, ended_before_usec: int, keep_bytes: int) -> list[str]:
+        """The ids of finished jobs to forget: that ended before then, and the oldest beyond what there is to keep.
+
+        ``keep`` is a number of jobs, ``keep_bytes`` what the long ones of one identity may take.
+        """
         with self._explained():
             rows = self._execute(
                 f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
-                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?)",
-                (ended_before_usec, keep),
+                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?) "
+                "UNION SELECT id FROM (SELECT id, sum(size) OVER (PARTITION BY owner ORDER BY ended_usec DESC) AS taken"
+                f" FROM jobs WHERE size > 4096 AND state IN ({_FINAL})) WHERE taken > ?",
+                (ended_before_usec, keep, keep_bytes),
             )
             return [row[0] for row in rows]
 
@@ -213,9 +242,11 @@ class Store:
         with self._explained(), contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
             yield db
 
-    def unfinished(self) -> list[Job]:
-        """The jobs that are not in a final state, the oldest first."""
-        return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
+    def unfinished(self) -> Iterator[Job]:
+        """The jobs that are not in a final state, the oldest first, one by one: each may take megabytes."""
+        select = f"SELECT {COLUMN_LIST} FROM jobs WHERE state NOT IN ({_FINAL}) ORDER BY number"
+        with self._reading() as db:
+            yield from map(self._decoded, db.execute(select))
 
     def next_kept(self) -> tuple[str, int] | None:
         """The ended job with files that ended first: its id, and when it ended; None when there is none."""
@@ -276,7 +307,7 @@ def _only(found: list[Job], several: str) -> Job:
     raise Ambiguous(f"{several}: {shown}{', …' if len(found) > 3 else ''}.", hint="Give the id.")
 
 
-def _row(job: Job) -> tuple[Any, ...]:
+def _row(job: Job) -> dict[str, Any]:
     values = {
         "id": job.id,
         "state": job.state,
@@ -299,7 +330,7 @@ def _row(job: Job) -> tuple[Any, ...]:
         "due_usec": job.due_usec,
         "files_kept": job.files_kept,
     }
-    return tuple(values[column] for column in COLUMNS)
+    return {column: values[column] for column in COLUMNS}
 
 
 def _job(row: Iterable[Any]) -> Job:

@@ -14,6 +14,7 @@ from ..model import Job
 
 # In a list, arguments and environments that are longer are left out: the job by itself has them.
 MAX_DETAILS_BYTES = 2 << 10
+OMITTED = {"secrets": "secretEnvironment"}  # called so here
 
 
 def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
@@ -72,7 +73,8 @@ def entry(one: Job, node_id: str, position: int = 0) -> dict[str, Any]:
         "environment": _size(part for item in one.spec.environment.items() for part in item),
         "uploads": _size(one.uploads),
     }
-    omitted = [key for key, size in sizes.items() if size > MAX_DETAILS_BYTES]
+    omitted = [OMITTED.get(name, name) for name in one.omitted]
+    omitted += [key for key, size in sizes.items() if size > MAX_DETAILS_BYTES]
     for key in omitted:
         shown[key] = type(shown[key])()
     return {**shown, "omitted": omitted}

@@ -102,7 +102,7 @@ class Lifecycle:
             self.waiting.later(job_id, error)
             return
         try:
-            result = await self._runner.start(job)
+            result = await self._runner.start(self.book.whole(job))
         except BusLost as error:
             # Whether PID 1 has made the unit is seen when the connection is back.
             log.warning("job %s: %s", job_id, error)
@@ -279,11 +279,11 @@ class Lifecycle:
 
     async def recover(self) -> None:
         """Take over what a former daemon left: adopt, record, queue again, clean up."""
-        jobs = self.book.store.unfinished()
-        for job in jobs:
+        for job in self.book.store.unfinished():
             self.book.adopt(job)
             if job.state not in (State.PENDING, State.SCHEDULED):
                 self.waiting.queue.occupy(job.id, job.owner)
+        jobs = list(self.book.unfinished())
         states = await self._reconcile_all()
         for job in jobs:
             if job.state is State.SCHEDULED and job.stop_requested:

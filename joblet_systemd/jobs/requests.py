@@ -22,6 +22,7 @@ from .lifecycle import NEVER_STARTED, Lifecycle
 from .outcome import Outcome
 from .runner import Runner
 from .waiting import STATES as WAITING
+from .weight import MIB, STORED_BYTES
 
 CANCELED = Outcome(State.CANCELED, 0, "canceled")
 
@@ -83,6 +84,7 @@ class Jobs:
             due_usec=due,
         )
         try:
+            self._check_room(caller)  # again: others came meanwhile
             if staged:
                 staged.take_in()
             self.book.store.add(job)
@@ -101,13 +103,27 @@ class Jobs:
 
     def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
         notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
-        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
-        if waiting >= self._config.max_pending:
-            raise Exhausted(
-                f"{waiting} jobs of {caller.name!r} wait already.",
-                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
-            )
+        self._check_room(caller)
         return notes
+
+    def _check_room(self, caller: Actor) -> None:
+        """Raises Exhausted when this identity can have no more jobs for now."""
+        unfinished = self.book.unfinished()
+        if len(unfinished) >= self._config.max_pending:
+            waiting = sum(job.state in WAITING and job.owner == caller.name for job in unfinished)
+            if waiting >= self._config.max_pending:
+                raise Exhausted(
+                    f"{waiting} jobs of {caller.name!r} wait already.",
+                    hint="Try again later, or let the host's administrator raise jobs.max_pending.",
+                )
+        self.book.scales.check(caller.name)
+        stored = self.book.store.unfinished_bytes(caller.name)
+        if stored >= STORED_BYTES:
+            raise Exhausted(
+                f"Jobs of {caller.name!r} that have not ended have {stored // MIB} MB of arguments, variables and names"
+                f" of uploads; they can have {STORED_BYTES // MIB} MB.",
+                hint="Try again later, or cancel jobs that wait. Large arguments are better uploaded as a file.",
+            )
 
     def _check(self, limits: Limits) -> list[str]:
         """What this host cannot enforce and lets pass, as notes for the user. Raises Unsupported for the rest."""

@@ -9,6 +9,8 @@ from .alarm import Alarm, now_usec
 
 # Looking is cheap, and not looking after each of a thousand ends is cheaper still.
 ENDS_BETWEEN_LOOKS = 100
+# What the records of one identity's finished jobs may take where they are long.
+KEEP_BYTES = 256 << 20
 GAP_USEC = 10_000_000
 ALARM = "oldest"
 
@@ -31,7 +33,7 @@ class Retention:
         """Forget what is due, and find out when to look again. Raises Exhausted when the store cannot be used."""
         self._ends = 0
         now = now_usec()
-        for job_id in self._store.surplus(self._keep, now - self._keep_usec):
+        for job_id in self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES):
             self._forget(job_id)
         oldest = self._store.oldest_end()
         if oldest is not None:

@@ -153,6 +153,7 @@ class Waiting:
 
     async def _make_run(self, parent: Job, now: int) -> Job:
         """A job like its parent for one run of the schedule, with a copy of uploads and secrets, not stored yet."""
+        parent = self._book.whole(parent)
         run = Job(
             id=str(uuid.uuid4()),
             spec=dataclasses.replace(parent.spec, schedule="", time_zone="", calendar=()),

@@ -62,7 +62,7 @@ def test_round_trip(store: Store) -> None:
     changed = dataclasses.replace(FULL, state=State.FAILED, exit_code=None)
     store.update(changed)
     assert store.all() == [changed]
-    assert store.unfinished() == []
+    assert list(store.unfinished()) == []
     assert store.count() == 1
     assert store.finished(None) == store.finished("alice") == [FULL.id]
     assert store.finished("bob") == []
@@ -282,13 +282,33 @@ def test_what_is_surplus(store: Store) -> None:
     running = job(9, state=State.RUNNING, ended_usec=None)
     store.add(running)
     assert store.oldest_end() == 0
-    assert sorted(store.surplus(5, 0)) == []
-    assert sorted(store.surplus(3, 0)) == [job(0).id, job(1).id]
-    assert sorted(store.surplus(100, 25)) == [job(0).id, job(1).id, job(2).id]
-    assert len(store.surplus(0, 0)) == 5
-    store.delete(store.surplus(0, 0))
+    assert sorted(store.surplus(5, 0, 1 << 30)) == []
+    assert sorted(store.surplus(3, 0, 1 << 30)) == [job(0).id, job(1).id]
+    assert sorted(store.surplus(100, 25, 1 << 30)) == [job(0).id, job(1).id, job(2).id]
+    assert len(store.surplus(0, 0, 1 << 30)) == 5
+    store.delete(store.surplus(0, 0, 1 << 30))
     assert store.all() == [running]
     assert store.oldest_end() is None
+
+
+def test_long_records_of_one_identity_are_surplus_from_a_size_on(store: Store) -> None:
+    def long(number: int, owner: str) -> Job:
+        spec = JobSpec("sh", ("x" * 100_000,))
+        return job(number, spec=spec, owner=owner, state=State.COMPLETED, ended_usec=number)
+
+    for number in range(10):
+        store.add(long(number, "mallory" if number % 2 else "alice"))
+    store.add(job(20, state=State.COMPLETED, ended_usec=0))  # not long
+    store.add(dataclasses.replace(long(30, "alice"), state=State.RUNNING, ended_usec=None))
+    assert sorted(store.surplus(1000, 0, 250_000)) == [job(number).id for number in range(6)]
+    assert store.surplus(1000, 0, 1_000_000) == []
+    assert 100_000 < store.unfinished_bytes("alice") < 101_000
+    assert store.unfinished_bytes("mallory") == 0
+    plan = store._db.execute(
+        "EXPLAIN QUERY PLAN SELECT id FROM (SELECT id, sum(size) OVER (PARTITION BY owner ORDER BY ended_usec DESC)"
+        " FROM jobs WHERE size > 4096 AND state IN ('FAILED'))"
+    ).fetchall()
+    assert any("COVERING INDEX jobs_large" in row[3] for row in plan), "else every row is read, with all that is long"
 
 
 def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
