@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 # What a full disk or quota says.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What there is too little of for the moment: descriptors and memory.
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 IMAGE = "work.img"
 NEW_IMAGE = "new.img"
 WORK = "work"
@@ -312,4 +314,6 @@ def _remove(path: Path) -> None:
 def _explained(error: OSError, directory: Path) -> JobletError:
     if error.errno in FULL:
         return Exhausted(f"The disk is full: {error.strerror}.", hint=f"Free space on {directory}.")
+    if error.errno in SCARCE:
+        return Exhausted(f"The work directory cannot be made for now: {error}.")
     return JobletError(f"The work directory cannot be made: {error}.")
