@@ -65,6 +65,8 @@ MIGRATIONS = (
     ALTER TABLE jobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
     -- Small ones are bounded by their number. What is read for the sums is all in the index.
     CREATE INDEX jobs_large ON jobs (owner, state, ended_usec, size, id) WHERE size > 4096;
+    DROP INDEX jobs_name;
+    CREATE INDEX jobs_name ON jobs (name, state, owner) WHERE name <> '';
     """,
 )
 COLUMNS = (
@@ -153,11 +155,12 @@ class Store:
             found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 4", wanted.lower(), wanted.lower())
             if found:
                 return _only(found, f"Several jobs have an id that begins with {reference!r}")
-        named = self._select("WHERE name = ? AND name <> '' ORDER BY number DESC LIMIT 1000", wanted)
-        named = [job for job in named if job.owner == caller] or named
-        named = [job for job in named if not job.state.final] or named
-        if named:
-            return _only(named, f"Several jobs are called {reference!r}")
+        # Each is a look into the index, however many jobs have the name.
+        for states, owner in ((_LIVE, caller), (_FINAL, caller), (_LIVE, None), (_FINAL, None)):
+            whose, parameters = ("", (wanted,)) if owner is None else (" AND owner = ?", (wanted, owner))
+            few = f"SELECT number FROM jobs WHERE name = ? AND name <> '' AND state IN ({states}){whose} LIMIT 4"
+            if named := self._select(f"WHERE number IN ({few}) ORDER BY number DESC", *parameters):
+                return _only(named, f"Several jobs are called {reference!r}")
         raise NotFound(
             f"There is no job {reference!r}.",
             hint=f"Give a job's id, at least the first {SHORTEST_PREFIX} characters of it, or its name; "

@@ -264,6 +264,28 @@ def test_names(store: Store) -> None:
         store.find("WEB")
 
 
+def test_nobody_takes_over_a_name_by_using_it_often(store: Store) -> None:
+    own = named(1, "nightly", state=State.COMPLETED)
+    store.add(own)
+    store._db.execute("BEGIN")
+    for number in range(2, 1202):
+        state = State.RUNNING if number == 1201 else State.COMPLETED
+        store.add(named(number, "nightly", owner="mallory", state=state))
+    store._db.execute("COMMIT")
+    assert store.find("nightly", "alice") == own
+    assert store.find("nightly", "bob").id == named(1201, "").id
+
+
+def test_a_schedule_keeps_its_name_however_often_it_has_run(store: Store) -> None:
+    schedule = named(1, "often", state=State.SCHEDULED)
+    store.add(schedule)
+    store._db.execute("BEGIN")
+    for number in range(2, 1202):
+        store.add(named(number, "often", state=State.COMPLETED, parent=schedule.id))
+    store._db.execute("COMMIT")
+    assert store.find("often", "alice") == store.find("often", "bob") == schedule
+
+
 def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) -> None:
     parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
     store.add(parent)
