@@ -75,7 +75,7 @@ class JobService:
         """GetJobStatus."""
         job = self._jobs.book.get(request.uuid, caller.actor)
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
-        answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job))
+        answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job, caller.name))
         answer.files_kept_until = messages.rfc3339(self._kept.until(job))
         return answer
 

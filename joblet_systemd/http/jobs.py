@@ -84,13 +84,13 @@ class JobRoutes:
 
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
-        return view.answer(await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor)))
+        return view.answer(await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor), caller))
 
-    async def _shown(self, job: Job) -> dict[str, object]:
+    async def _shown(self, job: Job, caller: Caller) -> dict[str, object]:
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
         return {
             **view.job(job, self._node_id, position),
-            "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job)],
+            "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job, caller.name)],
             "filesKeptUntil": messages.rfc3339(self._kept.until(job)) or None,
         }
 
@@ -101,7 +101,9 @@ class JobRoutes:
             spec = messages.spec_of(asked)
             job, notices = await self._jobs.submit(spec, caller.actor, caller.account, None, asked.secret_environment)
         caller.job = job.id
-        return view.answer({**await self._shown(job), "notices": notices}, 201, {"Location": f"/v1/jobs/{job.id}"})
+        return view.answer(
+            {**await self._shown(job, caller), "notices": notices}, 201, {"Location": f"/v1/jobs/{job.id}"}
+        )
 
     async def _stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
@@ -111,7 +113,7 @@ class JobRoutes:
             job = await self._jobs.cancel(job.id, caller.actor)
         else:
             job = await self._jobs.stop(job.id, caller.actor)
-        return view.answer(await self._shown(job))
+        return view.answer(await self._shown(job, caller))
 
 
 def _states(text: str) -> list[State]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -50,6 +52,8 @@ class Jobs:
         self._lifecycle = lifecycle
         self._boot_id = boot_id
         self._previews = timetable.Previews()
+        # Of each identity one schedule at a time: whatever one asks for, the others get their turn.
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
 
     async def submit(
         self,
@@ -68,7 +72,8 @@ class Jobs:
         lookup(account)
         now, due = now_usec(), None
         if spec.schedule:
-            spec, due = await timetable.first(spec, now)
+            async with self._turns[caller.name]:
+                spec, due = await timetable.first(spec, now)
         job_id = staged.job_id if staged else str(uuid.uuid4())
         await self._runner.seal(job_id, secrets)
         # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
@@ -99,7 +104,8 @@ class Jobs:
         """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
         self._admit(spec, caller)
         if spec.schedule:
-            await timetable.first(spec, now_usec())
+            async with self._turns[caller.name]:
+                await timetable.first(spec, now_usec())
 
     def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
         notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
@@ -146,11 +152,11 @@ class Jobs:
         """The place in the queue of each job that waits in it, the next to start having 1."""
         return self._lifecycle.waiting.queue.positions()
 
-    async def next_runs(self, job: Job) -> tuple[int, ...]:
-        """When a repeating job runs next, in microseconds since the epoch; empty for any other."""
+    async def next_runs(self, job: Job, who: str) -> tuple[int, ...]:
+        """When a repeating job runs next, in microseconds since the epoch; empty for any other. ``who`` asks."""
         if job.state is not State.SCHEDULED or not job.spec.calendar or job.due_usec is None:
             return ()
-        return await self._previews.of(job.spec, job.due_usec)
+        return await self._previews.of(job.spec, job.due_usec, who)
 
     async def stop(self, reference: str, caller: Actor) -> Job:
         """Stop a job and wait for its end.

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,8 @@ class Waiting:
         self._tasks = tasks
         self._finish = finish
         self._making: set[str] = set()  # repeating jobs of which a run is being made
+        # Of each identity one at a time: whatever is due of one, the others get their turn.
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
         self.queue = StartQueue(config.starts_in_flight, config.max_running, start)
         self._alarm = Alarm(self._on_due, self.follow_clock)
 
@@ -115,7 +118,7 @@ class Waiting:
             return  # withdrawn before this has begun
         try:
             now, due = now_usec(), parent.due_usec or 0
-            following = await timetable.following(parent.spec, max(now, due))
+            following = await self._following(parent, max(now, due))
             why_not = self._why_not(parent)
             if why_not:
                 log.warning("job %s: run %s", parent.id, why_not)
@@ -142,6 +145,10 @@ class Waiting:
             self._finish(parent.id, Outcome(State.COMPLETED, 0, "its schedule has no more times"))
         else:
             self._alarm.set(parent.id, following)
+
+    async def _following(self, job: Job, after_usec: int) -> int | None:
+        async with self._turns[job.owner]:
+            return await timetable.following(job.spec, after_usec)
 
     def _why_not(self, parent: Job) -> str:
         if _missed(parent) and self._missed_schedules is Missed.SKIP:
@@ -186,7 +193,7 @@ class Waiting:
         if not job.spec.calendar:
             due = timetable.latest(job, now, self._retry_delay)
         elif timetable.clock_went_back(job.started_usec or job.submitted_usec, now):
-            due, started = await timetable.following(job.spec, now), now
+            due, started = await self._following(job, now), now
         else:
             return
         if due is not None and due < (job.due_usec or 0) and self._book.live(job.id) is job:

@@ -16,6 +16,7 @@ from joblet_systemd.errors import Exhausted
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.model import Actor, Job, JobSpec, State
 from joblet_systemd.store import Store
+from joblet_systemd.systemd import calendar
 
 from .journalless import imported
 
@@ -97,5 +98,24 @@ def test_what_the_jobs_of_one_identity_carry_is_bounded(store: Store, monkeypatc
         await house.submit(large, BOB)
         house.book.end(dataclasses.replace(house.book[jobs[0].id], state=State.CANCELED))
         await house.submit(JobSpec("true"))
+
+    asyncio.run(play())
+
+
+def test_identities_take_turns_at_having_their_schedules_checked(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def analyze(expression: str, *_: object) -> tuple[int, str]:
+        asked.append(expression)
+        return 0, "Normalized form: x\n    Next elapse: Mon 2026-03-09 00:00:00 UTC\n"
+
+    monkeypatch.setattr(calendar, "_analyze", analyze)
+
+    async def play() -> None:
+        jobs = House(store).jobs
+        flood = [jobs.check(JobSpec("true", schedule="mallory"), Actor("mallory", others=False)) for _ in range(100)]
+        await asyncio.gather(*flood, jobs.check(JobSpec("true", schedule="alice"), ALICE))
+        # Each takes two questions, and two may be under way.
+        assert asked.index("alice") < 6
 
     asyncio.run(play())

@@ -127,6 +127,26 @@ def test_a_run_has_all_that_is_long_of_its_parent(scene: Callable[..., None]) ->
     scene(script)
 
 
+def test_identities_take_turns_at_their_next_times(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def later(spec: JobSpec, after_usec: int) -> int:
+        asked.append(spec.command)
+        await asyncio.sleep(0)
+        return after_usec + HOUR
+
+    monkeypatch.setattr(timetable, "following", later)
+
+    async def script(house: House) -> None:
+        for number in range(30):
+            house.add(dataclasses.replace(PARENT, id=f"{number}", owner="mallory", due_usec=now_usec()))
+        house.add(dataclasses.replace(PARENT, id="a", spec=JobSpec("alice", calendar=("x",)), due_usec=now_usec()))
+        await until(lambda: len(asked) == 31)
+        assert asked.index("alice") < 3
+
+    scene(script)
+
+
 def test_canceled_while_its_run_is_made(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
         house.files.go.clear()
