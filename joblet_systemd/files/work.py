@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ..config import JobsConfig, Unenforced
 from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
@@ -44,7 +45,8 @@ class WorkDirs:
         self._directory = directory
         self._config = config
         self._template = directory / f".template-{config.work_size}"
-        self._locks = tuple(threading.Lock() for _ in range(64))
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # as long as they are held
+        self._finding_lock = threading.Lock()
         self.why_unbounded = ""
 
     def prepare(self) -> None:
@@ -271,7 +273,9 @@ class WorkDirs:
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:
-        return self._locks[hash(job_id) % len(self._locks)]
+        """One for each job: what is written out of one may take minutes."""
+        with self._finding_lock:
+            return self._locks.setdefault(job_id, threading.Lock())
 
 
 def is_plain(work: Path) -> bool:

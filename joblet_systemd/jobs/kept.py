@@ -10,6 +10,7 @@ from ..errors import JobletError
 from ..files.work import WorkDirs
 from ..model import USEC_PER_SEC, Job
 from ..store import Store
+from . import disk
 from .alarm import Alarm, now_usec
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ class KeptFiles:
         """Unmount the /work of a job whose end is stored, and keep it or not. Raises JobletError."""
         keep = self._keep_usec > 0 and job.started_usec is not None
         try:
-            if not await asyncio.to_thread(self._work.finish, job.id, keep=keep):
+            if not await disk.write_out(self._work.finish, job.id, keep=keep):
                 self._store.files_gone(job.id)
         finally:
             self.watch()
@@ -52,11 +53,11 @@ class KeptFiles:
         for job_id in sorted(there - kept - set(in_use)):
             log.info("removing the left-over directory of job %s", job_id)
             try:
-                await asyncio.to_thread(self._work.remove, job_id)
+                await disk.clean_up(self._work.remove, job_id)
             except JobletError as error:
                 log.error("job %s: %s", job_id, error)
         try:
-            for job_id in await asyncio.to_thread(self._work.mounted, there & kept):
+            for job_id in await disk.clean_up(self._work.mounted, there & kept):
                 await self.job_ended(self._store.find(job_id))
             for job_id in kept - there:
                 self._store.files_gone(job_id)
@@ -67,7 +68,7 @@ class KeptFiles:
 
     async def remove(self, job_id: str) -> None:
         """Remove the files of an ended job now. Raises JobletError."""
-        await asyncio.to_thread(self._work.remove, job_id)
+        await disk.clean_up(self._work.remove, job_id)
         self._store.files_gone(job_id)
 
     def watch(self) -> None:

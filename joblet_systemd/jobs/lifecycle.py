@@ -17,7 +17,7 @@ from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager, UnitResult
-from . import timetable
+from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
@@ -230,7 +230,7 @@ class Lifecycle:
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""
         try:
-            await asyncio.to_thread(self._work.unmount, job_id)
+            await disk.write_out(self._work.unmount, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)  # mounted is how the next attempt wants it
         self.waiting.queue.vacate(job_id)
@@ -267,7 +267,7 @@ class Lifecycle:
     async def clean_up(self, job_id: str) -> None:
         """Remove the files of a job, and whatever else there is of it."""
         try:
-            await asyncio.to_thread(self._runner.remove, job_id)
+            await disk.clean_up(self._runner.remove, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)
 

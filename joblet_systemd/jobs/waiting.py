@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..config import JobsConfig, Missed
 from ..errors import JobletError
 from ..model import Job, State
-from . import timetable
+from . import disk, timetable
 from .alarm import Alarm, now_usec
 from .book import Book
 from .outcome import Outcome
@@ -172,13 +172,13 @@ class Waiting:
             boot_id=parent.boot_id,
             parent=parent.id,
         )
-        await asyncio.to_thread(self._runner.copy, parent.id, run.id)
+        await disk.clean_up(self._runner.copy, parent.id, run.id)
         return run
 
     async def _take_back(self, run: Job | None) -> None:
         """Undo a run that is not stored."""
         if run is not None:
-            await asyncio.to_thread(self._runner.remove, run.id)
+            await disk.clean_up(self._runner.remove, run.id)
 
     def follow_clock(self) -> None:
         """The clock may have been set: whoever waits for so long, not for a moment, does so by the new one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,3 +146,32 @@ def test_a_removal_that_fails_is_tried_again(
         files.close()
 
     asyncio.run(go())
+
+
+def test_what_waits_for_the_disk_keeps_nobody_else_waiting(
+    store: Store, dirs: WorkDirs, ended: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, finish = threading.Event(), dirs.finish
+
+    def slowly(job_id: str, *, keep: bool) -> bool:
+        go.wait(60)
+        return finish(job_id, keep=keep)
+
+    monkeypatch.setattr(dirs, "finish", slowly)
+
+    async def go_on() -> None:
+        files = KeptFiles(store, dirs, keep_sec=100)
+        jobs, old = [ended(f"j{number}") for number in range(40)], ended("old")
+        ends = [asyncio.create_task(files.job_ended(job)) for job in jobs]
+        await asyncio.sleep(0)
+        try:
+            # Reading a request, and making the list of jobs.
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10) == 1
+            await asyncio.wait_for(files.remove(old.id), 10)
+        finally:
+            go.set()
+            await asyncio.gather(*ends)
+        files.close()
+
+    asyncio.run(go_on())
+    assert len(dirs.ids()) == 40
