@@ -95,12 +95,14 @@ class Alarm:
             if error.errno != errno.ECANCELED:
                 raise
             clock_set = True
-        if clock_set:
-            self._on_clock_set()
-        now = now_usec()
-        while self._heap and self._heap[0][0] <= now:
-            usec, name = heapq.heappop(self._heap)
-            if self._times.get(name) == usec:
-                del self._times[name]
-                self._on_due(name)
-        self._arm()
+        try:
+            if clock_set:
+                self._on_clock_set()
+            now = now_usec()
+            while self._heap and self._heap[0][0] <= now:
+                usec, name = heapq.heappop(self._heap)
+                if self._times.get(name) == usec:
+                    del self._times[name]
+                    self._on_due(name)
+        finally:
+            self._arm()  # whatever failed there, the others' time comes
