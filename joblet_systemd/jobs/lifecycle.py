@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Sequence
 
 from ..config import JobsConfig
 from ..errors import BusLost, Exhausted, JobletError
@@ -259,21 +260,27 @@ class Lifecycle:
         self.waiting.queue.vacate(job.id)
         self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
-        try:
-            self._retention.on_end()
-        except JobletError as error:
-            log.error("finished jobs cannot be forgotten yet: %s", error)
+        self._retention.on_end()
 
-    async def clean_up(self, job_id: str) -> None:
-        """Remove the files of a job, and whatever else there is of it."""
+    async def delete(self, job_ids: Sequence[str], with_files: Sequence[str]) -> None:
+        """Forget jobs that have ended, and remove what there is of some: all of it, even if the caller goes away."""
+        self.book.delete(job_ids)
+
+        async def clean_up() -> None:
+            for job_id in with_files:
+                await self._clean_up(job_id)
+
+        await asyncio.shield(self._tasks.spawn(clean_up()))
+
+    async def _clean_up(self, job_id: str) -> None:
         try:
             await disk.clean_up(self._runner.remove, job_id)
-        except JobletError as error:
+        except (JobletError, OSError) as error:
             log.error("job %s: %s", job_id, error)
 
     def _forget(self, job_id: str) -> None:
         self.book.delete([job_id])
-        self._tasks.spawn(self.clean_up(job_id))
+        self._tasks.spawn(self._clean_up(job_id))
 
     # --- restart
 
