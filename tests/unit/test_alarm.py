@@ -87,6 +87,28 @@ def test_one_that_fails_does_not_keep_the_others_from_ringing() -> None:
     assert asyncio.run(scenario()) == (["bad", "also due", "soon"], ["ZeroDivisionError()"])
 
 
+def test_times_that_were_changed_or_cleared_are_not_kept() -> None:
+    async def scenario() -> tuple[int, list[str]]:
+        rung: list[str] = []
+        alarm = Alarm(rung.append, lambda: None)
+        far = now_usec() + 10**12
+        alarm.set("soon", now_usec() + 100_000)
+        for number in range(2000):
+            alarm.set("changed", far + number)
+            alarm.set(f"{number}", far)
+            alarm.clear(f"{number}")
+        size = len(alarm._heap)
+        async with asyncio.timeout(10):
+            while not rung:
+                await asyncio.sleep(0.01)
+        alarm.close()
+        return size, rung
+
+    size, rung = asyncio.run(scenario())
+    assert size < 200
+    assert rung == ["soon"]
+
+
 def test_clear_tells_whether_there_was_a_time() -> None:
     async def scenario() -> tuple[bool, bool]:
         alarm = Alarm(lambda _: None, lambda: None)
