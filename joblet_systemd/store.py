@@ -251,10 +251,13 @@ class Store:
         with self._reading() as db:
             yield from map(self._decoded, db.execute(select))
 
-    def next_kept(self) -> tuple[str, int] | None:
-        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
-        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) ORDER BY ended_usec LIMIT 1"
-        found: tuple[str, int] | None = self._execute(query).fetchone()
+    def next_kept(self, ended_usec: int = 0, job_id: str = "") -> tuple[str, int] | None:
+        """The job with files that ended first after that one: its id, and when it ended; None when there is none."""
+        query = (
+            f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) AND ended_usec >= ?"
+            " AND (ended_usec, id) > (?, ?) ORDER BY ended_usec, id LIMIT 1"
+        )
+        found: tuple[str, int] | None = self._execute(query, (ended_usec, ended_usec, job_id)).fetchone()
         return found
 
     def kept(self) -> set[str]:

@@ -31,6 +31,7 @@ class KeptFiles:
         self._keep_usec = round(keep_sec * USEC_PER_SEC)
         self._alarm = Alarm(lambda _: self.watch(), self.watch)
         self._task: asyncio.Task[None] | None = None
+        self._stuck: set[str] = set()  # jobs whose files could not be removed, as was said
 
     def until(self, job: Job) -> int | None:
         """When the files of an ended job are going to be removed, in microseconds since the epoch."""
@@ -77,17 +78,32 @@ class KeptFiles:
             self._task = asyncio.create_task(self._expire())
 
     async def _expire(self) -> None:
+        again: list[int] = []
+        stuck: set[str] = set()
+        behind = (0, "")
         try:
-            while (first := self._store.next_kept()) is not None:
+            while (first := self._store.next_kept(*behind)) is not None:
                 job_id, ended_usec = first
                 due = ended_usec + self._keep_usec
                 if due > now_usec():
-                    self._alarm.set(OLDEST, due)
-                    return
-                await self.remove(job_id)
+                    again.append(due)
+                    break
+                try:
+                    await self.remove(job_id)
+                except JobletError as error:
+                    # The others are not to stay as well.
+                    behind = (ended_usec, job_id)
+                    stuck.add(job_id)
+                    if job_id not in self._stuck:
+                        log.error("the files of job %s cannot be removed: %s", job_id, error)
         except JobletError as error:
             log.error("the files of ended jobs cannot be removed: %s", error)
-            self._alarm.set(OLDEST, now_usec() + RETRY_USEC)
+            again.append(now_usec() + RETRY_USEC)
+        self._stuck = stuck
+        if stuck:
+            again.append(now_usec() + RETRY_USEC)
+        if again:
+            self._alarm.set(OLDEST, min(again))
 
     def close(self) -> None:
         """Stop; what is due is removed after the next start."""

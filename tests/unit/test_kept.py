@@ -175,3 +175,36 @@ def test_what_waits_for_the_disk_keeps_nobody_else_waiting(
 
     asyncio.run(go_on())
     assert len(dirs.ids()) == 40
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(
+    store: Store,
+    dirs: WorkDirs,
+    ended: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(kept, "RETRY_USEC", 10_000)
+    remove, tries = dirs.remove, 0
+
+    def fail(job_id: str) -> None:
+        nonlocal tries
+        if job_id == "first":
+            tries += 1
+            raise JobletError("first/work cannot be removed.")
+        remove(job_id)
+
+    monkeypatch.setattr(dirs, "remove", fail)
+
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=0.01)
+        for job_id, ago in (("first", 30), ("second", 20), ("third", 10)):
+            ended(job_id, ago)
+        files.watch()
+        await until(lambda: dirs.ids() == ["first"] and tries >= 3)
+        files.close()
+
+    asyncio.run(go())
+    assert [record.message for record in caplog.records] == [
+        "the files of job first cannot be removed: first/work cannot be removed."
+    ]
