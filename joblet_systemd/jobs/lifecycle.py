@@ -302,7 +302,8 @@ class Lifecycle:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
-        self._runner.forget_others(wanted)
+        at_work = {job.account for job in jobs if job.state not in WAITING}
+        self._runner.forget_others(wanted, at_work if wanted == {job.id for job in jobs} else None)
         await self._kept.recover(wanted)
         self._retention.look()
 

@@ -127,8 +127,10 @@ class Runner:
         self.forget(job_id)
         self._places.work.remove(job_id)
 
-    def forget_others(self, wanted: Collection[str | None]) -> None:
-        """Remove what former daemons left of all jobs but those."""
+    def forget_others(self, wanted: Collection[str | None], accounts: Collection[str] | None) -> None:
+        """Remove what former daemons left of all jobs but those, and of all accounts but those if these are known."""
+        if accounts is not None:
+            self._places.roots.forget_others(accounts)
         for job_id in {*self._places.controls.ids(), *self._places.credentials.ids()} - set(wanted):
             self.forget(job_id)
 
