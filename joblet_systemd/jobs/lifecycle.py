@@ -28,6 +28,7 @@ from .runner import Runner
 from .tasks import Tasks
 from .waiting import STATES as WAITING
 from .waiting import Waiting
+from .weight import abridged
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Lifecycle:
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
+        self._taken_over = False
 
     # --- start
 
@@ -286,10 +288,12 @@ class Lifecycle:
 
     async def recover(self) -> None:
         """Take over what a former daemon left: adopt, record, queue again, clean up."""
-        for job in self.book.store.unfinished():
+        # In a thread: of jobs with long arguments that may take a while, in which the watchdog is to be fed.
+        for job in await asyncio.to_thread(lambda: list(map(abridged, self.book.store.unfinished()))):
             self.book.adopt(job)
             if job.state not in (State.PENDING, State.SCHEDULED):
                 self.waiting.queue.occupy(job.id, job.owner)
+        self._taken_over = True
         jobs = list(self.book.unfinished())
         states = await self._reconcile_all()
         for job in jobs:
@@ -308,6 +312,9 @@ class Lifecycle:
         self._retention.look()
 
     def _on_reconnect(self) -> None:
+        if not self._taken_over:
+            return  # no unit is anybody's yet; ``recover`` is going to look at all of them
+
         async def look() -> None:
             await self._reconcile_all()
 
