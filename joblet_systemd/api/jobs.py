@@ -58,12 +58,14 @@ class JobService:
 
     async def submit(self, requests: AsyncIterator[wire.SubmitJobRequest], caller: Caller) -> wire.RunJobResponse:
         """SubmitJob: the same with uploads that come in a stream."""
-        stream = Stream(requests)
-        request = await stream.job()
-        spec = messages.spec_of(request)
-        await self._jobs.check(spec, caller.actor)
-        async with self._uploads.streamed(stream, spec.limits, caller) as staged:
-            return await self._accept(spec, staged, request.secret_environment, caller)
+        # Before anything is read, which may be megabytes.
+        async with self._uploads.turn(caller):
+            stream = Stream(requests)
+            request = await stream.job()
+            spec = messages.spec_of(request)
+            await self._jobs.check(spec, caller.actor)
+            async with self._uploads.streamed(stream, spec.limits, caller) as staged:
+                return await self._accept(spec, staged, request.secret_environment, caller)
 
     async def _accept(
         self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
