@@ -121,18 +121,13 @@ class Store:
         size = len(row["spec"]) + len(row["uploads"])
         self._execute(f"INSERT INTO jobs ({COLUMN_LIST}, size) VALUES ({marks}, ?)", (*row.values(), size))
 
-    def update(self, job: Job, *, spec: bool = False) -> None:
-        """Replace what is stored of the job with the same id, but for what was asked for.
-
-        With ``spec``, limits and priority as well.
-        """
+    def update(self, job: Job) -> None:
+        """Replace what is stored of the job with the same id, but for what was asked for beside limits and priority."""
         row = {column: value for column, value in _row(job).items() if column not in ASKED_FOR}
-        assignments = [f"{column} = ?" for column in row]
-        values = list(row.values())
-        if spec:
-            assignments.append("spec = json_set(spec, '$.limits', json(?), '$.priority', ?)")
-            values += [json.dumps(dataclasses.asdict(job.spec.limits)), job.spec.priority]
-        self._execute(f"UPDATE jobs SET {', '.join(assignments)} WHERE id = ?", (*values, job.id))
+        assignments = ", ".join(f"{column} = ?" for column in row)
+        spec = "json_set(spec, '$.limits', json(?), '$.priority', ?)"
+        values = (*row.values(), json.dumps(dataclasses.asdict(job.spec.limits)), job.spec.priority)
+        self._execute(f"UPDATE jobs SET {assignments}, spec = {spec} WHERE id = ?", (*values, job.id))
 
     def add_run(self, job: Job | None, parent: Job) -> None:
         """Store a job that a schedule starts, if any, and what that leaves of the schedule: both or neither."""

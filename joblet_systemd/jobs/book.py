@@ -74,7 +74,7 @@ class Book:
     def change(self, job: Job, **changes: Any) -> Job:
         """Store and return the job with other values, abridged; of its ``spec`` only limits and priority change."""
         changed = dataclasses.replace(job, **changes)
-        self.store.update(changed, spec="spec" in changes)
+        self.store.update(changed)
         self._live[job.id] = changed = abridged(changed)
         self._tell(changed)
         return changed

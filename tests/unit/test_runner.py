@@ -37,7 +37,7 @@ def start(tmp_path: Path, **replaced: Any) -> str:
 
     async def run() -> str:
         places = {
-            "work": SimpleNamespace(mount=lambda *_: None, path=lambda job_id: tmp_path),
+            "work": Directories(),
             "controls": Controls(tmp_path),
             "roots": SimpleNamespace(skeleton=tmp_path, empty=tmp_path, etc=lambda account: tmp_path),
             "credentials": SimpleNamespace(path=lambda job_id: tmp_path),
@@ -50,6 +50,13 @@ def start(tmp_path: Path, **replaced: Any) -> str:
             runner.close()
 
     return asyncio.run(run())
+
+
+class Directories:
+    """Of jobs: all of them are there."""
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        return lambda *_: f"/{name}"
 
 
 SHORT = [OSError(errno.EMFILE, "Too many open files"), OSError(errno.ENOSPC, "No space left on device")]

@@ -178,10 +178,13 @@ def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
         anything: Any = None
         uploads = upload.Uploads(anything)
         service = imported("api.jobs").JobService(jobs, anything, uploads, anything, "node")
-        calls = [
-            asyncio.create_task(service.submit(requests(), Caller(Identity("alice", Role.DEVELOPER))))
-            for _ in range(upload.AT_ONCE_EACH + 20)
-        ]
+
+        async def call() -> Any:
+            caller = Caller(Identity("alice", Role.DEVELOPER))
+            async with caller.held:
+                return await service.submit(requests(), caller)
+
+        calls = [asyncio.create_task(call()) for _ in range(upload.AT_ONCE_EACH + 20)]
         await asyncio.sleep(0.05)
         assert read == upload.AT_ONCE_EACH
         go.set()
