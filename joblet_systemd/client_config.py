@@ -29,6 +29,11 @@ class Address:
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether it leads from every machine to itself."""
+        return self.host == "localhost" or (_is_ip(self.host) and ipaddress.ip_address(self.host).is_loopback)
+
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 

@@ -22,6 +22,7 @@ from .api.interact import InteractService
 from .api.jobs import JobService
 from .api.listener import Listener, bind
 from .api.metrics import MetricsService
+from .api.ondemand import OnDemand
 from .api.server import Server
 from .api.tls import Keys
 from .api.upload import Uploads
@@ -148,10 +149,12 @@ async def _let_clients_in(
     admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
     interact = InteractService(jobs, places.controls)
     methods = {**service.methods(), **downloads.methods(), **interact.methods(), **metrics.methods()}
-    server = Server(methods, inner, Keys(configuration.PKI_DIR), admission)
+    watch = asyncio.create_task(admission.watch())
+    parts.callback(watch.cancel)
+    server = OnDemand(Server(methods, inner, Keys(configuration.PKI_DIR), admission))
     await server.start()
     parts.push_async_callback(server.stop)
-    listener = Listener(doors, inner)
+    listener = Listener(doors, inner, server)
     await listener.start()
     parts.callback(listener.stop)
     if web:

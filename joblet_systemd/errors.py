@@ -1,7 +1,7 @@
 """One error tree: each error knows its gRPC status, the process exit code and what to do about it.
 
 Errors are raised where the fault is found, carry a sentence for the user, and are turned into a gRPC
-status or an exit code once, at the edge (``api.errors`` and ``main``).
+status, an HTTP status or an exit code once, at the edge (``api.server``, ``http.edge`` and ``main``).
 """
 
 from __future__ import annotations

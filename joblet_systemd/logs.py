@@ -20,11 +20,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .errors import NotFound, Unavailable
 from .model import USEC_PER_SEC, Job
-from .selection import Cut, Selection, TailSearch, Window
+from .selection import Cut, Selection, TailSearch, Window, latest
 from .shared import Shared
 from .systemd.entries import Dropped, Entry, Output
 
@@ -53,6 +53,18 @@ Batch = list[Output | Dropped]
 
 def _weight(entry: Entry) -> int:
     return ENTRY_OVERHEAD + (len(entry.data) if isinstance(entry, Output) else 0)
+
+
+def _some(entries: Iterator[Entry], limit: int) -> tuple[list[Entry], bool]:
+    """The next entries, up to the one with which they weigh as much as the limit; and whether there may be more."""
+    found: list[Entry] = []
+    size = 0
+    for entry in islice(entries, CHUNK_ENTRIES):
+        found.append(entry)
+        size += _weight(entry)
+        if size >= limit:
+            return found, True
+    return found, len(found) == CHUNK_ENTRIES
 
 
 @dataclass(eq=False, slots=True)
@@ -128,15 +140,8 @@ class Logs:
         return page
 
     def _read(self, unit: str, after: int, limit: int) -> tuple[list[Entry], bool]:
-        found: list[Entry] = []
-        size = 0
         with self._reader() as reader:
-            for entry in islice(reader.entries(unit, after), CHUNK_ENTRIES):
-                found.append(entry)
-                size += _weight(entry)
-                if size >= limit:
-                    return found, True
-        return found, len(found) == CHUNK_ENTRIES
+            return _some(reader.entries(unit, after), limit)
 
     async def newest(self, unit: str, who: str = "") -> int:
         """The number of a unit's newest entry, 0 when there is none."""
@@ -156,7 +161,7 @@ class Logs:
         elif tail is not None:
             found = await self._last_lines(unit, tail, dataclasses.replace(selection, after=after), who)
             after = max(after, min((cut.seq for cut in found), default=0) - 1)
-            cuts = found or cuts
+            cuts = latest((*found, *cuts))
         return dataclasses.replace(selection, after=after, tail=None, since_usec=None, cuts=cuts)
 
     async def _last_lines(self, unit: str, tail: int, selection: Selection, who: str) -> tuple[Cut, ...]:
@@ -206,7 +211,7 @@ class Logs:
                 break
             if found := window.passed(entries):
                 yield self._counted(found)
-        if job.state.final and (lost := _lost_at_the_end(window, job)):
+        if job.state.final and (lost := _lost_at_the_end(window, _End.of(job))):
             yield self._counted(lost)
 
     async def follow(
@@ -223,9 +228,9 @@ class Logs:
         try:
             await self._subscribe(follower)
             window, behind = Window(unit, await self.resolved(unit, selection, who)), True
-            job: Job | None = None
+            end: _End | None = None
             while not window.over:
-                job = over.result() if over.done() else None
+                end = over.result() if over.done() else None
                 finished = over.done() or alarm.rung()
                 stored = behind or finished
                 entries = follower.take()
@@ -243,7 +248,7 @@ class Logs:
                 elif not behind and not window.over:
                     await follower.news.wait()
             # Not of a job that has ended since: its last entries are not lost, they were not looked for.
-            if job is not None and (lost := _lost_at_the_end(window, job)):
+            if end is not None and (lost := _lost_at_the_end(window, end)):
                 yield self._counted(lost)
         finally:
             alarm.cancel()
@@ -309,16 +314,27 @@ def _look_back(search: TailSearch, unit: str, before: int | None, selection: Sel
     return last if shown == CHUNK_ENTRIES else None
 
 
-async def _end(ended: Callable[[], Awaitable[Job]]) -> Job | None:
+class _End(NamedTuple):
+    """All that a follower keeps of a job that has ended, which may have megabytes of arguments."""
+
+    seq: int
+    usec: int
+
+    @classmethod
+    def of(cls, job: Job) -> _End:
+        return cls(job.seq_base, job.ended_usec or 0)
+
+
+async def _end(ended: Callable[[], Awaitable[Job]]) -> _End | None:
     try:
-        return await ended()
+        return _End.of(await ended())
     except NotFound:  # deleted in the moment in which it had ended
         return None
 
 
-def _lost_at_the_end(window: Window, job: Job) -> Batch:
+def _lost_at_the_end(window: Window, end: _End) -> Batch:
     """What a job that has ended wrote behind the last entry that there is."""
-    return [] if window.over else [*window.lost(job.seq_base, job.ended_usec or 0)]
+    return [] if window.over else [*window.lost(end.seq, end.usec)]
 
 
 class _Alarm:
@@ -341,8 +357,8 @@ class _Alarm:
 class _Tail:
     """A thread that reads what is new in the namespace and hands it to ``dispatch`` in the event loop.
 
-    Where the journal cannot be read, for want of descriptors or inotify instances, it is tried again until it can, and
-    then ``missed`` is called. Meanwhile it is ``ready``, too: what is stored can be had.
+    Where the journal cannot be read, for want of descriptors or inotify instances or whatever else, it is tried again
+    until it can, and then ``missed`` is called. Meanwhile it is ``ready``, too: what is stored can be had.
     """
 
     def __init__(
@@ -369,18 +385,24 @@ class _Tail:
                 self._read()
             except OSError as error:
                 log.warning("the journal of jobs cannot be followed: %s; trying again", error)
-                self._call(self.ready.set)
-                self._stopping.wait(RETRY_SEC)
+                self._rest()
+            except Exception:  # without this thread all followers would wait for ever
+                log.exception("the journal of jobs cannot be followed; trying again")
+                self._rest()
+
+    def _rest(self) -> None:
+        self._call(self.ready.set)
+        self._stopping.wait(RETRY_SEC)
 
     def _read(self) -> None:
         with contextlib.closing(self._open_journal()) as journal:
             journal.seek_end()
             self._call(self._missed if self.ready.is_set() else self.ready.set)
             while not self._stopping.is_set():
-                entries = list(islice(journal.news(), CHUNK_ENTRIES))
+                entries, there_is_more = _some(journal.news(), BUFFER_BYTES)
                 if entries:
                     self._call(self._dispatch, entries)
-                if len(entries) < CHUNK_ENTRIES:
+                if not there_is_more:
                     self._stopping.wait(POLL_SEC)
 
     def _call(self, function: Callable[..., None], *arguments: object) -> None:

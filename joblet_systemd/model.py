@@ -165,6 +165,11 @@ def job_id_of_unit(unit: str) -> str | None:
     return None
 
 
+def shortened(text: str, most: int) -> str:
+    """The text, or as many characters of its beginning, the last of them an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
 MAX_CPUS = 8192
 MAX_CPUSET = 2000
 

@@ -23,6 +23,21 @@ class Cut:
     offset: int
 
 
+def latest(cuts: Iterable[Cut]) -> tuple[Cut, ...]:
+    """Those cuts that leave out what any of them does.
+
+    Of a stream these are one or two: offsets from the beginning and from the end of one entry, and nobody knows here
+    which is the later place.
+    """
+    found: dict[tuple[str, bool], Cut] = {}
+    for cut in sorted(cuts, key=lambda cut: (cut.seq, cut.offset)):
+        found[cut.stream, cut.offset < 0] = cut
+    last = {
+        cut.stream: max(other.seq for other in found.values() if other.stream == cut.stream) for cut in found.values()
+    }
+    return tuple(cut for cut in found.values() if cut.seq == last[cut.stream])
+
+
 @dataclass(frozen=True, slots=True)
 class Selection:
     """A part of a job's log.
@@ -30,7 +45,7 @@ class Selection:
     It begins behind the entry of number ``after``, with the first entry stored at ``since_usec`` or later, and with
     the last ``tail`` lines that there are (None: with the first), whichever is the latest. It ends with the last entry
     stored up to ``until_usec``. Both times are in microseconds since the epoch. ``cuts`` is what became of ``tail``
-    when it was looked up (``Logs.resolved``).
+    when it was looked up (``Logs.resolved``), and a place inside of an entry.
     """
 
     after: int = 0
@@ -104,7 +119,7 @@ class Window:
         self._unit = unit
         self._until_usec = selection.until_usec
         self._streams = selection.streams
-        self._cuts = {cut.stream: cut for cut in selection.cuts}
+        self._cuts = selection.cuts
 
     def continues_with(self, entries: Iterable[Entry]) -> bool:
         """Whether these entries follow upon the place reached, nothing missing."""
@@ -138,8 +153,9 @@ class Window:
         return [Dropped(self._unit, last, realtime_usec, "journal", entries=missing)]
 
     def _cut(self, entry: Output) -> list[Output]:
-        cut = self._cuts.get(entry.stream)
-        if cut is None or entry.seq > cut.seq:
+        cuts = [cut for cut in self._cuts if cut.stream == entry.stream and cut.seq >= entry.seq]
+        if not cuts:
             return [entry]
-        rest = entry.data[cut.offset :] if entry.seq == cut.seq else b""
+        left = (entry.data[cut.offset :] if cut.seq == entry.seq else b"" for cut in cuts)
+        rest = min(left, key=len)
         return [Output(entry.unit, entry.seq, entry.realtime_usec, entry.stream, rest)] if rest else []

@@ -147,7 +147,10 @@ def issue(
         _refuse_revoked(etc / "pki", credential.certificate)
         steps = [_complete_account(identity, ensure_account)] if identity.role.runs_jobs else []
         registry.record(etc / "pki", credential.certificate)
-    address = address or _usual_address(etc / "rnx-config.yml")
+    asked, address = address, address or _usual_address(etc / "rnx-config.yml")
+    if asked is None and address.is_loopback:
+        note = "is good on this host only: '--address HOST' is for a client that is elsewhere"
+        steps.append(Step(f"address {address}", Outcome.WARNING, note))
     server_file = etc / "pki" / "server.crt"
     server = keystore.read_certificate(server_file)
     if server is not None and address.host not in pki.names_of(server):

@@ -209,6 +209,14 @@ class Store:
         with self._reading() as db:
             yield from map(self._decoded, db.execute(f"SELECT {COLUMN_LIST} FROM jobs ORDER BY number"))
 
+    def newest(self, limit: int, states: Collection[State] = ()) -> Iterator[Job]:
+        """The newest ``limit`` jobs, of those in the given states if there are any, in the same way as ``each``."""
+        condition = f"WHERE state IN ({', '.join('?' * len(states))})" if states else ""
+        numbers = f"SELECT number FROM jobs {condition} ORDER BY number DESC LIMIT ?"
+        query = f"SELECT {COLUMN_LIST} FROM jobs WHERE number IN ({numbers}) ORDER BY number"
+        with self._reading() as db:
+            yield from map(self._decoded, db.execute(query, (*map(str, states), limit)))
+
     def page(
         self, limit: int, before: int | None = None, states: Collection[State] = (), owner: str = "", text: str = ""
     ) -> Generator[tuple[int, Job], None, None]:

@@ -303,8 +303,12 @@ class DroppedOutput(_message.Message):
     def __init__(self, reason: _Optional[str] = ..., entries: _Optional[int] = ..., bytes: _Optional[int] = ..., lines: _Optional[int] = ...) -> None: ...
 
 class EmptyRequest(_message.Message):
-    __slots__: list[str] = []
-    def __init__(self) -> None: ...
+    __slots__ = ["limit", "states"]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    STATES_FIELD_NUMBER: _ClassVar[int]
+    limit: int
+    states: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, limit: _Optional[int] = ..., states: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ExecJobRequest(_message.Message):
     __slots__ = ["end_of_stdin", "resize", "signal", "start", "stdin"]

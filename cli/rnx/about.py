@@ -23,11 +23,14 @@ def version(settings: Settings) -> None:
 
 @click.command("completion", cls=Command)
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
-def completion(shell: str) -> None:
+@pass_settings
+def completion(settings: Settings, shell: str) -> None:
     """Print what makes a shell complete rnx commands.
 
     For bash, put  eval "$(rnx completion bash)"  into ~/.bashrc.
     """
+    if settings.json:
+        raise click.UsageError("this is for a shell to read; there is no --json for it")
     kind = get_completion_class(shell)
     assert kind is not None, "click knows these three"
     # Not source(): that starts bash only to ask for its version.

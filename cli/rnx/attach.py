@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import click
 
+from . import complete
 from .command import Command, Settings, pass_settings
 from .errors import INTERRUPTED, RnxError
 from .job import ID_HELP
@@ -15,7 +16,7 @@ END = "end"  # the cursor behind all there is
 
 @click.command("attach", cls=Command, epilog=ID_HELP)
 @click.option("--no-stdin", is_flag=True, help="Send no input, even if the job was run with --stdin.")
-@click.argument("uuid", metavar="ID")
+@click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.LIVE))
 @pass_settings
 def attach(settings: Settings, uuid: str, no_stdin: bool) -> None:
     """Follow the output of a job from now on and exit with its exit code.

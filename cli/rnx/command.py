@@ -12,6 +12,17 @@ import click
 from . import complete
 from .errors import USAGE
 
+# The commands, and options behind "--", of other versions of Joblet: what is to be said of those instead of
+# "no such command", or of a guess what else was meant.
+NOT_YET = {
+    "runtime": "runtimes yet: jobs have the programs of the node's /usr",
+    "volume": "volumes yet: every job has a /work of its own",
+    "network": "networks yet: jobs have a loopback interface only",
+    "workflow": "workflows yet",
+    "gpu": "GPUs for jobs yet",
+    "gpu-memory": "GPUs for jobs yet",
+}
+
 
 @dataclass
 class Settings:
@@ -27,8 +38,17 @@ pass_settings = click.make_pass_decorator(Settings, ensure=True)
 
 def _remember(context: click.Context, parameter: click.Parameter, value: str | bool | None) -> None:
     settings = context.ensure_object(Settings)
+    if value == "":
+        # A variable that is not set, in a script: any other node would be the wrong one.
+        raise click.BadParameter("'' is not accepted; expected a name, or leave the option out.")
     if value and parameter.name:
         setattr(settings, parameter.name, value)
+
+
+def _refuse_what_is_not_there_yet(word: str, context: click.Context) -> None:
+    missing = NOT_YET.get(word.removeprefix("--"))
+    if missing:
+        raise click.UsageError(f"Joblet on systemd does not have {missing}", context)
 
 
 def _global_options() -> list[click.Parameter]:
@@ -55,6 +75,13 @@ class Command(click.Command):
         super().__init__(*args, **kwargs)
         self.params += _global_options()
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            _refuse_what_is_not_there_yet(error.option_name, ctx)
+            raise
+
 
 class Group(click.Group):
     """A group whose commands are imported when one is called, so that the others cost nothing.
@@ -77,6 +104,7 @@ class Group(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         target = self._lazy.get(cmd_name)
         if target is None:
+            _refuse_what_is_not_there_yet(cmd_name, ctx)
             return None
         module, _, attribute = target.partition(":")
         command: click.Command = getattr(importlib.import_module(f"rnx.{module}"), attribute)

@@ -42,6 +42,12 @@ class Node:
         host, _, port = self.address.rpartition(":")
         return host.strip("[]"), int(port)
 
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the address is this machine's own."""
+        host, _ = self.reached_at
+        return host in ("localhost", "::1") or host.startswith("127.")
+
     def at_gateway(self) -> Node:
         """The same node as reached by HTTP. Raises ConfigError when the file says nonsense about that."""
         if not self.gateway:
@@ -97,18 +103,18 @@ class ConfigError(RnxError):
         super().__init__(message, USAGE)
 
 
-def candidates() -> list[Path]:
-    """The files that are tried, the first that exists being used. ``$RNX_CONFIG`` must exist if set."""
-    given = os.environ.get("RNX_CONFIG")
+def candidates(given: str | None = None) -> list[Path]:
+    """The files of which the first that exists is used; only the one that is ``given``, or in ``$RNX_CONFIG``."""
+    given = given or os.environ.get("RNX_CONFIG")
     if given:
         return [Path(given)]
     directories = [Path(), Path("config"), Path(os.path.expanduser("~"), ".rnx"), *SYSTEM_DIRECTORIES]
     return [directory / FILE for directory in directories]
 
 
-def find() -> Path | None:
+def find(given: str | None = None) -> Path | None:
     """The first of the candidates that is there, readable or not."""
-    for path in candidates():
+    for path in candidates(given):
         try:
             path.stat()
         except PermissionError:
@@ -152,6 +158,9 @@ def _nodes(path: Path, text: bytes) -> dict[str, Node]:
         where = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "no valid text"
         raise ConfigError(f"{path}{where}: not valid YAML: {problem}.") from None
+    except Exception as error:
+        # What the constructors of PyYAML stumble over, they let through: ValueError, KeyError, RecursionError ...
+        raise ConfigError(f"{path}: a value in it is not what its form says: {error}.") from None
     nodes = document.get("nodes") if isinstance(document, dict) else None
     if not isinstance(nodes, dict) or not nodes:
         raise ConfigError(f"{path} names no nodes. 'rnx config-help' tells what goes into it.")

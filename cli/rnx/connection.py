@@ -71,7 +71,7 @@ class Connection:
         self.end_noted = False  # whether the user has been told of the end of his certificate
         credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
         options = list(OPTIONS)
-        if _is_loopback(node.address):
+        if node.is_loopback:
             # gRPC would send even this through the proxy that http_proxy names.
             options.append(("grpc.enable_http_proxy", 0))
         self._channel = grpc.secure_channel(node.address, credentials, options)
@@ -142,8 +142,3 @@ class Connection:
 def connect(settings: Settings) -> Connection:
     """The connection to the node that the global options choose."""
     return Connection(load(settings.config).select(settings.node))
-
-
-def _is_loopback(address: str) -> bool:
-    host = address.rpartition(":")[0].strip("[]")
-    return host in ("localhost", "::1") or host.startswith("127.")

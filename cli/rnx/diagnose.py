@@ -14,10 +14,11 @@ import ssl
 from collections.abc import Iterator
 
 from .config import Node
-from .errors import DENIED, UNREACHABLE, RnxError
+from .errors import DENIED, UNREACHABLE, USAGE, RnxError
 
 TIMEOUT = 5.0  # seconds, for connecting and for each read
 SERVER_NAME = "joblet"
+PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC looks for one
 
 # X509_V_ERR_* of OpenSSL's x509_vfy.h
 NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
@@ -25,6 +26,15 @@ NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
 
 def diagnose(node: Node, seen: str) -> RnxError:
     """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds."""
+    found = _tried(node, seen)
+    proxy = next((name for name in PROXIES if os.environ.get(name)), None)
+    if proxy is None or node.is_loopback or found.exit_code != UNREACHABLE:
+        return found
+    told = f"{proxy} is set: unless no_proxy has this node, calls go by that proxy, and this was tried without it."
+    return RnxError(f"{found} {told}", UNREACHABLE)
+
+
+def _tried(node: Node, seen: str) -> RnxError:
     try:
         context = client_context(node, "h2")
         host, port = node.reached_at
@@ -145,7 +155,8 @@ def client_context(node: Node, protocol: str) -> ssl.SSLContext:
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         raise RnxError(
             f"the keys of node '{node.name}' in the configuration are unusable: ca, cert and key must be PEM,"
-            " and the key the one of the certificate."
+            " and the key the one of the certificate.",
+            USAGE,
         ) from None
     return context
 

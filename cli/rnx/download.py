@@ -15,7 +15,7 @@ import click
 
 from . import complete, output
 from .command import Command, Settings, pass_settings
-from .errors import FAILURE, RnxError
+from .errors import FAILURE, RnxError, told
 from .job import ID_HELP
 from .progress import Progress
 from .receive import Receiver
@@ -73,7 +73,8 @@ def bring_back(connection: Connection, uuid: str, outputs: Sequence[Output], cod
         try:
             fetched = fetch(connection, uuid, wanted.path, wanted.local, force=False)
         except (RnxError, OSError) as error:
-            output.error(f"--output {wanted.path}:{wanted.local}: {error}")
+            why = told(error) if isinstance(error, OSError) else error
+            output.error(f"--output {wanted.path}:{wanted.local}: {why}")
             code = code or getattr(error, "exit_code", FAILURE)
         else:
             output.note(f"{wanted.path} is in {fetched.local}: {_summary(fetched)}")
@@ -98,8 +99,11 @@ def download(settings: Settings, uuid: str, path: str, local: str | None, force:
     if local == STDOUT and settings.json:
         raise click.UsageError("with - as LOCAL the standard output is the file; there is no --json for it")
     from .connection import connect
+    from .follow import status_of
 
     connection = connect(settings)
+    # The full id, for --json: a name may be another job's later on.
+    uuid = status_of(connection, uuid).uuid
     fetched = fetch(connection, uuid, path, _name(path) if local is None else local, force)
     if settings.json:
         answer = {"job_uuid": uuid, "path": path, "local": fetched.local, "files": fetched.files}

@@ -12,6 +12,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 
+def told(failure: OSError) -> str:
+    """``No such file or directory: out/x``, without the number that Python puts before it."""
+    return f"{failure.strerror or failure}{f': {failure.filename}' if failure.filename else ''}"
+
+
 class RnxError(Exception):
     """A failure that is told to the user in one paragraph; ``exit_code`` is what rnx then ends with."""
 

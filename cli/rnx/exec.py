@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import output, values
+from . import complete, output, values
 from .command import Command, Settings, pass_settings
 from .errors import FAILURE, INTERRUPTED, UNREACHABLE, RnxError
 from .job import ID_HELP
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES = 32 << 10
 CHUNKS_AHEAD = 8  # read and not sent yet
-FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+FORWARDED = (*ENDING, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @click.command("exec", cls=Command, context_settings={"allow_interspersed_args": False}, epilog=ID_HELP)
@@ -51,7 +52,7 @@ FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signa
     metavar="KEY[=VALUE]",
     help="Set a variable besides the job's own; without a value, to what it is here.",
 )
-@click.argument("uuid", metavar="ID")
+@click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.RUNNING))
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="[--] COMMAND [ARG]...")
 @pass_settings
 def exec_(
@@ -173,11 +174,12 @@ class _Exchange:
     def _forward(self, number: int, _frame: FrameType | None) -> None:
         from joblet_wire.joblet_pb2 import ExecJobRequest
 
-        # The second one is for rnx: the command may not care. And whoever hangs up or wants to end a terminal's
-        # client means that; its keys reach the command in another way.
-        if self._interrupted or self._start.HasField("terminal"):
-            raise RnxError("interrupted; the command is killed.", INTERRUPTED if number == 2 else 128 + number)
-        self._interrupted = number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        # The second one that ends things is for rnx: the command may not care. And whoever hangs up or wants to end a
+        # terminal's client means that; its keys reach the command in another way.
+        if number in ENDING:
+            if self._interrupted or self._start.HasField("terminal"):
+                raise RnxError("interrupted; the command is killed.", INTERRUPTED if number == 2 else 128 + number)
+            self._interrupted = True
         self._requests.put(ExecJobRequest(signal=number))
 
     def _resize(self, _number: int, _frame: FrameType | None) -> None:

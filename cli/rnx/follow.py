@@ -122,8 +122,11 @@ def told(dropped: DroppedOutput) -> str:
     return f"{entries} of the log are missing here: removed to make room for newer output, or lost."
 
 
-def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
-    """The status of a job whose output has ended, once it is final: the node stores it at about that time."""
+def await_status(connection: Connection, uuid: str, *, final: bool) -> GetJobStatusResponse:
+    """The status of a job whose output has ended, over broken connections.
+
+    With ``final``, once it is: the node stores it at about that time.
+    """
     pause, attempts = 0.005, 0
     while True:
         try:
@@ -134,7 +137,7 @@ def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
                 raise connection.explained(error) from error
             connection.reconnect(attempts)
             continue
-        if status.status in FINAL:
+        if status.status in FINAL or not final:
             return status
         time.sleep(pause)
         pause = min(pause * 2, 1.0)
@@ -142,7 +145,7 @@ def await_end(connection: Connection, uuid: str) -> GetJobStatusResponse:
 
 def exit_code_at_end(connection: Connection, uuid: str) -> int:
     """The exit code of a job whose output has ended, saying why it ended if that does not."""
-    ended = await_end(connection, uuid)
+    ended = await_status(connection, uuid, final=True)
     if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
         output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
     if ended.status == "TIMEOUT":

@@ -61,16 +61,19 @@ def job() -> None:
     type=click.Choice(STATES, case_sensitive=False),
     help="Only jobs in this state; can be given several times.",
 )
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N of them; all without it.")
 @pass_settings
-def list_(settings: Settings, states: tuple[str, ...]) -> None:
-    """List the jobs of a node."""
+def list_(settings: Settings, states: tuple[str, ...], limit: int | None) -> None:
+    """List the jobs of a node, the oldest first."""
     from joblet_wire.joblet_pb2 import EmptyRequest
 
     from .connection import connect
 
     connection = connect(settings)
-    jobs = connection.call(connection.jobs.ListJobs, EmptyRequest(), "the list of jobs").jobs
-    chosen = [row for row in jobs if not states or row.status in states]
+    request = EmptyRequest(limit=limit, states=states) if limit and limit <= complete.NEWEST else EmptyRequest()
+    jobs = connection.call(connection.jobs.ListJobs, request, "the list of jobs").jobs
+    # Nodes of older versions send all in any case.
+    chosen = [row for row in jobs if not states or row.status in states][-(limit or 0) :]
     if settings.json:
         output.print_json([list_json(row) for row in chosen])
         return

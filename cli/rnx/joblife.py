@@ -109,7 +109,10 @@ def _tell(answer: dict[str, Any]) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. On a pipe rnx never asks.")
 @pass_settings
 def delete_all(settings: Settings, yes: bool) -> None:
-    """Forget all jobs that have ended and are yours to delete, with their output and files."""
+    """Forget all jobs that have ended and are yours to delete: what is known of them, and their files.
+
+    What they printed stays in the node's journal until that is full, for its administrators alone.
+    """
     from joblet_wire.joblet_pb2 import DeleteAllJobsRequest
 
     from .connection import connect
@@ -129,7 +132,7 @@ def delete_all(settings: Settings, yes: bool) -> None:
 
 
 def _confirm(node: str) -> None:
-    question = f"Forget all your ended jobs on node '{output.printable(node)}', with their output and files?"
+    question = f"Forget all your ended jobs on node '{output.printable(node)}', and remove their files?"
     try:
         agreed = click.confirm(question, err=True)
     except click.Abort:

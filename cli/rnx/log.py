@@ -108,6 +108,7 @@ def log(
     ]
     if not by_line:
         copy_output(connection, wanted[0])
+        _note_deletion(connection, wanted[0].uuid)
         return
     if settings.json:
         logs: list[TextLog] | list[JsonLog] = [JsonLog(uuid, cursor or "", grep) for uuid in jobs]
@@ -132,33 +133,44 @@ def _print(
     connection: Connection, wanted: Sequence[GetJobLogsRequest], logs: Sequence[TextLog] | Sequence[JsonLog]
 ) -> int:
     """Print lines as they come, to the end of all logs. Returns 0, or the exit code of the first failure."""
+    from joblet_wire.joblet_pb2 import DataChunk
+
     from .follow import received_together
     from .logprint import JsonLog
 
     code = 0
     for number, chunk in received_together(connection, wanted):
         log = logs[number]
-        if isinstance(chunk, RnxError):
-            log.rest()
-            output.error(str(chunk))
-            code = code or chunk.exit_code
-        elif chunk is not None:
+        if isinstance(chunk, DataChunk):
             log.take(chunk)
-        else:
-            log.rest()
+            continue
+        log.rest()
+        try:
+            if chunk is not None:
+                raise chunk
             if isinstance(log, JsonLog):
-                log.end(_status(connection, wanted[number]))
+                follows = not (wanted[number].no_follow or wanted[number].until)
+                log.end(_status(connection, wanted[number].uuid, final=follows))
+            else:
+                _note_deletion(connection, wanted[number].uuid)
+        except RnxError as error:  # of this log; the others go on
+            output.error(str(error))
+            code = code or error.exit_code
     return code
 
 
-def _status(connection: Connection, request: GetJobLogsRequest) -> GetJobStatusResponse | None:
-    """The status of a job whose log has been printed; None if it was deleted meanwhile."""
-    from .follow import await_end, status_of
+def _note_deletion(connection: Connection, uuid: str) -> None:
+    """Say it if a job whose log has been printed is there no more: nobody can print it again."""
+    if _status(connection, uuid, final=False) is None:
+        output.note(f"job {uuid} was deleted meanwhile; its output cannot be printed again.")
+
+
+def _status(connection: Connection, uuid: str, *, final: bool) -> GetJobStatusResponse | None:
+    """The status of a job whose log has been printed, waiting for a ``final`` one; None if it was deleted meanwhile."""
+    from .follow import await_status
 
     try:
-        if request.no_follow or request.until:
-            return status_of(connection, request.uuid)
-        return await_end(connection, request.uuid)
+        return await_status(connection, uuid, final=final)
     except RnxError as error:
         if error.exit_code == NOT_FOUND:
             return None

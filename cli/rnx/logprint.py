@@ -17,6 +17,7 @@ from .follow import FINAL, STDERR, told
 from .lines import Assembler, Line, dropped_json, line_json, utc
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False)
+_BACK = re.compile(rb"\r(?=[^\r])")  # not that of a line's end
 _CONTROLS = re.compile("[\x80-\x9f]")  # to terminals some of them are the beginning of a command
 
 
@@ -46,8 +47,10 @@ class TextLog:
         texts: dict[int, list[bytes]] = {}
         for line in lines:
             if self._pattern is None or self._pattern.search(line.data):
-                stamp = local_stamp(line.time_usec) if self._timestamps else b""
-                texts.setdefault(line.stream, []).append(b"%s%s%s\n" % (self._prefix, stamp, line.data))
+                start = self._prefix + (local_stamp(line.time_usec) if self._timestamps else b"")
+                # A progress bar goes back to the beginning of its line, and over what is there.
+                data = (b"\r" + start).join(_BACK.split(line.data))
+                texts.setdefault(line.stream, []).append(b"%s%s\n" % (start, data))
         for stream, written in texts.items():
             output.write_all((sys.stderr if stream == STDERR else sys.stdout).buffer, b"".join(written))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -11,7 +12,7 @@ import click
 
 from . import __version__, output
 from .command import Group
-from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError
+from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError, told
 
 COMPLETE_VARIABLE = "_RNX_COMPLETE"
 
@@ -98,7 +99,7 @@ def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
         case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
             return "", BROKEN_PIPE
         case OSError():
-            return f"{failure.strerror}{f': {failure.filename}' if failure.filename else ''}", FAILURE
+            return told(failure), FAILURE
     if os.environ.get("RNX_DEBUG"):
         raise failure
     return f"{type(failure).__name__}: {failure}. RNX_DEBUG=1 in the environment shows where.", FAILURE
@@ -115,6 +116,11 @@ def _prepare_streams() -> None:
 
 
 def _complete(instruction: str) -> int:
+    """Offer words to a shell; none where anything fails, and nothing is said in the middle of somebody's typing."""
     from click.shell_completion import shell_complete  # noqa: PLC0415 - needed only when a shell asks
 
-    return shell_complete(root, {}, "rnx", COMPLETE_VARIABLE, instruction)
+    if os.environ.get("RNX_DEBUG"):
+        return shell_complete(root, {}, "rnx", COMPLETE_VARIABLE, instruction)
+    with contextlib.redirect_stderr(io.StringIO()), contextlib.suppress(Exception, KeyboardInterrupt):
+        return shell_complete(root, {}, "rnx", COMPLETE_VARIABLE, instruction)
+    return 0

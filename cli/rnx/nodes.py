@@ -49,11 +49,15 @@ def nodes(settings: Settings) -> None:
 
 
 @click.command("config-help", cls=Command)
-def config_help() -> None:
+@pass_settings
+def config_help(settings: Settings) -> None:
     """Explain the configuration file, and show which one is used here."""
+    used, candidates = config.find(settings.config), config.candidates(settings.config)
+    if settings.json:
+        output.print_json({"used": str(used) if used else None, "tried": [str(path) for path in candidates]})
+        return
     print("rnx reads its nodes and keys from the first of these files that exists:\n")
-    used = config.find()
-    for path in config.candidates():
+    for path in candidates:
         print(f"  {path}{'   <- used' if path == used else ''}")
     print(
         "\n$RNX_CONFIG names one file instead of these, and --config FILE comes before all."

@@ -45,7 +45,7 @@ class Receiver:
             return
         parts = path.split("/")
         if any(part in ("", ".", "..") or "\0" in part or len(os.fsencode(part)) > _NAME_MAX for part in parts):
-            raise RnxError(f"the node sent a file of the name {path!r}, which is not accepted; nothing was written.")
+            raise RnxError(f"the node sent a file of the name {path!r}, which is not accepted; the download ends here.")
         if stat.S_ISDIR(mode):
             os.close(self._open(parts))
             self._modes[path] = mode

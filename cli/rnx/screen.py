@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -75,9 +74,8 @@ def show(answers: Iterable[Answer], lines: Callable[[Answer], Iterable[str]]) ->
 
 def print_each(answers: Iterable[Answer], value: Callable[[Answer], Any]) -> None:
     """Print each answer as one line of JSON."""
-    with contextlib.suppress(KeyboardInterrupt):
-        for answer in answers:
-            print(json.dumps(value(answer), ensure_ascii=False), flush=True)
+    for answer in answers:
+        print(json.dumps(value(answer), ensure_ascii=False), flush=True)
 
 
 def received(connection: Connection, begin: Callable[[], Iterable[Answer]], what: str) -> Iterator[Answer]:

@@ -134,7 +134,7 @@ def _directory(path: str) -> Iterator[Entry]:
     if not stat.S_ISDIR(_stat(path).st_mode):
         raise UploadError(f"{path} is not a directory; --upload uploads a file.")
     names = set()
-    for entry in _contents(path, "", os.path.realpath(path)):
+    for entry in _contents(path):
         names.add(entry.path)
         yield entry
     name = os.path.basename(os.path.abspath(path))
@@ -142,30 +142,37 @@ def _directory(path: str) -> Iterator[Entry]:
         yield Entry(name, stat.S_IFLNK | 0o777, path, target=b".")
 
 
-def _contents(directory: str, below: str, root: str) -> Iterator[Entry]:
-    """The entries of ``directory``, each directory before what is in it.
-
-    ``below`` is where it lies in the upload, empty or with a slash at its end, ``root`` the real path
-    that symlinks must not leave.
-    """
-    try:
-        with os.scandir(directory) as scan:
-            found = sorted(scan, key=lambda item: os.fsencode(item.name))
-    except OSError as error:
-        raise UploadError(f"cannot read {directory}: {error.strerror}.") from None
-    for item in found:
+def _contents(directory: str) -> Iterator[Entry]:
+    """The entries of ``directory``, each directory before what is in it. How deep they may be, the node says."""
+    root = os.path.realpath(directory)
+    left = _listed(directory, "")
+    while left:
+        path, item = left.pop()
         status = item.stat(follow_symlinks=False)
-        path = below + item.name
         if stat.S_ISLNK(status.st_mode):
             yield _symlink(path, item.path, root)
         elif stat.S_ISDIR(status.st_mode):
             yield Entry(path, stat.S_IFDIR | status.st_mode & 0o777, item.path)
-            yield from _contents(item.path, path + "/", root)
+            left += _listed(item.path, path + "/")
         else:
             yield _regular(path, item.path, status)
 
 
+def _listed(directory: str, below: str) -> list[tuple[str, os.DirEntry[str]]]:
+    """What is in a directory, each with its path in the upload, the first one last.
+
+    ``below`` is where the directory lies there, empty or with a slash at its end.
+    """
+    try:
+        with os.scandir(directory) as scan:
+            found = [(below + item.name, item) for item in scan]
+    except OSError as error:
+        raise UploadError(f"cannot read {directory}: {error.strerror}.") from None
+    return sorted(found, key=lambda pair: os.fsencode(pair[0]), reverse=True)
+
+
 def _symlink(path: str, source: str, root: str) -> Entry:
+    """``root`` is the real path that it must not leave."""
     target = os.readlink(source)
     # The directory of the link is resolved as well: through links in it, '..' may lead elsewhere than it seems.
     real = os.path.realpath(os.path.join(os.path.dirname(source), target))

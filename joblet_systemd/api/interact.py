@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -15,7 +14,7 @@ from joblet_wire import joblet_pb2 as wire
 from .. import environment
 from ..errors import InvalidValue, WrongState
 from ..jobs.control import Controls, Ended, ready
-from ..jobs.outcome import EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, signal_name
+from ..jobs.outcome import exec_failure, signal_name
 from ..jobs.requests import Jobs
 from ..jobs.session import STDOUT, Session
 from ..model import Job, State
@@ -211,9 +210,8 @@ def _result(command: str, ended: Ended) -> wire.ExecResult:
     if ended.lost:
         return wire.ExecResult(exit_code=128 + signal.SIGKILL, reason="the job has ended")
     if ended.exec_errno:
-        missing = ended.exec_errno in (errno.ENOENT, errno.ENOTDIR)
-        reason = f"exec-failed: {command}: {os.strerror(ended.exec_errno).lower()}"
-        return wire.ExecResult(exit_code=EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE, reason=reason)
+        exit_code, reason = exec_failure(command, ended.exec_errno)
+        return wire.ExecResult(exit_code=exit_code, reason=reason)
     if os.WIFSIGNALED(ended.wait_status):
         number = os.WTERMSIG(ended.wait_status)
         return wire.ExecResult(exit_code=128 + number, reason=f"signal {signal_name(number)}")

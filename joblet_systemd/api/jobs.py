@@ -15,6 +15,8 @@ from ..jobs.requests import Jobs
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import JobSpec, State
 from . import messages
+from .answers import Answers
+from .brief import brief
 from .listing import Listing
 from .server import Caller
 from .upload import Stream, Uploads
@@ -31,7 +33,8 @@ class JobService:
         self._uploads = uploads
         self._kept = kept
         self._node_id = node_id
-        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id)
+        self._answers = Answers()
+        self._listing = Listing(jobs.book.store.each, jobs.positions, node_id, self._answers)
 
     def methods(self) -> Mapping[str, Callable[[Any, Caller], Any]]:
         """The implementations by their name in the contract."""
@@ -71,10 +74,12 @@ class JobService:
         self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
     ) -> wire.RunJobResponse:
         job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged, secrets)
+        await self._answers.turn(caller)  # it repeats the arguments
         return messages.submitted(job, notices)
 
     async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
-        """GetJobStatus."""
+        """GetJobStatus: of one with long arguments it is more than a megabyte."""
+        await self._answers.turn(caller)
         job = self._jobs.book.get(request.uuid, caller.actor)
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
         answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job, caller.name))
@@ -83,7 +88,10 @@ class JobService:
 
     async def list_jobs(self, request: wire.EmptyRequest, caller: Caller) -> bytes:
         """ListJobs, the oldest first."""
-        return await self._listing.answer(caller)
+        limit, states = messages.newest_of(request)
+        if not limit:
+            return await self._listing.answer(caller)
+        return await self._listing.part(lambda: self._jobs.book.store.newest(limit, states), caller)
 
     async def stop(self, request: wire.StopJobRequest, caller: Caller) -> wire.StopJobResponse:
         """StopJob: answers when the job has ended."""
@@ -121,7 +129,8 @@ class JobService:
         ``end`` is behind what there is now. With it or ``tail``, an empty chunk comes first and tells where that is,
         so that a client whose connection breaks before anything else has come can resume there.
         """
-        job = self._jobs.book.get(request.uuid, caller.actor)
+        # Brief, for it is kept as long as somebody follows.
+        job, _ = brief(self._jobs.book.get(request.uuid, caller.actor))
         selection = messages.selection_of(request)
         if selection.tail is not None:
             selection = await self._logs.resolved(job.unit, selection, caller.name)

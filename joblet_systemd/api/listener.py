@@ -19,6 +19,7 @@ from pathlib import Path
 
 from ..errors import InvalidValue, JobletError
 from .crowd import Crowd
+from .ondemand import OnDemand
 
 log = logging.getLogger(__name__)
 
@@ -28,11 +29,12 @@ STUCK_SEC = 120.0
 
 
 class Listener:
-    """Accepts on ``sockets`` and relays to the UNIX socket ``target``."""
+    """Accepts on ``sockets`` and relays to the UNIX socket ``target``, where ``server`` listens."""
 
-    def __init__(self, sockets: Sequence[socket.socket], target: Path) -> None:
+    def __init__(self, sockets: Sequence[socket.socket], target: Path, server: OnDemand) -> None:
         self._sockets = sockets
         self._target = target
+        self._server = server
         self._servers: list[asyncio.Server] = []
         self._relays: set[asyncio.Task[None]] = set()
         self._crowd = Crowd()
@@ -59,14 +61,17 @@ class Listener:
             with self._crowd.join(writer.get_extra_info("peername")) as may_stay:
                 if not may_stay:
                     return
-                inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)
-                async with asyncio.TaskGroup() as directions:
-                    up = directions.create_task(_copy(reader, inner))
-                    await _copy(inner_reader, writer)
-                    # gRPC is done with it; the client may never be.
-                    up.cancel()
+                async with self._server.connection():
+                    inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)
+                    async with asyncio.TaskGroup() as directions:
+                        up = directions.create_task(_copy(reader, inner))
+                        await _copy(inner_reader, writer)
+                        # gRPC is done with it; the client may never be.
+                        up.cancel()
         except* OSError as errors:
             log.debug("a connection broke: %s", errors.exceptions)
+        except* JobletError as errors:
+            log.error("a connection was closed at once: %s", errors.exceptions[0])
         finally:
             self._relays.discard(task)
             if inner is not None:

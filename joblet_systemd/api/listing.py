@@ -7,7 +7,7 @@ slowly as he likes.
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
+import io
 from collections.abc import Callable, Iterable, Mapping
 
 from joblet_wire import joblet_pb2 as wire
@@ -15,46 +15,54 @@ from joblet_wire import joblet_pb2 as wire
 from ..model import Job
 from ..shared import Shared
 from . import messages
+from .answers import Answers
+from .brief import MAX_BYTES, brief
 from .server import Caller
 
-# Of one identity, until the last byte has been sent.
-AT_ONCE = 8
-# Arguments and environment that are longer are left out: the status of the job has them.
-MAX_DETAILS_BYTES = 2 << 10
+# A hundred thousand jobs take about 40 MB. From here on nothing of them is told that can be left out.
+FULL_BYTES = 64 << 20
 
 
 class Listing:
     """``jobs`` gives all jobs, the oldest first, and is called in a thread; ``positions`` those of the queue."""
 
     def __init__(
-        self, jobs: Callable[[], Iterable[Job]], positions: Callable[[], Mapping[str, int]], node_id: str
+        self,
+        jobs: Callable[[], Iterable[Job]],
+        positions: Callable[[], Mapping[str, int]],
+        node_id: str,
+        answers: Answers,
     ) -> None:
         self._jobs = jobs
         self._positions = positions
         self._node_id = node_id
         self._shared: Shared[bytes] = Shared(1)
-        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+        self._one_part = asyncio.Semaphore(1)
+        self._answers = answers
+        self._size = 0  # of the latest one: the next will be much the same
 
     async def answer(self, caller: Caller) -> bytes:
         """The message Jobs, serialized."""
-        await caller.held.enter_async_context(self._slots[caller.name])
+        await self._answers.turn(caller, self._size)
         return await self._shared.get(None, self._make)
 
+    async def part(self, jobs: Callable[[], Iterable[Job]], caller: Caller) -> bytes:
+        """The same of some jobs only: quickly made, and not behind lists of all."""
+        await self._answers.turn(caller)
+        async with self._one_part:
+            return await asyncio.to_thread(self._serialized, dict(self._positions()), jobs)
+
     async def _make(self) -> bytes:
-        return await asyncio.to_thread(self._serialized, dict(self._positions()))
+        made = await asyncio.to_thread(self._serialized, dict(self._positions()))
+        self._size = len(made)
+        return made
 
-    def _serialized(self, positions: Mapping[str, int]) -> bytes:
-        # Messages one after the other are one message with all of their repeated fields.
-        return b"".join(
-            wire.Jobs(jobs=[_entry(job, self._node_id, positions.get(job.id, 0))]).SerializeToString()
-            for job in self._jobs()
-        )
-
-
-def _entry(job: Job, node_id: str, position: int) -> wire.Job:
-    entry = messages.entry(job, node_id, position)
-    if sum(map(len, job.spec.args)) > MAX_DETAILS_BYTES:
-        del entry.args[:]
-    if sum(len(name) + len(value) for name, value in job.spec.environment.items()) > MAX_DETAILS_BYTES:
-        entry.environment.clear()
-    return entry
+    def _serialized(self, positions: Mapping[str, int], jobs: Callable[[], Iterable[Job]] | None = None) -> bytes:
+        # Messages one after the other are one message with all of their repeated fields. They are kept in one place
+        # from the beginning: joined at the end, they would be there twice for a moment.
+        whole = io.BytesIO()
+        for job in (jobs or self._jobs)():
+            shown, _ = brief(job, MAX_BYTES if whole.tell() < FULL_BYTES else 0)
+            entry = messages.entry(shown, self._node_id, positions.get(job.id, 0))
+            whole.write(wire.Jobs(jobs=[entry]).SerializeToString())
+        return whole.getvalue()

@@ -11,8 +11,8 @@ from joblet_wire import joblet_pb2 as wire
 
 from .. import environment
 from ..errors import InvalidValue
-from ..model import Job, JobSpec, Limits
-from ..selection import Cut, Selection
+from ..model import Job, JobSpec, Limits, State
+from ..selection import Cut, Selection, latest
 from ..systemd.entries import Dropped, Output
 
 MAX_ARGUMENT_BYTES = 128 << 10  # MAX_ARG_STRLEN (execve(2))
@@ -23,14 +23,15 @@ MIB = 1 << 20
 INT32_MAX = 2**31 - 1
 MAX_PRIORITY = 100
 MAX_RETRIES = 100
+MAX_NEWEST = 1000
 MAX_RUNTIME_MS = 3653 * 86_400_000
 MAX_RETRY_DELAY_MS = 86_400_000
 STREAMS = {"stdout": 1, "stderr": 2}
 STREAM_NAMES = {number: name for name, number in STREAMS.items()}
 STREAMS_ASKED = {0: frozenset(STREAMS), 1: frozenset({"stdout"}), 2: frozenset({"stderr"})}
 CURSOR_END = "end"
-CUT = re.compile(r",([12]):([0-9]{1,18}):([0-9]{1,9})")
-CURSOR = re.compile(rf"([0-9]{{1,18}})((?:{CUT.pattern.replace('(', '(?:')}){{0,2}})(?:-([0-9]{{1,9}}))?")
+CUT = re.compile(r",([12]):([0-9]{1,18}):(-?[0-9]{1,9})")
+CURSOR = re.compile(rf"([0-9]{{1,18}})((?:{CUT.pattern.replace('(', '(?:')}){{0,4}})(?:-([0-9]{{1,9}}))?")
 EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
@@ -230,6 +231,8 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
         raise InvalidValue("tail", tail, "a number of lines, 0 or more")
     after, cuts = 0, tuple[Cut, ...]()
     if request.cursor == CURSOR_END:
+        if tail:
+            raise InvalidValue("tail", tail, "0, or no cursor 'end' beside it: that is behind all lines")
         tail = 0
     elif request.cursor:
         after, cuts = place_of(request.cursor)
@@ -241,6 +244,18 @@ def selection_of(request: wire.GetJobLogsRequest) -> Selection:
         until_usec=moment_of("until", request.until),
         streams=STREAMS_ASKED[request.stream],
     )
+
+
+def newest_of(request: wire.EmptyRequest) -> tuple[int, frozenset[State]]:
+    """How many of the newest jobs are asked for, 0 for all, and in which states, none for any. Raises InvalidValue."""
+    if not 0 <= request.limit <= MAX_NEWEST:
+        raise InvalidValue("limit", request.limit, f"0 for all jobs, or 1 to {MAX_NEWEST} of the newest")
+    for state in request.states:
+        if state not in set(State):
+            raise InvalidValue("states", state, f"one of {', '.join(State)}")
+        if not request.limit:
+            raise InvalidValue("states", state, "none without a limit")
+    return request.limit, frozenset(map(State, request.states))
 
 
 def cursor_of(seq: int, cuts: Iterable[Cut] = ()) -> str:
@@ -257,11 +272,11 @@ def place_of(cursor: str) -> tuple[int, tuple[Cut, ...]]:
     if not match:
         raise InvalidValue("cursor", cursor, "the cursor of a chunk received before, or 'end'")
     seq, left = int(match[1]), int(match[3] or 0)
-    cuts = {STREAM_NAMES[int(part[1])]: (int(part[2]), int(part[3])) for part in CUT.finditer(match[2])}
+    cuts = [Cut(STREAM_NAMES[int(part[1])], int(part[2]), int(part[3])) for part in CUT.finditer(match[2])]
     if seq and left:
-        cuts = dict.fromkeys(STREAMS, (seq, -left)) | cuts
+        cuts = [*(Cut(stream, seq, -left) for stream in STREAMS), *cuts]
         seq -= 1
-    return seq, tuple(Cut(stream, *place) for stream, place in cuts.items())
+    return seq, latest(cuts)
 
 
 def moment_of(field: str, text: str) -> int | None:

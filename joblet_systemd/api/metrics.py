@@ -17,7 +17,7 @@ from ..errors import InvalidValue
 from ..metrics.host import PARTS, HostReadings
 from ..metrics.sample import VALUES, Sample
 from ..metrics.sampler import RUNS, Sampler
-from ..model import Job
+from ..model import Job, shortened
 from . import messages
 from .server import Caller
 from .slots import Slots
@@ -79,10 +79,9 @@ class MetricsService:
                 raise InvalidValue(field, getattr(request, field), "0 for no bound, or more")
         job = self._jobs.book.get(request.job_uuid, caller.actor)
         start, end = request.start_time // NSEC_PER_USEC, request.end_time // NSEC_PER_USEC
-        async with self.slots.hold(caller.name):
-            samples = await self.sampler.history(job.id, start or None, end or None, request.limit or None)
-        for sample in samples:
-            yield event(job, sample)
+        async with self.slots.hold(caller.name):  # to the last one, for they are all there until it is sent
+            for sample in await self.sampler.history(job.id, start or None, end or None, request.limit or None):
+                yield event(job, sample)
         if job.ended_usec is not None and start <= job.ended_usec <= (end or job.ended_usec):
             yield event(job, totals(job), final=True)
 
@@ -215,14 +214,14 @@ def _exact(sample: Sample) -> wire.JobSample:
 
 def _running(job: Job, sample: Sample | None) -> wire.RunningJob:
     # Each may be long, and this is made every second.
-    command = shlex.join(word[:MAX_COMMAND] for word in job.spec.argv[:MAX_WORDS])
+    command = shortened(shlex.join(word[:MAX_COMMAND] for word in job.spec.argv[:MAX_WORDS]), MAX_COMMAND)
     return wire.RunningJob(
         uuid=job.id,
         name=job.spec.name,
         owner=job.owner,
         status=job.state,
         start_time=messages.rfc3339(job.started_usec),
-        command=command if len(command) <= MAX_COMMAND else command[: MAX_COMMAND - 1] + "…",
+        command=command,
         max_cpu=job.spec.limits.cpu_percent or 0,
         max_memory=(job.spec.limits.memory_bytes or 0) // messages.MIB,
         sample=_exact(sample) if sample is not None else None,

@@ -54,6 +54,8 @@ OPTIONS = (
     ("grpc.http2.bdp_probe", 0),
 )
 
+NO_SOCKET = "Is the file system full, or was the directory removed? 'systemctl restart joblet.service' makes it."
+
 # rnx, which cannot read certificates, tells its user of the end of his when it is nearer than this.
 NEAR_END = datetime.timedelta(days=30)
 EXPIRES_KEY = "joblet-certificate-expires"
@@ -99,33 +101,40 @@ class Caller:
 class Server:
     """Serves the wire contract on a UNIX socket of its own; ``listener`` brings the connections there.
 
+    From ``start`` to ``stop``, one after the other as often as one likes (``ondemand``).
+
     ``methods`` maps ``Service/Method`` to its implementation; methods of the contract that are not in it
     answer UNIMPLEMENTED.
     """
 
     def __init__(self, methods: Mapping[str, Implementation], socket_path: Path, keys: Keys, admission: Admission):
-        self._server = grpc.aio.server(options=OPTIONS)
-        self._admission = admission
-        self._watch: asyncio.Task[None] | None = None
+        self._address = f"unix:{socket_path}"
+        self._keys = keys
+        self._server: grpc.aio.Server | None = None
         bounds = Bounds()
+        self._handlers = []
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
                 handlers[method.name] = _handler(bounds, admission, method, methods.get(name))
-            self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service.full_name, handlers),))
-        self._server.add_secure_port(f"unix:{socket_path}", keys.credentials())
+            self._handlers.append(grpc.method_handlers_generic_handler(service.full_name, handlers))
 
     async def start(self) -> None:
-        """Begin to answer."""
-        await self._server.start()
-        self._watch = asyncio.create_task(self._admission.watch())
+        """Begin to answer. Raises JobletError when the socket cannot be made."""
+        server = grpc.aio.server(handlers=self._handlers, options=OPTIONS)
+        try:
+            server.add_secure_port(self._address, self._keys.credentials())
+        except RuntimeError as error:
+            raise JobletError(f"gRPC cannot listen on {self._address}: {error}.", hint=NO_SOCKET) from error
+        await server.start()
+        self._server = server
 
     async def stop(self) -> None:
-        """End all calls: clients connect again to whoever listens next."""
-        if self._watch is not None:
-            self._watch.cancel()
-        await self._server.stop(grace=0.5)
+        """End all calls: clients connect again to whoever listens next. With it gRPC's threads end."""
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop(grace=0.5)
 
 
 def _handler(

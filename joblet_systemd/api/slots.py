@@ -1,4 +1,7 @@
-"""How many transfers there may be at once: in all, and for one identity, so that none takes what all share."""
+"""How many transfers, readings and commands there may be at once: in all, and of one identity.
+
+So none takes what all share.
+"""
 
 from __future__ import annotations
 

@@ -58,17 +58,20 @@ class KeyFiles:
 
 
 class Keys:
-    """The files of ``directory`` as gRPC wants them. Raises JobletError when they are not there or do not match."""
+    """The files of ``directory`` as gRPC wants them. Raises JobletError when they are not there or do not match.
+
+    Bytes are kept, no object of gRPC's: as long as there is one of those, so are gRPC's threads.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._files = KeyFiles(directory)
         self._seen = self._files.signature()
-        self._first = self._load()
+        self._newest = self._files.load()
 
     def credentials(self) -> grpc.ServerCredentials:
         """What a server needs to present and to demand certificates, the newest for every connection."""
         return grpc.dynamic_ssl_server_credentials(
-            self._first,
+            _configuration(*self._newest),
             self._changed,  # type: ignore[arg-type] # None is as good, and saves making the same again
             require_client_authentication=True,
         )
@@ -80,14 +83,14 @@ class Keys:
             return None
         self._seen = seen
         try:
-            loaded = self._load()
+            self._newest = self._files.load()
         except JobletError as error:
             # In the middle of a setup, say. New files will be seen; those that fit are served until then.
             log.warning("the certificates have changed and cannot be used, so that the former ones are: %s", error)
             return None
         log.info("the server's certificate was read again")
-        return loaded
+        return _configuration(*self._newest)
 
-    def _load(self) -> grpc.ServerCertificateConfiguration:
-        key, certificate, ca = self._files.load()
-        return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)
+
+def _configuration(key: bytes, certificate: bytes, ca: bytes) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration([(key, certificate)], root_certificates=ca)

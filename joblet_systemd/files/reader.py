@@ -6,6 +6,7 @@ could block; of a file that grows no more is read than was there when it was ope
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -92,20 +93,24 @@ class Reader:
         os.close(self._top)
 
     def measure(self) -> tuple[int, int]:
-        """How many files, directories and links there are, and how many bytes are in the files, just now."""
+        """How many files, directories and links there are, and how many bytes are in the files, just now.
+
+        Raises JobletError when they cannot be read.
+        """
         if stat.S_ISREG(self._status.st_mode):
             return 1, self._status.st_size
         count, size = 1, 0
-        for _, _, status in _walk(self._top, "", 1):
-            if isinstance(status, os.stat_result) and stat.S_IFMT(status.st_mode) not in KINDS:
-                count += 1
-                if stat.S_ISREG(status.st_mode) and status.st_size <= self._capacity:
-                    size += status.st_size
+        with _explained():
+            for _, _, status in _walk(self._top, "", 1):
+                if isinstance(status, os.stat_result) and stat.S_IFMT(status.st_mode) not in KINDS:
+                    count += 1
+                    if stat.S_ISREG(status.st_mode) and status.st_size <= self._capacity:
+                        size += status.st_size
         return count, size
 
     def parts(self) -> Iterator[Part]:
         """All there is, each file followed by its content. Raises JobletError when it cannot be read."""
-        try:
+        with _explained():
             if stat.S_ISREG(self._status.st_mode):
                 yield from self._file(self._top, "")
                 return
@@ -115,8 +120,6 @@ class Reader:
                     yield Notice(f"{path!r} is left out: {status}.")
                 else:
                     yield from self._entry(directory, path, status)
-        except OSError as error:
-            raise JobletError(f"The files cannot be read: {error}.") from error
 
     def _entry(self, directory: int, path: str, status: os.stat_result) -> Iterator[Part]:
         name = path.rpartition("/")[2]
@@ -152,6 +155,17 @@ class Reader:
                     break
                 left -= len(data)
                 yield data
+
+
+@contextlib.contextmanager
+def _explained() -> Iterator[None]:
+    """What the file system cannot read, a damaged one for example, as JobletError."""
+    try:
+        yield
+    except OSError as error:
+        raise JobletError(
+            f"The files cannot be read: {error.strerror}.", hint="'dmesg' on the host tells more."
+        ) from error
 
 
 def _find(root: int, path: str) -> int:

@@ -218,7 +218,7 @@ class WorkDirs:
                 else:
                     raise NotFound(f"There are no files of job {job_id}.", hint="It left none, or they were removed.")
             except OSError as error:
-                raise JobletError(f"The files of job {job_id} cannot be read: {error}.") from error
+                raise JobletError(f"The files of job {job_id} cannot be read: {error.strerror or error}.") from error
         try:
             yield fd
         finally:

@@ -10,10 +10,15 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import JobletError
+
 if TYPE_CHECKING:
     from .gateway import Gateway
 
 log = logging.getLogger(__name__)
+
+# After a failure; whoever has connected meanwhile waits.
+RETRY_SEC = 5.0
 
 
 class Doorkeeper:
@@ -36,18 +41,26 @@ class Doorkeeper:
                 await self._task
 
     async def _run(self) -> None:
-        try:
-            await self._knock()
-            # In a thread: it takes a quarter of a second, in which others want their answers.
-            parts = await asyncio.to_thread(importlib.import_module, f"{__package__}.parts")
-            gateway = self._make(parts)
-            await gateway.start()
+        while True:
             try:
-                await asyncio.Event().wait()
-            finally:
-                await gateway.stop()
-        except Exception:
-            log.exception("nothing answers over HTTP any more; 'systemctl restart joblet.service' tries again")
+                await self._serve()
+            except JobletError as error:  # such as certificates that are being replaced
+                log.error("nothing answers over HTTP: %s; trying again", error)
+            except Exception:
+                log.exception("nothing answers over HTTP; trying again")
+            await asyncio.sleep(RETRY_SEC)
+
+    async def _serve(self) -> None:
+        """From the first connection on, to the end of this task."""
+        await self._knock()
+        # In a thread: it takes a quarter of a second, in which others want their answers.
+        parts = await asyncio.to_thread(importlib.import_module, f"{__package__}.parts")
+        gateway = self._make(parts)
+        try:
+            await gateway.start()
+            await asyncio.Event().wait()
+        finally:
+            await gateway.stop()
 
     async def _knock(self) -> None:
         """Wait until somebody connects; the connection stays where it is."""

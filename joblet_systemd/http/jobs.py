@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from ..api import messages
+from ..api.answers import Answers
 from ..api.server import Caller
 from ..api.threads import Threads
 from ..errors import InvalidValue
@@ -24,10 +23,10 @@ if TYPE_CHECKING:
     from ..jobs.requests import Jobs
 
 
-# Answers of one identity, until the last byte has been sent; and the threads that make them.
-AT_ONCE, THREADS = 8, 2
+# That make answers: an event loop would be held up by one of some megabytes.
+THREADS = 2
 DEFAULT_LIMIT, MAX_LIMIT = 100, 1000
-# A page ends early with the job that makes it that long: a command has up to 128 KiB.
+# A page ends early with the job that makes it that long: one of them can have some ten KiB.
 PAGE_BYTES = 4 << 20
 STATES = f"one or several of {','.join(State)}, each once"
 LIST_PARAMETERS = ("limit", "before", "status", "owner", "q")
@@ -42,7 +41,7 @@ class JobRoutes:
         self._node_id = node_id
         self._bodies = body.Bodies()
         self._threads = Threads(THREADS, "list")
-        self._slots: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
+        self._answers = Answers()
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -62,7 +61,7 @@ class JobRoutes:
             "owner": query.text(request, "owner"),
             "text": query.text(request, "q"),
         }
-        await caller.held.enter_async_context(self._slots[caller.name])
+        await self._answers.turn(caller)
         positions = dict(self._jobs.positions())
         shown = await self._threads.run(self._page, limit, before, filters, positions)
         return web.Response(body=shown, content_type=body.TYPE)
@@ -84,15 +83,22 @@ class JobRoutes:
 
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
-        return view.answer(await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor), caller))
+        await self._answers.turn(caller)
+        return await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor), caller)
 
-    async def _shown(self, job: Job, caller: Caller) -> dict[str, object]:
+    async def _shown(
+        self, job: Job, caller: Caller, status: int = 200, headers: Mapping[str, str] | None = None, **more: object
+    ) -> web.Response:
+        """A job by itself, which can be several megabytes."""
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
-        return {
+        whole = {
             **view.job(job, self._node_id, position),
             "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job, caller.name)],
             "filesKeptUntil": messages.rfc3339(self._kept.until(job)) or None,
+            **more,
         }
+        text = await self._threads.run(view.text, whole)
+        return web.Response(body=text, status=status, headers=headers, content_type=body.TYPE)
 
     async def _submit(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
@@ -101,9 +107,8 @@ class JobRoutes:
             spec = messages.spec_of(asked)
             job, notices = await self._jobs.submit(spec, caller.actor, caller.account, None, asked.secret_environment)
         caller.job = job.id
-        return view.answer(
-            {**await self._shown(job, caller), "notices": notices}, 201, {"Location": f"/v1/jobs/{job.id}"}
-        )
+        # Its turn was that of the body, which lasts as long.
+        return await self._shown(job, caller, 201, {"Location": f"/v1/jobs/{job.id}"}, notices=notices)
 
     async def _stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
@@ -113,7 +118,8 @@ class JobRoutes:
             job = await self._jobs.cancel(job.id, caller.actor)
         else:
             job = await self._jobs.stop(job.id, caller.actor)
-        return view.answer(await self._shown(job, caller))
+        await self._answers.turn(caller)
+        return await self._shown(job, caller)
 
 
 def _states(text: str) -> list[State]:

@@ -12,8 +12,9 @@ from aiohttp import web
 from joblet_wire import joblet_pb2 as wire
 
 from ..api import messages
+from ..api.brief import brief
 from ..api.server import Caller
-from ..errors import InvalidValue, NotFound
+from ..errors import InvalidValue
 from ..logs import Batch, Dropped, Logs, Output
 from ..model import Job
 from ..selection import Cut, Selection
@@ -43,7 +44,8 @@ class LogRoutes:
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, PARAMETERS)
         follow, selection = query.flag(request, "follow", True), _selection(request)
-        job = self._jobs.book.get(request.match_info["job"], caller.actor)
+        # Brief, for it is kept as long as somebody follows.
+        job, _ = brief(self._jobs.book.get(request.match_info["job"], caller.actor))
         caller.job = job.id
         if sse.last_event(request) == sse.OVER:
             return web.Response(status=204)  # by which EventSource knows that it need not come again
@@ -72,28 +74,17 @@ class LogRoutes:
             selection = await self._logs.resolved(job.unit, selection, who)
             # Who breaks off before anything has come can go on here.
             await response.write(sse.place(messages.cursor_of(selection.after, selection.cuts)))
-        async for batch in sse.beating(self._source(job, selection, follow, who)):
-            if batch is None:
-                await sse.send(response, sse.HEARTBEAT)
-                continue
-            for piece in _portions(_event(found, selection.cuts) for found in batch):
-                await sse.send(response, piece)
-        await response.write(self._end(job, whole=selection.until_usec is None))
+        async with contextlib.aclosing(sse.beating(self._source(job, selection, follow, who))) as batches:
+            async for batch in batches:
+                if batch is None:
+                    await sse.send(response, sse.HEARTBEAT)
+                    continue
+                for piece in _portions(_event(found, selection.cuts) for found in batch):
+                    await sse.send(response, piece)
+        now = self._jobs.book.known(job.id)
+        over = now is None or (now.state.final and selection.until_usec is None)
+        await response.write(sse.event(view.text(view.end(now)), name="end", number=sse.OVER if over else ""))
         return response
-
-    def _end(self, job: Job, *, whole: bool) -> bytes:
-        """The last event: how the job has ended, or what it does now if it has not."""
-        try:
-            now = self._jobs.book.live(job.id) or self._jobs.book.store.find(job.id)
-        except NotFound:
-            end: dict[str, Any] = {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
-            return sse.event(view.text(end), name="end", number=sse.OVER)
-        end = {
-            "status": str(now.state),
-            "exitCode": now.exit_code if now.state.final else None,
-            "reason": now.reason,
-        }
-        return sse.event(view.text(end), name="end", number=sse.OVER if now.state.final and whole else "")
 
 
 def _selection(request: web.Request) -> Selection:

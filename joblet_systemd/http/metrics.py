@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..api import messages
+from ..api.answers import Answers
 from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
-from ..errors import InvalidValue, NotFound
+from ..errors import InvalidValue
 from ..logs import Logs
 from ..metrics import prometheus
 from ..metrics.counts import Counts
@@ -38,6 +40,7 @@ class MetricsRoutes:
         self._logs = logs
         self._metrics = metrics
         self._counts = counts
+        self._answers = Answers()
         self._scrapes: Shared[bytes] = Shared(1)
 
     def routes(self) -> list[Route]:
@@ -61,33 +64,27 @@ class MetricsRoutes:
         since = messages.moment_of("since", query.text(request, "since", accepted="a time"))
         until = messages.moment_of("until", query.text(request, "until", accepted="a time"))
         limit = query.number(request, "limit", 0, 1, MAX_KEPT)
+        await self._answers.turn(caller)
         job = self._jobs.book.get(request.match_info["job"], caller.actor)
-        async with self._metrics.slots.hold(caller.name):
-            samples = await self._metrics.sampler.history(job.id, since, until, limit or None)
-        return view.answer({"samples": list(map(as_json, samples)), "totals": _totals(job)})
+        samples = await self._metrics.sampler.history(job.id, since, until, limit or None)
+        text = await asyncio.to_thread(_history, samples, job)
+        return web.Response(body=text, content_type="application/json")
 
     async def _live(self, request: web.Request, caller: Caller, job: Job) -> web.StreamResponse:
         async with self._metrics.slots.hold(caller.name):
             response = await sse.begin(request)
             if self._jobs.book.live(job.id) is not None:
-                async with self._metrics.sampler.watch(job.id) as samples:
-                    async for sample in sse.beating(_each(samples)):
+                async with (
+                    self._metrics.sampler.watch(job.id) as samples,
+                    contextlib.aclosing(sse.beating(_each(samples))) as readings,
+                ):
+                    async for sample in readings:
                         known = sse.HEARTBEAT if sample is None else sse.event(view.text(as_json(sample)))
                         await response.write(known)
-        await response.write(sse.event(view.text(self._end(job)), name="end", number=sse.OVER))
+        ended = self._jobs.book.known(job.id)
+        end = {**view.end(ended), **({"totals": _totals(ended)} if ended is not None else {})}
+        await response.write(sse.event(view.text(end), name="end", number=sse.OVER))
         return response
-
-    def _end(self, job: Job) -> Mapping[str, Any]:
-        try:
-            ended = self._jobs.book.store.find(job.id)
-        except NotFound:
-            return {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
-        return {
-            "status": str(ended.state),
-            "exitCode": ended.exit_code,
-            "reason": ended.reason,
-            "totals": _totals(ended),
-        }
 
     # --- the host
 
@@ -112,8 +109,9 @@ class MetricsRoutes:
 
     # --- Prometheus
 
-    async def _scrape(self, request: web.Request, _: Caller) -> web.StreamResponse:
+    async def _scrape(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
+        await self._answers.turn(caller)
         text = await self._scrapes.get(None, self._exposition)
         return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -143,6 +141,10 @@ def _parts(text: str) -> tuple[str, ...]:
 async def _each(samples: Any) -> AsyncGenerator[Sample, None]:
     async for sample in samples:
         yield sample
+
+
+def _history(samples: Iterable[Sample], job: Job) -> bytes:
+    return view.text({"samples": list(map(as_json, samples)), "totals": _totals(job)})
 
 
 def _totals(job: Job) -> dict[str, Any] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from aiohttp import web
@@ -65,8 +65,8 @@ async def send(response: web.StreamResponse, data: bytes) -> None:
     await asyncio.sleep(0)
 
 
-async def beating(source: AsyncGenerator[Item, None]) -> AsyncIterator[Item | None]:
-    """The items of the source, and None whenever there is none for HEARTBEAT_SEC. Closes the source."""
+async def beating(source: AsyncGenerator[Item, None]) -> AsyncGenerator[Item | None, None]:
+    """The items of the source, and None whenever there is none for HEARTBEAT_SEC. With it the source is closed."""
     coming: asyncio.Task[Item] | None = None
     try:
         while True:

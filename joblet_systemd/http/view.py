@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
 
 from .. import environment
+from ..api.brief import brief
 from ..api.messages import MIB, rfc3339
 from ..model import Job
 
-# In a list, arguments and environments that are longer are left out: the job by itself has them.
-MAX_DETAILS_BYTES = 2 << 10
-OMITTED = {"secrets": "secretEnvironment"}  # called so here
+# What is called otherwise here.
+KEYS = {"secrets": "secretEnvironment"}
 
 
 def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
@@ -33,6 +32,7 @@ def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
         "queuePosition": position or None,
         "priority": spec.priority,
         "retries": spec.retries,
+        "retryDelayMs": spec.retry_delay_usec // 1000,
         "attempt": job.attempt,
         "parent": job.parent,
         "schedule": spec.schedule,
@@ -66,18 +66,20 @@ def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
 
 
 def entry(one: Job, node_id: str, position: int = 0) -> dict[str, Any]:
-    """A job as one of many: what is long is empty then, and ``omitted`` names it."""
-    shown = job(one, node_id, position)
-    sizes = {
-        "args": _size(one.spec.args),
-        "environment": _size(part for item in one.spec.environment.items() for part in item),
-        "uploads": _size(one.uploads),
+    """A job as one of many: what is long is empty then, or shortened, and ``omitted`` names it."""
+    shown, cut = brief(one)
+    return {**job(shown, node_id, position), "omitted": [KEYS.get(name, name) for name in (*one.omitted, *cut)]}
+
+
+def end(job: Job | None) -> dict[str, Any]:
+    """How a job has ended, or what it does if it has not: the last event of a stream. None was deleted."""
+    if job is None:
+        return {"status": "DELETED", "exitCode": None, "reason": "the job was deleted"}
+    return {
+        "status": str(job.state),
+        "exitCode": job.exit_code if job.state.final else None,
+        "reason": job.reason,
     }
-    omitted = [OMITTED.get(name, name) for name in one.omitted]
-    omitted += [key for key, size in sizes.items() if size > MAX_DETAILS_BYTES]
-    for key in omitted:
-        shown[key] = type(shown[key])()
-    return {**shown, "omitted": omitted}
 
 
 def text(value: Any) -> bytes:
@@ -88,7 +90,3 @@ def text(value: Any) -> bytes:
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
     return web.Response(body=text(value), status=status, headers=headers, content_type="application/json")
-
-
-def _size(words: Iterable[str]) -> int:
-    return sum(map(len, words))

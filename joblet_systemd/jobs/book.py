@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Sequence, ValuesView
 from typing import Any, Protocol
 
-from ..errors import Denied
+from ..errors import Denied, NotFound
 from ..model import Actor, Job
 from ..store import Store
 from .weight import Scales, abridged
@@ -47,6 +47,13 @@ class Book:
     def live(self, job_id: str) -> Job | None:
         """The job as it is now, abridged; None when it has ended."""
         return self._live.get(job_id)
+
+    def known(self, job_id: str) -> Job | None:
+        """The job as it is now, whether it has ended or not; None when it was deleted."""
+        try:
+            return self._live.get(job_id) or self.store.find(job_id)
+        except NotFound:
+            return None
 
     def unfinished(self) -> ValuesView[Job]:
         """All jobs that have not ended, abridged."""

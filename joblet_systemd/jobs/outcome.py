@@ -7,12 +7,15 @@ import os
 import signal
 from dataclasses import dataclass
 
-from ..model import Job, State, Usage
+from ..model import Job, State, Usage, shortened
 from ..systemd.entries import Exit
 from ..systemd.manager import UnitResult
 
 # wait(2), si_code
 CLD_EXITED, CLD_KILLED, CLD_DUMPED = 1, 2, 3
+
+# A reason is part of every list of jobs, and a command may have 128 KiB.
+MAX_COMMAND = 200
 
 EXIT_NOT_FOUND, EXIT_NOT_EXECUTABLE, EXIT_NOT_STARTED, EXIT_TIMEOUT = 127, 126, 125, 124
 
@@ -75,9 +78,7 @@ def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: st
     if record.error:
         return Outcome(State.FAILED, EXIT_NOT_STARTED, record.error)
     if record.exec_errno:
-        missing = record.exec_errno in (errno.ENOENT, errno.ENOTDIR)
-        reason = f"exec-failed: {job.spec.command}: {os.strerror(record.exec_errno).lower()}"
-        return Outcome(State.FAILED, EXIT_NOT_FOUND if missing else EXIT_NOT_EXECUTABLE, reason)
+        return Outcome(State.FAILED, *exec_failure(job.spec.command, record.exec_errno))
     if unit is not None and unit.result == "oom-kill":
         return Outcome(State.FAILED, 128 + signal.SIGKILL, "oom-kill")
     killed = os.WIFSIGNALED(record.wait_status)
@@ -92,6 +93,12 @@ def _own_end(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: st
     if killed:
         return Outcome(State.FAILED, code, f"signal {signal_name(number)}")
     return Outcome(State.COMPLETED, 0, "") if code == 0 else Outcome(State.FAILED, code, f"exit-code {code}")
+
+
+def exec_failure(command: str, number: int) -> tuple[int, str]:
+    """Exit code and reason of a command that execvp failed for, with that errno."""
+    code = EXIT_NOT_FOUND if number in (errno.ENOENT, errno.ENOTDIR) else EXIT_NOT_EXECUTABLE
+    return code, f"exec-failed: {shortened(command, MAX_COMMAND)}: {os.strerror(number).lower()}"
 
 
 def _timed_out(job: Job, unit: UnitResult | None, record: Exit | None) -> bool:

@@ -13,10 +13,11 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..errors import Exhausted
-from ..model import Job
+from ..model import Job, shortened
 
 MIB = 1 << 20
 DETAILS_BYTES = 6 << 10  # of one job: the longest path that can be executed, and some words
+SHOWN = 60  # characters of a command that is longer still
 JOB_BYTES = 3 << 10  # a job with nothing long, with its place in queue or clock
 ALL_BYTES = 256 * MIB  # 80 000 usual jobs
 ALWAYS_BYTES = 1 * MIB  # of each identity, however much the others have
@@ -25,7 +26,7 @@ STORED_BYTES = 256 * MIB
 
 
 def abridged(job: Job) -> Job:
-    """The job as it is kept in memory; ``omitted`` names what is in the store only."""
+    """The job as it is kept in memory; ``omitted`` names what is in the store only, or only there as a whole."""
     sizes = _sizes(job)
     left = sum(sizes.values())
     omitted = []
@@ -37,10 +38,12 @@ def abridged(job: Job) -> Job:
         omitted.append(name)
     if not omitted:
         return job
-    empty = {name: type(getattr(job.spec, name))() for name in omitted if name != "uploads"}
+    left_out = {name: type(getattr(job.spec, name))() for name in omitted if name != "uploads"}
+    if "command" in omitted:
+        left_out["command"] = shortened(job.spec.command, SHOWN)
     return dataclasses.replace(
         job,
-        spec=dataclasses.replace(job.spec, **empty),
+        spec=dataclasses.replace(job.spec, **left_out),
         uploads=() if "uploads" in omitted else job.uploads,
         omitted=tuple(sorted({*job.omitted, *omitted})),
     )

@@ -83,6 +83,18 @@ PER_JOB = (
         lambda sample: sample.io_write_bytes,
     ),
     PerJob(
+        "joblet_job_network_received_bytes",
+        "Bytes of IP packets that a running job has received, those from itself included.",
+        CounterMetricFamily,
+        lambda sample: sample.net_received_bytes,
+    ),
+    PerJob(
+        "joblet_job_network_sent_bytes",
+        "Bytes of IP packets that a running job has sent, those to itself included.",
+        CounterMetricFamily,
+        lambda sample: sample.net_sent_bytes,
+    ),
+    PerJob(
         "joblet_job_tasks",
         "Processes and threads of a running job.",
         GaugeMetricFamily,

@@ -16,7 +16,10 @@ from pathlib import Path
 from systemd._reader import _Reader  # the raw reader: ten times faster than systemd.journal.Reader
 
 from ..errors import SystemdError
+from ..model import UNIT_PREFIX
 from .entries import Dropped, Entry, Exit, Output, Start
+
+MAX_DIGITS = 18  # of any number; more would be a foreign hand's, and int() takes only so many
 
 
 def sockets(namespace: str) -> Path:
@@ -176,8 +179,12 @@ class Journal:
                 yield entry
 
     def _entry(self) -> Entry | None:
-        unit, seq = self._text("_SYSTEMD_UNIT"), self._text("JOBLET_SEQ")
-        if not unit or not seq.isdecimal():
+        # Everybody on the host may write to the namespace, as much as he likes: of that nothing but this is read.
+        unit = self._text("_SYSTEMD_UNIT")
+        if not unit.startswith(UNIT_PREFIX):
+            return None
+        seq = self._text("JOBLET_SEQ")
+        if not _is_number(seq):
             return None  # not from joblet-init: systemd's own notes about the unit
         realtime = self._reader._get_realtime()
         stream = self._text("JOBLET_STREAM")
@@ -214,4 +221,8 @@ class Journal:
 
     def _number(self, name: str) -> int:
         text = self._text(name)
-        return int(text) if text.isdecimal() else 0
+        return int(text) if _is_number(text) else 0
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) <= MAX_DIGITS

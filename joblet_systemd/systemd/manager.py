@@ -33,6 +33,7 @@ SOCKET = "org.freedesktop.systemd1.Socket"
 SERVICE = "org.freedesktop.systemd1.Service"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 
 MATCH_RULES = (
     # That alone: a job's start has some twenty units appear and vanish, with a signal for each.
@@ -104,6 +105,7 @@ class Manager:
         self._on_reconnect: Callable[[], None] = _nobody
         self._bus: MessageBus | None = None
         self._starts: dict[str, asyncio.Future[str]] = {}
+        self._held: set[str] = set()  # the units to which this connection has a reference
         self._pending = asyncio.Semaphore(MAX_PENDING)
         self._keeper: asyncio.Task[None] | None = None
 
@@ -162,6 +164,7 @@ class Manager:
             await self._call(
                 MANAGER_PATH, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", [unit, "replace", values, []], fds
             )
+            self._held.add(unit)  # by AddRef=
             async with asyncio.timeout(CALL_TIMEOUT_SEC):
                 return await finished
         except TimeoutError:
@@ -186,24 +189,24 @@ class Manager:
             return False
         return True
 
-    async def hold(self, unit: str) -> bool:
-        """Keep the unit readable after its end, as AddRef= does at the start. False when it is gone."""
-        try:
-            await self._call(unit_path(unit), UNIT, "Ref")
-        except SystemdError as error:
-            if error.name in (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject"):
-                return False
-            if error.name != "org.freedesktop.systemd1.AlreadyReferenced":
-                raise
-        return True
+    async def hold(self, unit: str) -> None:
+        """Keep the unit readable after its end, as AddRef= does at the start. Gone already is fine.
+
+        PID 1 counts references: with two of one connection, ``release`` would leave one, and the unit loaded for ever.
+        """
+        if unit not in self._held:
+            with _ignoring(NO_SUCH_UNIT, UNKNOWN_OBJECT):
+                await self._call(unit_path(unit), UNIT, "Ref")
+                self._held.add(unit)
 
     async def release(self, unit: str, *, failed: bool = True) -> None:
         """Let PID 1 forget an ended unit, also one that may have ``failed``."""
         # A failed unit stays loaded until it is reset; the reference goes either way.
-        unloaded = (NO_SUCH_UNIT, "org.freedesktop.DBus.Error.UnknownObject", "org.freedesktop.systemd1.NotReferenced")
+        unloaded = (NO_SUCH_UNIT, UNKNOWN_OBJECT, "org.freedesktop.systemd1.NotReferenced")
         if failed:
             with _ignoring(NO_SUCH_UNIT):
                 await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
+        self._held.discard(unit)
         with _ignoring(*unloaded):
             await self._call(unit_path(unit), UNIT, "Unref")
 
@@ -293,6 +296,7 @@ class Manager:
             raise
         # Not before: a unit that is started on it would be announced to nobody.
         self._bus = bus
+        self._held = set()  # what the connection before had PID 1 has dropped with it
 
     async def _keep_connected(self) -> None:
         while True:

@@ -86,12 +86,14 @@ class _Storm:
             await asyncio.sleep(1)
 
     async def _judge(self, clients: Clients, lives: list[asyncio.Task[None]]) -> list[str]:
-        faults = []
+        starts = await asyncio.to_thread(verdicts.starting, self._host)
+        starting = set().union(*starts)
+        faults = verdicts.of_sight(self._tracks, starts)
         for track, life in zip(self._tracks, lives, strict=True):
             if life.done() and (error := life.exception()):
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
-                faults += verdicts.of_job(track)
+                faults += verdicts.of_job(track, starting)
         if faults:
             said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
             self._note(f"what systemd says:\n{said.stdout}")
@@ -99,7 +101,7 @@ class _Storm:
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
         if not self._size.clock:
-            faults += await asyncio.to_thread(verdicts.of_schedules, self._host, repeating)
+            faults += await asyncio.to_thread(verdicts.of_schedules, self._host, repeating, starting)
         faults += await self._left_over()
         # What is kept of jobs that have ended goes with them.
         await clients.delete_all()

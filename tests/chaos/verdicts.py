@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from driver import STDERR, Track
@@ -17,14 +17,21 @@ from joblet_wire import joblet_pb2 as wire
 
 USEC = 1_000_000
 LOST_SIGHT = "start-failed: systemd lost sight of the job"
+LOSES_SIGHT_SINCE = 257  # systemd
+# So many jobs at most are being started when PID 1 re-executes itself (jobs.starts_in_flight).
+LOST_AT_ONCE = 4
+# What PID 1 says of a start, and what it learns of the process that it has started, may change places.
+AMISS_SEC = 2.0
+# sd-messages.h: SD_MESSAGE_UNIT_STARTING, SD_MESSAGE_UNIT_STARTED
+STARTING, STARTED = "7d4958e842da4a758f6c1cdc7b36dcc5", "39f53479d3a045ac8e11786248231fbf"
 # A run comes within this time after its moment when the daemon is there.
 PROMPT_SEC = 1.5
 # What cannot be started, for the disk is full, is tried again so much later; what is missed meanwhile is not made up.
 LATER_SEC = 7.0
 
 
-def of_job(track: Track) -> list[str]:
-    """What is wrong with one job's result or its log."""
+def of_job(track: Track, starting: Collection[str]) -> list[str]:
+    """What is wrong with one job's result or its log; ``starting`` are those that PID 1 may have lost sight of."""
     plan, status = track.plan, track.status
     if status is None:
         return [f"{plan.name} ({track.job or 'no id'}): {track.stage} and came to no end"]
@@ -33,9 +40,9 @@ def of_job(track: Track) -> list[str]:
         if (followed := track.followed[stream]) != stored:
             faults.append(f"stream {stream}: its follower got {len(followed)} bytes, {len(stored)} are stored")
     # It met the full disk, and says so itself: what becomes of it then depends on when that was. Or PID 1 has lost
-    # sight of it, and that is told (docs/design-deviations.md).
+    # sight of it while it re-executed itself, and that is told (docs/design-deviations.md).
     met_full_disk = plan.writes and any(word in track.stored[STDERR] for word in FULL)
-    if met_full_disk or status.reason.startswith(LOST_SIGHT):
+    if met_full_disk or (_lost(track) and track.job in starting):
         return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
     ends = [(end.status, end.exit_code, end.reason) for end in plan.ends]
     seen = (status.status, status.exit_code, status.reason)
@@ -56,6 +63,44 @@ def of_job(track: Track) -> list[str]:
     if status.status == "STOPPED" and plan.act == "stop" and track.acted == "":
         faults.append("was stopped before anybody asked for that")
     return [f"{plan.name} ({track.job}): {fault}" for fault in faults]
+
+
+def _lost(track: Track) -> bool:
+    return track.status is not None and track.status.reason.startswith(LOST_SIGHT)
+
+
+def starting(host: Host) -> list[set[str]]:
+    """For each re-execution of PID 1, the jobs that it was just starting; none where no harm comes of that."""
+    version = int(host.exec("systemctl", "--version").stdout.split()[1])
+    lines = host.exec("journalctl", "_PID=1", "-o", "json", "--no-pager").stdout.splitlines()
+    return starts_at_reexecutions(map(json.loads, lines)) if version >= LOSES_SIGHT_SINCE else []
+
+
+def starts_at_reexecutions(entries: Iterable[Mapping[str, object]]) -> list[set[str]]:
+    """The same from PID 1's entries in the journal, in their order."""
+    found = []
+    begun: dict[str, float] = {}  # when their start was over; infinity while it goes on
+    for entry in entries:
+        when = int(str(entry["__MONOTONIC_TIMESTAMP"])) / USEC
+        unit = re.fullmatch(r"joblet-job-(.+)\.service", str(entry.get("UNIT", "")))
+        if unit and entry.get("MESSAGE_ID") == STARTING:
+            begun[unit[1]] = math.inf
+        elif unit and entry.get("MESSAGE_ID") == STARTED:
+            begun[unit[1]] = when
+        elif str(entry["MESSAGE"]).startswith("Reexecuting."):
+            found.append({job for job, over in begun.items() if over >= when - AMISS_SEC})
+            begun.clear()
+    return found
+
+
+def of_sight(tracks: Sequence[Track], starting: Sequence[Collection[str]]) -> list[str]:
+    """PID 1 loses sight of few jobs at a time, if any."""
+    lost = {track.job for track in tracks if _lost(track)}
+    return [
+        f"systemd lost sight of {len(lost & set(jobs))} jobs at once, which is more than it starts at once"
+        for jobs in starting
+        if len(lost & set(jobs)) > LOST_AT_ONCE
+    ]
 
 
 def of_names(plans: Sequence[Plan], jobs: Sequence[wire.Job]) -> list[str]:
@@ -90,23 +135,30 @@ def outages(host: Host) -> list[Outage]:
     return found if since is math.inf else [*found, Outage(since, math.inf)]
 
 
-def of_schedules(host: Host, parents: Sequence[Track]) -> list[str]:
-    """Each moment of a repeating schedule started one run at most, and one if the daemon was there and could."""
+def of_schedules(host: Host, parents: Sequence[Track], starting: Collection[str]) -> list[str]:
+    """Each moment of a repeating schedule started one run at most, and one if the daemon was there and could.
+
+    ``starting`` is as for ``of_job``.
+    """
     down = outages(host)
     log = host.exec("journalctl", "-u", "joblet.service", "-o", "json", "--no-pager").stdout.splitlines()
     said = [(int(entry["__REALTIME_TIMESTAMP"]) / USEC, str(entry["MESSAGE"])) for entry in map(json.loads, log)]
     query = (
         "import json, sqlite3; d = sqlite3.connect('file:/var/lib/joblet/joblet.db?mode=ro', uri=True);"
-        "print(json.dumps(d.execute('SELECT parent, id, submitted_usec, ended_usec, state FROM jobs').fetchall()))"
+        "print(json.dumps([*d.execute('SELECT parent, id, submitted_usec, ended_usec, state, reason FROM jobs')]))"
     )
     rows = json.loads(host.exec("python3", "-c", query).stdout)
     faults = []
     for track in parents:
-        runs = [(row[2] / USEC, row[4]) for row in rows if row[0] == track.job]
+        runs = [row for row in rows if row[0] == track.job]
         own = next(row for row in rows if row[1] == track.job)
         name = track.plan.name
-        faults += [f"{name}: a run ended as {state}" for _, state in runs if state != "COMPLETED"]
-        moments = [math.floor(submitted / REPEATS_SEC) for submitted, _ in runs]
+        faults += [
+            f"{name}: a run ended as {state}, {reason!r}"
+            for _, run, _, _, state, reason in runs
+            if state != "COMPLETED" and not (reason.startswith(LOST_SIGHT) and run in starting)
+        ]
+        moments = [math.floor(run[2] / USEC / REPEATS_SEC) for run in runs]
         faults += [f"{name}: {times} runs at {moment}" for moment, times in Counter(moments).items() if times > 1]
         excuses = [when for when, message in said if track.job in message and re.search("skipped|cannot", message)]
         for moment in range(math.ceil(own[2] / USEC / REPEATS_SEC), math.floor(own[3] / USEC / REPEATS_SEC) - 1):

@@ -14,7 +14,8 @@ from joblet_systemd.main import cli as jobletd
 from rnx.main import root as rnx
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = [PROJECT / "README.md", PROJECT / "NEWS.md", *sorted((PROJECT / "docs").glob("*.md"))]
+MANUALS = sorted((PROJECT / "man").glob("*.[0-9]"))
+PAGES = [PROJECT / "README.md", PROJECT / "NEWS.md", *sorted((PROJECT / "docs").glob("*.md")), *MANUALS]
 PROGRAMS: dict[str, click.Group] = {"rnx": rnx, "jobletd": jobletd}
 
 FENCED = re.compile(r"^```\w*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -22,35 +23,68 @@ INDENTED = re.compile(r"(?:^ {4}.*\n)+", re.MULTILINE)
 INLINE = re.compile(r"`([^`\n]+)`")
 LINK = re.compile(r"\[[^]\n]*\]\(([^)\s]+)\)")
 END_OF_COMMAND = frozenset({"|", ">", ">>", "<", "&&", "||", ";", "&"})
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+SYNOPSIS = re.compile(r"\[|\w\|\w")  # outside of quotes
+ASSIGNMENT = re.compile(r"([A-Z_]+)=(.*)")
 
 
 def page_id(page: Path) -> str:
     return str(page.relative_to(PROJECT))
 
 
-def commands_in(text: str) -> Iterator[list[str]]:
-    """The command lines of our programs in a code block, split into words."""
+def lines_of(text: str) -> Iterator[str]:
+    """The command lines in a code block, without prompts."""
     joined = re.sub(r"\\\n\s*", " ", text)
     for part in re.split(r"\n| {3,}", joined):  # a synopsis may have two columns
-        command = re.sub(r"^\s*[$#] ", "", part).strip()
-        if re.fullmatch(r"(\w+) [a-z-].*", command) and command.partition(" ")[0] in PROGRAMS:
-            words = shlex.split(command, comments=True)
-            end = next((i for i, word in enumerate(words) if word in END_OF_COMMAND), len(words))
-            yield words[:end]
+        yield re.sub(r"^\s*[$#] ", "", part).strip()
 
 
-def examples(page: Path) -> Iterator[list[str]]:
+def commands_in(line: str) -> Iterator[tuple[dict[str, str], list[str]]]:
+    """The commands of our programs in a command line, in a pipe or not: variables that are set for it, and words."""
+    if not re.search(r"\b(rnx|jobletd) [a-z-]", line):
+        return
+    try:
+        words = shlex.split(line, comments=True)
+    except ValueError:  # an apostrophe: a sentence, or some program's output
+        return
+    command: list[str] = []
+    for word in [*words, ";"]:
+        if word not in END_OF_COMMAND:
+            command.append(word)
+            continue
+        variables = {}
+        while command and (assignment := ASSIGNMENT.fullmatch(command[0])):
+            variables[assignment[1]] = assignment[2]
+            del command[0]
+        if len(command) > 1 and command[0] in PROGRAMS:
+            yield variables, command
+        command = []
+
+
+def examples(page: Path) -> Iterator[tuple[dict[str, str], list[str]]]:
     """The commands of a page's code blocks; synopses, with their brackets and bars, are none."""
-    text = page.read_text(encoding="utf-8")
+    text = text_of(page)
     for block in [*FENCED.findall(text), *INDENTED.findall(FENCED.sub("", text))]:
-        yield from (words for words in commands_in(block) if not re.search(r"[\[|]", " ".join(words)))
+        for line in lines_of(block):
+            if not SYNOPSIS.search(QUOTED.sub("''", line)):
+                yield from commands_in(line)
 
 
 def mentions(page: Path) -> Iterator[list[str]]:
     """The commands that a page's sentences name, often without their arguments."""
     text = page.read_text(encoding="utf-8")
     for span in INLINE.findall(FENCED.sub("", text)):
-        yield from commands_in(span)
+        for line in lines_of(span):
+            yield from (words for _, words in commands_in(line))
+
+
+def text_of(page: Path) -> str:
+    """A page; of one in mdoc(7) the examples, as they would be in the others."""
+    text = page.read_text(encoding="utf-8")
+    if page not in MANUALS:
+        return text
+    blocks = re.findall(r"^\.Bd -literal.*\n((?:.*\n)*?)^\.Ed$", text.replace("\\e", "\\"), re.MULTILINE)
+    return "".join(f"```\n{block}```\n" for block in blocks)
 
 
 def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
@@ -79,8 +113,10 @@ def resolve(words: list[str]) -> tuple[click.Command, click.Context, list[str]]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_examples_parse(page: Path) -> None:
-    for words in examples(page):
+def test_examples_parse(page: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variables, words in examples(page):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
         try:
             command, context, arguments = resolve(words)
             assert not isinstance(command, click.Group) or not arguments
@@ -109,8 +145,30 @@ def test_commands_and_options_that_are_mentioned_exist(page: Path) -> None:
 
 
 def test_there_are_examples() -> None:
-    found = [" ".join(words[:3]) for page in PAGES for words in examples(page)]
-    assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= set(found)
+    found = [" ".join(words) for page in PAGES for _, words in examples(page)]
+    assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= {" ".join(line.split()[:3]) for line in found}
+    # Behind a pipe, behind a variable, and with a bar in quotes.
+    assert "rnx job run --stdin sort" in found
+    assert "rnx job run --secret-env=API_TOKEN true" in found
+    assert "rnx job log --no-follow --stderr --grep fail|error nightly" in found
+    assert not [line for line in found if "[" in line]
+
+
+@pytest.fixture(autouse=True)
+def _variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that an example takes from its user's environment."""
+    monkeypatch.setenv("SIGNING_KEY", "x")
+
+
+@pytest.mark.parametrize("page", [PROJECT / "README.md", PROJECT / "man" / "rnx.1"], ids=page_id)
+def test_scripts_that_jobs_run_are_uploaded(page: Path) -> None:
+    """Of files, a job finds only the host's /usr by itself."""
+    lines = re.findall(r"\brnx job run .*", re.sub(r"\\\n\s*", " ", text_of(page)))
+    assert lines
+    for line in lines:
+        uploaded = re.findall(r"--upload[= ](?:\S*/)?(\S+)", line)
+        scripts = re.findall(r"(?<=\s)(?:\./[\w-]+|[\w-]+\.py)\b", line)
+        assert "--upload-dir" in line or set(scripts) <= set(uploaded), line
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)

@@ -93,7 +93,7 @@ def unharmed(host: Host, growth: int = 64 * MIB) -> Iterator[None]:
     """
     before = host.exec("sh", "-c", f"echo {DAEMON}").stdout
     host.exec("sh", "-c", f"echo 5 >/proc/{DAEMON}/clear_refs")  # resets VmHWM (proc(5))
-    cursor = host.exec("journalctl", "--lines=0", "--show-cursor", "--quiet").stdout.partition("cursor: ")[2].strip()
+    cursor = host.journal_end()
     usual = memory(host)
     yield
     assert host.exec("sh", "-c", f"echo {DAEMON}").stdout == before

@@ -22,6 +22,7 @@ from hosts import Host, until
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.support.select import Select
 
 PROGRAMS = ("chromium", "chromedriver", "certutil", "pk12util", "unshare")
 # The name that every server certificate has; where it leads to, the browser is told.
@@ -112,6 +113,24 @@ class Page:
             self._driver.get("about:blank")
         self._driver.get(where if where.startswith("http:") else f"{ORIGIN}/{where}")
 
+    @contextlib.contextmanager
+    def answering(self, path: str, answer: str) -> Iterator[None]:
+        """Pages that are loaded within get ``answer`` for a path that the regular expression ``path`` matches.
+
+        That is an expression for a Response, or null, which asks the node; ``mend()`` in the page asks it from then on.
+        """
+        script = f"""{{
+            const real = window.fetch;
+            window.mend = () => (window.fetch = real);
+            window.fetch = async (url, options) =>
+                (new RegExp({json.dumps(path)}).test(url.pathname) && ({answer})) || real(url, options);
+        }}"""
+        added = self._driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+        try:
+            yield
+        finally:
+            self._driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
     def run(self, script: str, *arguments: Any) -> Any:
         """What a piece of script returns."""
         return self._driver.execute_script(script, *arguments)
@@ -141,7 +160,8 @@ class Page:
             """
             const root = document.querySelector("dialog[open]") ?? document;
             return [...root.querySelectorAll("button, label, a, input")].find((one) =>
-              [one.textContent.trim(), one.getAttribute("aria-label")].includes(arguments[0]) && one.checkVisibility());
+              [one.textContent.trim(), one.getAttribute("aria-label")].includes(arguments[0]) &&
+              one.checkVisibility() && !one.disabled);
             """,
             name,
         )
@@ -164,6 +184,10 @@ class Page:
         field = self.run("return document.getElementById(arguments[0].htmlFor)", self._named(label))
         field.clear()
         field.send_keys(text)
+
+    def choose(self, select: str, option: str) -> None:
+        """Choose an option, by its text, of the element that the expression ``select`` is."""
+        Select(self.run(f"return {select}")).select_by_visible_text(option)
 
     def press(self, key: str) -> None:
         """Press a key, wherever the focus is."""
@@ -200,3 +224,23 @@ class Page:
         nodes = self._driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
         shown = [one for one in nodes if not one.get("ignored")]
         return [(one["role"]["value"], one.get("name", {}).get("value", "").strip()) for one in shown]
+
+
+# Where things are in the page, as JavaScript.
+
+
+def row(job: str) -> str:
+    """The row of a job in the list, or null."""
+    return f"document.querySelector('[data-id=\"{job}\"]')"
+
+
+def state(job: str) -> str:
+    """The state that the list shows of a job."""
+    return f"{row(job)}?.querySelector('.badge').textContent"
+
+
+# An answer of the node's that may be another one in a while.
+BUSY = """new Response('{"title": "Unavailable", "detail": "The node is busy."}', {status: 503})"""
+
+# The lines of output that are elements, as texts.
+LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browser import Page, browser
 from clients import node
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
@@ -72,3 +73,22 @@ def ca(host: Host) -> tuple[Any, x509.Name]:
     """The host's own CA, as a thief of its key would have it: key and name."""
     key = serialization.load_pem_private_key(host.exec("cat", "/etc/joblet/pki/ca.key").stdout.encode(), None)
     return key, x509.load_pem_x509_certificate(node(host)["ca"].encode()).subject
+
+
+@pytest.fixture(scope="module")
+def opened(host: Host) -> Iterator[Page]:
+    """One browser for all tests of a file, an administrator's."""
+    with browser(host) as page:
+        yield page
+
+
+@pytest.fixture
+def page(opened: Page) -> Iterator[Page]:
+    """The browser with the list of jobs open, in a window of usual size; nothing may go wrong in it."""
+    opened.size(1280, 800)
+    opened.colours("light")
+    opened.open("#/jobs")
+    opened.wait("document.querySelector('.row [href]') || document.querySelector('.empty h2')")
+    opened.problems()
+    yield opened
+    assert opened.problems() == []

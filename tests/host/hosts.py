@@ -136,6 +136,11 @@ class Host:
         """The name of the job's unit."""
         return f"joblet-job-{job}.service"
 
+    def journal_end(self) -> str:
+        """Where the host's journal ends now, for ``journalctl --after-cursor``."""
+        shown = self.exec("journalctl", "--lines=0", "--show-cursor", "--quiet").stdout
+        return shown.partition("cursor: ")[2].strip()
+
     @contextlib.contextmanager
     def daemon_killed(self) -> Iterator[None]:
         """The daemon is killed by SIGKILL and not started before the end of the block."""

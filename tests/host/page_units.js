@@ -1,13 +1,4 @@
-// Tests of the page's modules that need no document. Run in the browser, in the page, by test_dashboard.py: the body of
-// a function whose last argument takes the result, an object of test names and what is wrong ("" for nothing).
-
-const done = arguments[arguments.length - 1];
-const load = (name) => import(new URL(`static/${name}.js`, document.baseURI));
-
-function same(got, wanted) {
-  const [one, other] = [JSON.stringify(got), JSON.stringify(wanted)];
-  if (one !== other) throw new Error(`got ${one}, wanted ${other}`);
-}
+// Tests of the page's modules that need no document; page_runner.js runs them.
 
 const tests = {
   async "events in pieces of any size"() {
@@ -73,19 +64,31 @@ const tests = {
     );
   },
 
-  async "the time that hostile lines take grows with their length"() {
+  async "hostile lines are gone through a few times at most"() {
     const { parse } = await load("ansi");
-    for (const evil of ["\x1b]", "\x1b[", "\x1b[1;", "\x1b", "\x1b]\x1b\\", "\x1bP\x1b[31m", "\r", "\x1b[31m\x1b]"]) {
-      const took = (length) => {
-        const line = evil.repeat(length / evil.length);
-        const began = performance.now();
-        parse(line);
-        return performance.now() - began;
+    // A text that counts how many of its characters are looked at.
+    const counted = (text) => {
+      const line = {
+        looks: 0,
+        length: text.length,
+        endsWith: (end) => text.endsWith(end),
+        charCodeAt: (i) => line.at(i).charCodeAt(0),
+        slice: (from, to) => {
+          line.looks += to - from;
+          return text.slice(from, to);
+        },
+        at: (i) => {
+          line.looks += 1;
+          return text[i] ?? "";
+        },
       };
-      took(100_000);
-      // Were it the square, it would be a hundred times as much.
-      const [short, long] = [took(100_000), took(1_000_000)];
-      if (long > 40 * Math.max(short, 10)) throw new Error(`${JSON.stringify(evil)}: ${short} ms, then ${long} ms`);
+      return new Proxy(line, { get: (_, key) => (/^\d+$/.test(String(key)) ? line.at(Number(key)) : line[key]) });
+    };
+    for (const evil of ["\x1b]", "\x1b[", "\x1b[1;", "\x1b", "\x1b]\x1b\\", "\x1bP\x1b[31m", "\r", "\x1b[31m\x1b]"]) {
+      const line = counted(evil.repeat(2_000));
+      parse(line);
+      if (line.looks < line.length / 2 || line.looks > 8 * line.length)
+        throw new Error(`${JSON.stringify(evil)}: ${line.looks} looks at ${line.length} characters`);
     }
   },
 
@@ -133,6 +136,43 @@ const tests = {
         .join(""),
       text,
     );
+  },
+
+  async "a line as long as a piece ends where its newline is"() {
+    const { Log } = await load("log");
+    const log = new Log();
+    for (const text of ["x".repeat(4_000), "\n", "next\n", "y".repeat(4_000), "\n\n", "end"]) {
+      log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text });
+    }
+    same(
+      log.lines.map(({ text, more }) => [text.length, more]),
+      [
+        [4000, false],
+        [4, false],
+        [4000, false],
+        [0, false],
+        [3, false],
+      ],
+    );
+  },
+
+  async "what is lost is told in its place and added up"() {
+    const { Log, amount } = await load("log");
+    const log = new Log();
+    log.add({ stream: "stdout", time: "2026-01-01T00:00:00Z", text: "one\n" });
+    log.lose({ time: "2026-01-01T00:00:00Z", reason: "limit", lines: 3, entries: 0, bytes: 2048 });
+    log.lose({ time: "2026-01-01T00:00:00Z", reason: "journal", lines: 0, entries: 1, bytes: 0 });
+    same(
+      log.lines.map(({ text }) => text),
+      [
+        "one",
+        "3 lines (2.0 KB) lost here: the job has used up its share of the log",
+        "output in 1 piece lost here: it is not in the journal any more",
+      ],
+    );
+    same(log.lost, { places: 2, lines: 3, entries: 1, bytes: 2048 });
+    same(amount(log.lost), "3 lines and output in 1 piece (2.0 KB)");
+    same(amount({}), "output");
   },
 
   async "the oldest lines go, and numbers stay"() {
@@ -253,6 +293,74 @@ const tests = {
     same(store.counts().all, 4);
   },
 
+  async "a job that is run again is the same job"() {
+    const { bodyOf, leftOut, valuesOf } = await load("newjob");
+    const asked = {
+      command: "bash",
+      args: ["-c", 'echo "$1"\n', "it's", ""],
+      name: "again",
+      cpuCores: "0-3,5",
+      maxCpu: 150,
+      maxMemory: 512,
+      maxDisk: 2048,
+      maxIoBps: 1_000_000,
+      priority: -3,
+      retries: 2,
+      maxRuntimeMs: 1500,
+      retryDelayMs: 250,
+      environment: { PATH: "/bin", EMPTY: "", SPACED: " a = b " },
+    };
+    const by = (one, other) => (one[0] < other[0] ? -1 : 1);
+    const again = (job) => Object.entries(bodyOf(valuesOf(job))).sort(by);
+    same(again(asked), Object.entries(asked).sort(by));
+    const nothing = { maxCpu: 0, cpuCores: "", maxIoBps: 0, retryDelayMs: 0, schedule: "", environment: {}, name: "" };
+    same(bodyOf(valuesOf({ command: "true", args: [], ...nothing })), { command: "true", args: [] });
+    // What a shell runs is shown as it was written, if it is the one that will run it.
+    same([valuesOf({ command: "sh", args: ["-c", "a | b"] }).command, valuesOf(asked).shell], ["a | b", false]);
+    same(leftOut({ ...asked, uploads: [], secretEnvironment: {}, schedule: "", interactive: false }), []);
+    const more = {
+      ...asked,
+      uploads: ["a.py", "b"],
+      secretEnvironment: { TOKEN: "***" },
+      environment: { ...asked.environment, KEY: "1\n2" },
+      schedule: "1h",
+      interactive: true,
+    };
+    same(again(more), again(asked));
+    same(
+      leftOut(more).map(([what]) => what),
+      [
+        "Uploaded files: a.py, b",
+        "Secret variables: TOKEN",
+        "Variables: KEY",
+        "Schedule: 1h",
+        "Input: what was sent to it",
+      ],
+    );
+    const many = leftOut({ command: "true", uploads: Array.from({ length: 5000 }, (_, i) => `f${i}`) });
+    same(many[0][0], "Uploaded files: f0, f1, f2, f3, f4, f5, f6, f7, f8, f9 and 4990 more");
+  },
+
+  async "the newest job is the one that was submitted last, whenever the page came to know it"() {
+    const { JobStore } = await load("jobs");
+    const job = (uuid, second, more = {}) => ({
+      uuid,
+      status: "RUNNING",
+      command: "true",
+      args: [],
+      submitTime: `2026-01-01T00:00:${String(second).padStart(2, "0")}.000000Z`,
+      ...more,
+    });
+    const store = new JobStore();
+    const order = (options = {}) => store.select(options).map(({ uuid }) => uuid);
+    store.page([job("asked-for", 2)], store.mark()); // by its address, before the list
+    store.page([job("newest", 9), job("twin-2", 5), job("twin-1", 5)], store.mark());
+    store.change(job("far-down", 1)); // of a job that no page has had
+    same(order(), ["newest", "twin-2", "twin-1", "asked-for", "far-down"]);
+    same(order({ reverse: true }), ["far-down", "asked-for", "twin-1", "twin-2", "newest"]);
+    same(order({ sort: "status", reverse: true }), order());
+  },
+
   async "texts of others, and commands"() {
     const { printable, shellLine, shellWords, size, duration } = await load("text");
     same(printable("a\n\x1b\u202eb"), "a\\n\\u001b\\u202eb");
@@ -276,15 +384,4 @@ const tests = {
   },
 };
 
-(async () => {
-  const results = {};
-  for (const [name, test] of Object.entries(tests)) {
-    try {
-      await test();
-      results[name] = "";
-    } catch (error) {
-      results[name] = `${error.message}\n${error.stack}`;
-    }
-  }
-  done(results);
-})();
+run(tests);

@@ -49,3 +49,36 @@ def test_jobs_that_run_and_start_while_pid_1_re_executes_itself(host: Host) -> N
     after = host.run("sh", "-c", "exit 5")
     assert host.result(after)["exitCode"] == 5
     until(lambda: host.exec("systemctl", "list-units", "--all", "joblet-job-*", "--no-legend").stdout == "")
+
+
+HOLD_TWICE = """
+import asyncio
+import subprocess
+
+from joblet_systemd.systemd.manager import Manager
+
+UNIT = "joblet-held-1.service"
+
+async def main():
+    manager = Manager("joblet-held-*.service")
+    await manager.connect()
+    subprocess.run(["systemd-run", "--quiet", f"--unit={UNIT}", "sleep", "1000"], check=True)
+    await manager.hold(UNIT)
+    await manager.hold(UNIT)
+    subprocess.run(["systemctl", "stop", UNIT], check=True)
+    print(await manager.state(UNIT))
+    await manager.release(UNIT)
+    for _ in range(100):
+        if await manager.state(UNIT) is None:
+            print("forgotten")
+            break
+        await asyncio.sleep(0.05)
+    await manager.close()
+
+asyncio.run(main())
+"""
+
+
+def test_a_unit_held_twice_is_released_at_once(host: Host) -> None:
+    """PID 1 counts references. One that was left would keep the unit loaded, and the next attempt from starting."""
+    assert host.exec("python3", "-c", HOLD_TWICE).stdout == "inactive\nforgotten\n"

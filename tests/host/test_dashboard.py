@@ -4,65 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
-import shlex
 import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from browser import Page, browser
+from browser import BUSY, LOG, Page, browser, row, state
 from hosts import PROJECT, Host, until
 from selenium.webdriver.common.keys import Keys
-from test_many_jobs import FILL
 
 pytestmark = pytest.mark.only_on("trixie", because="the page meets the daemon and a browser")
-
-LINES = 100_000
-JOBS = 10_000
-MAX_ROWS = 200  # elements; there are no more than a screen has, however long the list is
-MAX_PICTURE = 150_000  # bytes
-# With this set, the pictures in docs/images are made anew.
-PICTURES = os.environ.get("JOBLET_SCREENSHOTS")
 
 NUMBERS = "i=0; while [ $i -lt {count} ]; do i=$((i+1)); echo line $i; sleep {pause}; done"
 
 
-@pytest.fixture(scope="module")
-def opened(host: Host) -> Iterator[Page]:
-    """One browser for all tests, an administrator's."""
-    with browser(host) as page:
-        yield page
-
-
-@pytest.fixture
-def page(opened: Page) -> Iterator[Page]:
-    """The browser with the list of jobs open, in a window of usual size; nothing may go wrong in it."""
-    opened.size(1280, 800)
-    opened.colours("light")
-    opened.open("#/jobs")
-    opened.wait("document.querySelector('.row [href]') || document.querySelector('.empty h2')")
-    opened.problems()
-    yield opened
-    assert opened.problems() == []
-
-
-def row(job: str) -> str:
-    return f"document.querySelector('[data-id=\"{job}\"]')"
-
-
-def state(job: str) -> str:
-    return f"{row(job)}?.querySelector('.badge').textContent"
-
-
-LOG = "[...document.querySelectorAll('.log .line code')].map(line => line.textContent)"
-
-
-def test_the_modules_by_themselves(page: Page) -> None:
-    results = page.run_async((Path(__file__).parent / "page_units.js").read_text(encoding="utf-8"))
-    assert len(results) >= 10
+@pytest.mark.parametrize(("tests", "least"), [("page_units.js", 14), ("page_parts.js", 3)])
+def test_the_modules_by_themselves(page: Page, tests: str, least: int) -> None:
+    directory = Path(__file__).parent
+    results = page.run_async("".join((directory / name).read_text("utf-8") for name in ("page_runner.js", tests)))
+    assert len(results) >= least
     assert {name: wrong for name, wrong in results.items() if wrong} == {}
 
 
@@ -74,6 +35,8 @@ def test_all_modules_are_asked_for_at_once(page: Page) -> None:
 
 def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
     assert page.text("#node") == host.name
+    shortcut = "[...document.querySelectorAll('button')].find(one => one.textContent === 'New job').ariaKeyShortcuts"
+    assert page.run(f"return {shortcut}") == "c"  # as test_a_job_is_submitted presses it
     job = host.run("--name=watched", "sh", "-c", NUMBERS.format(count=10_000, pause=0.1))
     page.wait(f"{state(job)} === 'Running'")
     # By keyboard: it is the newest.
@@ -113,6 +76,53 @@ def test_a_job_is_submitted(host: Host, page: Page) -> None:
     page.click("Close")
 
 
+def value(field: str) -> str:
+    return f"document.getElementById('f-{field}').value"
+
+
+def test_run_again_starts_the_same_job_and_says_what_it_cannot_take_over(
+    host: Host, page: Page, tmp_path: Path
+) -> None:
+    (tmp_path / "input.txt").write_text("what the job reads\n")
+    limits = ("--priority=7", "--retries=1", "--retry-delay=1500ms", "--max-runtime=90")
+    given = ("--env=WHAT=that", "--secret-env=TOKEN=hush", "--upload=input.txt")
+    job = host.run("--name=first", *limits, *given, "bash", "-c", "echo $WHAT", cwd=tmp_path)
+    host.result(job)
+    page.open(f"#/jobs/{job}")
+    page.click("Run again…")
+    note = page.text("dialog .form-note")
+    assert "Uploaded files: input.txt" in note
+    assert "Secret variables: TOKEN" in note
+    assert page.run(f"return {value('priority')}") == "7"
+    page.fill("Name", "second")
+    page.click("Start")
+    page.wait("document.querySelector('h1')?.textContent === 'second'")
+    page.wait("document.querySelector('.job-head .badge')?.textContent === 'Completed'")
+    ask = "fetch(`/v1/jobs/${arguments[0]}`).then(async (answer) => arguments[1](await answer.json()))"
+    again = page.run("return location.hash.split('/')[2]")
+    before, after = page.run_async(ask, job), page.run_async(ask, again)
+    assert before["retryDelayMs"] == 1500
+    same = ("command", "args", "priority", "retries", "retryDelayMs", "maxRuntimeMs", "environment")
+    assert {key: after[key] for key in same} == {key: before[key] for key in same}
+
+
+def test_run_again_waits_for_all_of_the_job(host: Host, page: Page) -> None:
+    long = "x" * 3000  # the list leaves it out
+    job = host.run("--name=lengthy", "echo", long)
+    host.result(job)
+    with page.answering(f"/jobs/{job}$", BUSY):
+        page.open(f"#/jobs/{job}", fresh=True)
+        page.wait("document.querySelector('.job-head')")
+        page.press("r")
+        assert page.run("return document.querySelector('.job-head .actions button').disabled")
+        assert page.run("return document.querySelector('dialog') === null")
+        page.run("mend()")
+        page.wait("!document.querySelector('.job-head .actions button').disabled")
+    page.press("r")
+    assert page.run(f"return {value('command')}") == f"echo {long}"
+    page.click("Close")
+
+
 def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Page) -> None:
     page.size(1280, 2400)  # all lines at once
     count = 80
@@ -128,6 +138,24 @@ def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Pag
     assert page.text("#connection") == "Live"
     assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
     page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
+
+
+def test_a_list_that_fails_can_be_asked_for_again(host: Host, page: Page) -> None:
+    job = host.run("--name=seen-in-the-end", "true")
+    host.result(job)
+    # The events come, so that nothing but the list is missing.
+    with page.answering("/jobs$", BUSY):
+        page.open("#/jobs", fresh=True)
+        page.wait("document.querySelector('.empty h2')?.textContent === 'The jobs cannot be listed'")
+        assert page.text("#connection") == "Live"
+        page.run("mend()")
+        page.click("Try again")
+        page.wait(f"{state(job)} === 'Completed'")
+        # Or it is asked for again without anybody doing anything.
+        page.open("#/jobs", fresh=True)
+        page.wait("document.querySelector('.empty h2')?.textContent === 'The jobs cannot be listed'")
+        page.run("mend()")
+        page.wait(f"{state(job)} === 'Completed'")
 
 
 def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
@@ -249,9 +277,38 @@ def test_output_is_copied_and_downloaded(host: Host, page: Page) -> None:
     assert bytes(got) == b"\x1b[31mred\x1b[0m\n\xff\x00\nend of it\n"
 
 
+# The output as events, two of which tell of losses; and as bytes, which tell nothing.
+LOSSY = """new Response(options.headers.Accept === "text/plain" ? "kept\\n" : [
+    "id: 1\\ndata: " + JSON.stringify({stream: "stdout", time: "2026-01-01T00:00:00Z", text: "kept\\n"}),
+    "event: dropped\\nid: 2\\ndata: " + JSON.stringify(
+        {reason: "limit", time: "2026-01-01T00:00:00Z", lines: 12, entries: 0, bytes: 2048}),
+    "event: dropped\\nid: 3\\ndata: " + JSON.stringify(
+        {reason: "journal", time: "2026-01-01T00:00:00Z", lines: 0, entries: 3, bytes: 0}),
+    "event: end\\nid: over\\ndata: {}", ""].join("\\n\\n"))"""
+
+
+def test_a_download_says_what_is_missing_in_it(host: Host, page: Page) -> None:
+    job = host.run("echo", "kept")
+    with page.answering(f"/jobs/{job}/logs$", LOSSY):
+        page.open(f"#/jobs/{job}", fresh=True)
+        page.wait(f"{LOG}.length === 3")
+        page.click("Download")
+        page.wait("document.querySelector('.toast')")
+    said = page.text(".toast")
+    assert said.startswith("5 bytes downloaded.\n")
+    assert "12 lines and output in 3 pieces (2.0 KB)" in said
+    assert "in 2 places" in said
+
+
 def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
     job = host.run("--name=others", "sleep", "100")
     try:
+        page.open(f"#/jobs/{job}")
+        page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
+        page.press("?")
+        assert "stop the job" in page.text("dialog")
+        assert "run it again" in page.text("dialog")
+        page.press(Keys.ESCAPE)
         with browser(host, "reader") as reader:
             reader.open("#/jobs")
             reader.wait(f"{state(job)} === 'Running'")
@@ -260,6 +317,12 @@ def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> 
             reader.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
             assert not reader.visible("Stop")
             assert not reader.visible("Run again…")
+            reader.press("r")
+            reader.press("s")
+            reader.press("?")
+            assert "search the output" in reader.text("dialog")
+            assert "stop the job" not in reader.text("dialog")
+            assert "run it again" not in reader.text("dialog")
             assert reader.problems() == []
     finally:
         host.rnx("job", "stop", job)
@@ -272,187 +335,6 @@ def test_a_deleted_job_goes_from_the_list(host: Host, page: Page) -> None:
     page.wait(f"{row(job)} === null")
     page.open(f"#/jobs/{job}")
     page.wait("document.querySelector('.empty h1')?.textContent === 'This job cannot be shown'")
-
-
-@pytest.fixture
-def long_list(host: Host, page: Page) -> Iterator[None]:
-    """Ten thousand jobs on the host, put there while its daemon was away."""
-    job = host.run("--name=one-of-many", "echo", "one of many")
-    host.result(job)
-
-    def fill(*words: str) -> None:
-        host.exec("systemctl", "stop", "joblet.socket", "joblet-http.socket", "joblet.service")
-        host.exec("python3", "-c", FILL, job, *words)
-        host.exec("systemctl", "start", "joblet-http.socket", "joblet.service")
-        until(lambda: host.rnx("job", "status", job).returncode == 0)
-
-    fill(str(JOBS))
-    try:
-        yield
-    finally:
-        fill()
-
-
-# Scrolls through a box in 150 frames; how long frames took, in ms, and how many tasks took over 50 ms.
-SCROLL = """
-const [selector, done] = arguments;
-const box = document.querySelector(selector);
-const times = [];
-let long = 0;
-const observer = new PerformanceObserver((list) => { long += list.getEntries().length; });
-observer.observe({ type: "longtask" });
-const step = box.scrollHeight / 150;
-let last = performance.now();
-box.scrollTop = 0;
-function frame() {
-  const now = performance.now();
-  times.push(now - last);
-  last = now;
-  box.scrollTop += step;
-  if (times.length < 150) return requestAnimationFrame(frame);
-  times.sort((a, b) => a - b);
-  setTimeout(() => done({ median: times[75], p95: times[142], worst: times[149], long }), 100);
-}
-requestAnimationFrame(frame);
-"""
-
-
-def told(what: str, figures: dict[str, float]) -> None:
-    """Figures, not judged here: machines differ."""
-    print(f"\n{what}: " + ", ".join(f"{name} {value:.1f}" for name, value in figures.items()))
-
-
-@pytest.mark.usefixtures("long_list")
-def test_ten_thousand_jobs(page: Page) -> None:
-    page.open("#/jobs", fresh=True)
-    page.wait("Number(document.querySelector('[data-group=all] .number')?.textContent) >= 10000", 60)
-    told(f"{JOBS} jobs scrolled", page.run_async(SCROLL, ".list-box"))
-    assert page.run("return document.querySelectorAll('.list-box .row').length") < MAX_ROWS
-    page.press("G")
-    last = "document.querySelector('.list-box [aria-selected=true]')"
-    page.wait(f"Number({last}?.getAttribute('aria-rowindex')) > {JOBS}")
-    page.press("/")
-    page.type("no such job")
-    page.wait("document.querySelector('.empty h2')?.textContent === 'No job matches'")
-    page.press(Keys.ESCAPE)
-
-
-def test_a_hundred_thousand_lines(host: Host, page: Page) -> None:
-    job = host.run("sh", "-c", f"seq 1 {LINES}; printf '\\033[32mdone\\033[0m\\n'")
-    page.open(f"#/jobs/{job}")
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
-    assert page.text(".log-state").startswith("100\u202f001 lines")
-    page.wait(f"{LOG}.at(-1) === 'done'")
-    told(f"{LINES} lines scrolled", page.run_async(SCROLL, ".log-box"))
-    assert page.run("return document.querySelectorAll('.log .line').length") < MAX_ROWS
-    page.press("g")
-    page.wait(f"{LOG}[0] === '1'")
-    page.press("/")
-    page.type("99999")
-    page.wait("document.querySelector('.found').textContent === '1 line'")
-    page.press(Keys.ENTER)
-    page.wait("document.querySelector('.line.hit code')?.textContent === '99999'")
-
-
-def test_a_phone_scrolls_one_way_only(host: Host, page: Page) -> None:
-    job = host.run("--name=" + "long-name-" * 6, "sh", "-c", "echo " + "x" * 500, "argument " * 40)
-    host.result(job)
-    page.size(360, 740, mobile=True)
-    for view in ("#/jobs", f"#/jobs/{job}", "#/host"):
-        page.open(view)
-        page.wait("document.querySelector('main > .view')")
-        page.settle()
-        width, inner = page.run("return [document.documentElement.scrollWidth, innerWidth]")
-        assert width <= inner, view
-    page.open("#/jobs")
-    page.press("c")
-    assert page.run("return document.querySelector('dialog').scrollWidth <= innerWidth")
-    page.click("Close")
-
-
-def test_light_and_dark(page: Page) -> None:
-    def lightness() -> int:
-        colour = page.run("return getComputedStyle(document.body).backgroundColor")
-        return sum(int(part) for part in colour.strip("rgb()").split(","))
-
-    assert lightness() > 600
-    page.colours("dark")
-    assert lightness() < 150
-    page.click("Change to light colours")
-    assert lightness() > 600
-    page.open("#/jobs", fresh=True)
-    page.wait("document.querySelector('.list')")
-    assert lightness() > 600
-    page.click("Change to dark colours")
-    assert lightness() < 150
-
-
-NAMED = {
-    "button",
-    "link",
-    "textbox",
-    "searchbox",
-    "checkbox",
-    "combobox",
-    "spinbutton",
-    "image",
-    "grid",
-    "dialog",
-    "meter",
-}
-
-
-def test_everything_has_a_name(host: Host, page: Page) -> None:
-    job = host.run("--name=named", "echo", "hello")
-    host.result(job)
-    for view, opener in (("#/jobs", ""), (f"#/jobs/{job}", ""), ("#/host", ""), ("#/jobs", "c"), ("#/jobs", "?")):
-        page.open(view)
-        page.settle()
-        if opener:
-            page.press(opener)
-        found = [(role, name) for role, name in page.accessible() if role in NAMED]
-        assert found
-        assert [role for role, name in found if not name] == [], view
-        if opener:
-            page.click("Close")
-
-
-# What a host with all controllers tells of a job, at a second's distance.
-SAMPLES = [
-    {
-        "time": f"2026-11-25T12:00:{second:02}.000Z",
-        "cpuPercent": 50 + second,
-        "memoryBytes": (100 + second) << 20,
-        "ioReadBytes": second << 20,
-        "ioWriteBytes": 0,
-    }
-    for second in range(20)
-]
-CHARTS = """
-    const [samples, done] = arguments;
-    const real = window.fetch;
-    window.fetch = async () => new Response(JSON.stringify({ samples }));
-    (async () => {
-      const { JobCharts } = await import(new URL("static/charts.js", document.baseURI));
-      const charts = new JobCharts("x");
-      await charts.start(true);
-      window.fetch = real;
-      const drawn = () => [...charts.element.querySelectorAll("figure:not([hidden]) svg")];
-      const told = () => done(drawn().map((one) => one.getAttribute("aria-label")));
-      requestAnimationFrame(() => requestAnimationFrame(told));
-    })();
-"""
-
-
-def test_charts_say_what_they_show(page: Page) -> None:
-    assert page.run_async(CHARTS, SAMPLES) == [
-        "CPU: now 69 %; CPU at most 69 %; over 19 seconds",
-        "Memory: now 119.0 MB; Memory at most 119.0 MB; over 19 seconds",
-        "I/O: now read 1.0 MB/s · written 0 bytes/s; read at most 1.0 MB/s, written at most 0 bytes/s; over 19 seconds",
-    ]
-    # Where only some of it is accounted for, only that is shown.
-    some = [{"time": one["time"], "cpuPercent": one["cpuPercent"]} for one in SAMPLES]
-    assert page.run_async(CHARTS, some) == ["CPU: now 69 %; CPU at most 69 %; over 19 seconds"]
 
 
 def test_the_host(host: Host, page: Page) -> None:
@@ -477,15 +359,6 @@ def test_windows_leave_a_connection_for_requests(host: Host, page: Page) -> None
         page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
     finally:
         host.rnx("job", "stop", job)
-
-
-def test_the_keyboard_is_explained(page: Page) -> None:
-    page.press("?")
-    text = page.text("dialog")
-    assert "next job" in text
-    assert "new job" in text
-    page.press(Keys.ESCAPE)
-    page.wait("document.querySelector('dialog') === null")
 
 
 @contextlib.contextmanager
@@ -528,64 +401,6 @@ def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
             assert "This link has been used" in other.text("body")
     finally:
         host.rnx("job", "stop", job)
-
-
-TRAINING = r"""
-import sys, time
-for step in range(1, 3000):
-    sum(i * i for i in range(20_000 * (2 if step // 40 % 2 else 1)))
-    loss, rate = 0.9 / (step + 3) ** 0.5, 1180 + step % 37
-    print(f"\033[2mepoch 3\033[0m  step {step:4}  \033[32mloss {loss:.4f}\033[0m  \033[36m{rate} img/s\033[0m")
-    if step % 11 == 0:
-        print(f"warning: batch {step} was slow to load", file=sys.stderr)
-    time.sleep(0.04)
-"""
-
-
-def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
-    """What the documentation shows; made anew on demand only, as each differs a little."""
-    directory = PROJECT / "docs" / "images" if PICTURES else tmp_path
-    directory.mkdir(exist_ok=True)
-    host.rnx("job", "delete-all")
-    for words in (
-        "--name=fetch-sources git-mirror --all",
-        "--name=unit-tests --max-runtime=600 sh -c 'sleep 1.2'",
-        "--name=lint sh -c 'exit 0'",
-        "--name=import-orders --max-runtime=1 sleep 60",
-        "--name=build-image sh -c 'sleep 2; exit 2'",
-        "--name=nightly-report --schedule=6h python3 report.py --month=11",
-        "--name=index-rebuild sh -c 'sleep 600'",
-    ):
-        host.run(*shlex.split(words), node="developer" if "lint" in words else "")
-    (tmp_path / "train.py").write_text(TRAINING)
-    training = host.run(
-        "--name=train-model", "--upload=train.py", "python3", "-u", "train.py", "--lr=0.01", cwd=tmp_path
-    )
-    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
-    page.open("#/jobs", fresh=True)
-    page.wait(f"{state(training)} === 'Running'")
-    page.wait("document.querySelector('[data-group=failed] .number')?.textContent === '3'")
-    pictures: dict[str, Any] = {}
-    for name, view, ready in (
-        ("jobs", "#/jobs", f"{state(training)} === 'Running'"),
-        ("job", f"#/jobs/{training}", f"{LOG}.length > 25 && {LOG}.at(-1).includes('step')"),
-    ):
-        for look in ("light", "dark"):
-            page.colours(look)
-            page.size(1120, 640)
-            page.open(view)
-            page.wait(ready)
-            page.settle()
-            pictures[f"{name}-{look}"] = page.picture()
-        page.size(390, 640, mobile=True)
-        page.settle()
-        pictures[f"{name}-phone"] = page.picture()
-    for name, picture in pictures.items():
-        (directory / f"dashboard-{name}.png").write_bytes(picture)
-        assert len(picture) < MAX_PICTURE, name
-    for job in json.loads(host.rnx("--json", "job", "list").stdout):
-        if job["status"] in ("RUNNING", "SCHEDULED"):
-            host.rnx("job", "cancel" if job["status"] == "SCHEDULED" else "stop", job["id"])
 
 
 # Follows a job as docs/http.md shows it, and gives all the text and how it ended to the function that waits for it.

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import pytest
 from calls import jobs as service
 from hosts import Host, until
 from webclient import Web, events
@@ -22,7 +23,8 @@ JOBS, FOLLOWERS, LINES = 10, 20, 100_000
 WRITE = 'for i in 0 1 2 3 4 5 6 7 8 9; do seq -f "$1 %.0f" $((i * 10000 + 1)) $((i * 10000 + 10000)); sleep 0.6; done'
 PATIENCE_SEC = 90
 AGAIN = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
-SLOW_LINE_BYTES, SLOW_SEC = 10, 0.1
+# A line of a log as it is in an event: "many-9 12345\\n". Ten of them a second.
+SLOW_LINE_BYTES, SLOW_SEC = 14, 0.1
 
 
 class Follower(threading.Thread):
@@ -79,6 +81,24 @@ class GrpcFollower(Follower):
                     raise
 
 
+class RnxFollower(Follower):
+    """The program, which resumes by itself."""
+
+    def __init__(self, host: Host, job: str) -> None:
+        super().__init__(job)
+        self.process = host.popen("job", "log", job)
+
+    def follow(self) -> None:
+        assert self.process.stdout
+        assert self.process.stderr
+        with self.process:
+            while piece := self.process.stdout.read1(65536):
+                self.take(piece)
+            said = self.process.stderr.read()
+        assert self.process.returncode == 0, said
+        self.ended = True
+
+
 class WebFollower(Follower):
     def __init__(self, web: Web, job: str, *, restless: bool = False) -> None:
         super().__init__(job, restless=restless)
@@ -120,7 +140,9 @@ class WebFollower(Follower):
             return
 
 
-def test_twenty_followers_of_ten_jobs_get_every_byte_once(host: Host, tmp_path: Path) -> None:
+def test_twenty_followers_of_ten_jobs_get_every_byte_once(
+    host: Host, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     web = Web(host, tmp_path)
     names = [f"many-{number}" for number in range(JOBS)]
     ids = [host_job(web, name) for name in names]
@@ -132,12 +154,15 @@ def test_twenty_followers_of_ten_jobs_get_every_byte_once(host: Host, tmp_path: 
             followers.append(WebFollower(web, job, restless=restless))
         else:
             followers.append(GrpcFollower(host, job, restless=restless))
+    program = followers[0] = RnxFollower(host, ids[0])
+    request.addfinalizer(program.process.kill)
     slow = WebFollower(web, ids[9])
     slow.hurry.clear()
     followers[-1] = slow
     for follower in followers:
         follower.start()
-    until(lambda: sum(follower.size > 0 for follower in followers) >= FOLLOWERS // 2, 60)
+    until(lambda: program.size > 0 and sum(follower.size > 0 for follower in followers) >= FOLLOWERS // 2, 60)
+    assert not program.ended
     host.exec("systemctl", "restart", "joblet.service")
     for follower in followers:
         if follower is not slow:
@@ -153,7 +178,7 @@ def test_twenty_followers_of_ten_jobs_get_every_byte_once(host: Host, tmp_path: 
         assert (follower.size, follower.digest.hexdigest()) == (len(expected), hashlib.sha256(expected).hexdigest()), (
             said
         )
-        assert follower.connections >= (4 if follower.restless else 2), said
+        assert follower.connections >= (4 if follower.restless else 1 if follower is program else 2), said
 
 
 def host_job(web: Web, name: str) -> str:

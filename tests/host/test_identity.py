@@ -27,16 +27,17 @@ def issue(host: Host, tmp_path: Path) -> Issue:
     """``jobletd cert issue``; the host as that client sees it."""
 
     def run(name: str, role: str, *options: str) -> Host:
-        return client(host, tmp_path, host.exec("jobletd", "cert", "issue", name, "--role", role, *options).stdout)
+        return client(host, tmp_path, "issue", name, "--role", role, *options)
 
     return run
 
 
-def client(host: Host, directory: Path, config: str) -> Host:
-    """The host as seen with a client configuration that was made on it."""
+def client(host: Host, directory: Path, *command: str) -> Host:
+    """The host as seen with the client configuration that ``jobletd cert`` makes on it, as it is."""
+    config = host.exec("jobletd", "cert", *command, "--address", node(host)["address"]).stdout
     file = directory / f"{time.monotonic_ns()}.yml"
     file.touch(mode=0o600)
-    file.write_text(config.replace("127.0.0.1:50051", node(host)["address"]))
+    file.write_text(config)
     return Host(host.name, host.suite, file)
 
 
@@ -147,11 +148,11 @@ def test_renew(host: Host, issue: Issue, tmp_path: Path) -> None:
     assert "note: the certificate of node 'default' ends in 19 days" in noted.stderr
     assert listed(host)[serial(old)]["status"] == "expiring"
 
-    new = client(host, tmp_path, host.exec("jobletd", "cert", "renew", "gerda").stdout)
+    new = client(host, tmp_path, "renew", "gerda")
     assert serial(new) != serial(old)
     assert new.rnx("job", "list").stderr == ""
     assert old.rnx("job", "list").returncode == 0
-    newest = client(host, tmp_path, host.exec("jobletd", "cert", "renew", "gerda", "--revoke-old").stdout)
+    newest = client(host, tmp_path, "renew", "gerda", "--revoke-old")
     assert newest.rnx("job", "list").returncode == 0
     for replaced in (old, new):
         assert "replaced by a newer one" in replaced.rnx("job", "list").stderr

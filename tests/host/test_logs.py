@@ -108,6 +108,23 @@ def test_the_last_lines_and_then_what_comes(host: Host) -> None:
     assert rest(follower) == b"100\non\n"
 
 
+def test_what_others_write_to_the_namespace_is_nothing_to_followers(host: Host) -> None:
+    """Its socket is open to everybody on the host, and one entry of a stranger's could end all following."""
+    forged = "b'MESSAGE=forged\\nJOBLET_STREAM=stdout\\nJOBLET_SEQ=' + b'9' * 5000 + b'\\n'"
+    script = "import socket; to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
+    script += f"to.connect('/run/systemd/journal.joblet/socket'); to.send({forged})"
+    job = host.run("sh", "-c", "echo begun; until test -e go; do sleep 0.1; done; echo on; exec sleep 300")
+    until(lambda: b"begun" in host.log_so_far(job))
+    with jobs(host) as service:
+        following = service.GetJobLogs(wire.GetJobLogsRequest(uuid=job, cursor="end"), timeout=30)
+        assert next(following).payload == b""
+        host.exec("systemd-run", "--quiet", "--wait", "--uid=nobody", "python3", "-c", script)
+        until(lambda: "forged" in host.exec("journalctl", "--namespace=joblet", "--output=cat").stdout)
+        host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
+        assert next(following).payload == b"on\n"
+    host.rnx("job", "stop", job)
+
+
 def test_several_jobs_at_once(host: Host) -> None:
     script = "for i in $(seq 1 20); do echo $0 $i; sleep 0.05; done; echo $0 error >&2; exit 3"
     named = {name: host.run(f"--name={name}", "sh", "-c", script, name) for name in ("one", "three")}
@@ -165,8 +182,11 @@ def test_a_job_that_is_deleted_while_followed(host: Host) -> None:
     assert slow.stdout is not None
     assert slow.stdout.readline() == b"1\n"
     host.rnx("job", "delete", job).check_returncode()
-    left = rest(slow)
+    assert slow.stderr is not None
+    with slow:
+        left, told = slow.stdout.read(), slow.stderr.read()
     assert (slow.returncode, left.count(b"\n"), left[-7:]) == (0, 299_999, b"300000\n")
+    assert f"job {job} was deleted meanwhile".encode() in told
     gone = host.rnx("job", "log", job)
     assert (gone.returncode, gone.stdout) == (3, "")
     assert f"There is no job '{job}'" in gone.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import grpc
@@ -64,6 +65,14 @@ def test_many_lists_of_many_jobs(host: Host, many_jobs: int) -> None:
                 stuck.unary_stream("/joblet.JobService/ListJobs")(b"", timeout=60)
             prompt(host)
     assert send_one(host) is grpc.StatusCode.OK
+
+
+def test_the_newest_of_many_jobs(host: Host, many_jobs: int) -> None:
+    [job] = json.loads(host.rnx("--json", "job", "list", "--status=COMPLETED", "--limit=1").stdout)
+    last = host.run("true")
+    host.result(last)
+    newest = json.loads(host.rnx("--json", "job", "list", "--limit=2").stdout)
+    assert [row["id"] for row in newest] == [job["id"], last]
 
 
 def send_one(host: Host) -> grpc.StatusCode:

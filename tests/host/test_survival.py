@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 
 import pytest
 from hosts import PROJECT, Host, until
 
+from joblet_systemd import __version__
+
 SECONDS = "for i in $(seq 1 60); do echo line $i; sleep 0.1; done; exit 5"
+OLD = "0.0.1"
+# One that writes until it is told to end.
+WRITER = "i=0; until test -e go; do i=$((i + 1)); echo line $i; sleep 0.1; done; exit 5"
 LINES = b"".join(b"line %d\n" % number for number in range(1, 61))
+
+
+def is_unharmed(host: Host, job: str) -> None:
+    """A WRITER runs, and comes to its own end with all that it has written."""
+    assert host.status(job)["status"] == "RUNNING"
+    host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
+    assert host.result(job)["exitCode"] == 5
+    log = host.log(job)
+    assert log == b"".join(b"line %d\n" % number for number in range(1, log.count(b"\n") + 1))
 
 
 def test_a_killed_daemon_in_the_middle(host: Host) -> None:
@@ -60,15 +75,41 @@ def test_a_follower_and_a_waiter_outlive_a_restart(host: Host) -> None:
     assert (waiting.returncode, out) == (5, LINES), err.decode()
 
 
-def test_an_upgrade_while_a_job_runs(host: Host) -> None:
-    job = host.run("sh", "-c", SECONDS)
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """An archive with the packages of daemon and joblet-init in ``new``, the first as an earlier version in ``old``."""
+    both = tmp_path_factory.mktemp("debs")
+    shutil.copytree(PROJECT / "build" / "deb", both / "new", ignore=shutil.ignore_patterns(".*", "rnx_*"))
+    (deb,) = (both / "new").glob("joblet_*.deb")
+    tree = both / "tree"
+    subprocess.run(["dpkg-deb", "--raw-extract", deb, tree], check=True)
+    for file, line in (
+        (tree / "DEBIAN" / "control", "Version: {}\n"),
+        (tree / "usr/lib/python3/dist-packages/joblet_systemd/__init__.py", '__version__ = "{}"\n'),
+    ):
+        text = file.read_text()
+        assert line.format(__version__) in text
+        file.write_text(text.replace(line.format(__version__), line.format(OLD)))
+    (both / "old").mkdir()
+    subprocess.run(["dpkg-deb", "--build", "-Znone", tree, both / "old"], check=True, capture_output=True)
+    return subprocess.run(["tar", "-c", "-C", both, "old", "new"], capture_output=True, check=True).stdout
+
+
+def test_an_upgrade_while_a_job_runs(host: Host, packages: bytes) -> None:
+    def install(which: str, version: str) -> str:
+        """What dpkg says. The daemon that runs afterwards is of that version."""
+        said = host.exec("sh", "-c", f"dpkg --install /root/{which}/*.deb 2>&1").stdout
+        assert json.loads(host.rnx("--json", "monitor", "status").stdout)["serverVersion"]["version"] == version
+        return said
+
+    host.exec("tar", "-x", "-C", "/root", stdin=packages)
+    install("old", OLD)
+    job = host.run("sh", "-c", WRITER)
     host.running(job)
     main = host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout
-    debs = subprocess.run(["tar", "-c", "-C", PROJECT / "build" / "deb", "."], capture_output=True, check=True).stdout
-    host.exec("sh", "-c", "mkdir -p /root/debs && tar -x -C /root/debs && dpkg -i /root/debs/*.deb 2>&1", stdin=debs)
+    assert f"({__version__}) over ({OLD})" in install("new", __version__)
     assert host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout != main
-    assert host.result(job)["exitCode"] == 5
-    assert host.log(job) == LINES
+    is_unharmed(host, job)
 
 
 def test_a_stopped_daemon_leaves_jobs_alone_and_the_socket_brings_it_back(host: Host) -> None:
@@ -81,9 +122,28 @@ def test_a_stopped_daemon_leaves_jobs_alone_and_the_socket_brings_it_back(host: 
     assert host.rnx("job", "stop", job).returncode == 0
 
 
-def test_a_hung_daemon_is_restarted_by_the_watchdog_setting(host: Host) -> None:
-    assert int(host.exec("systemctl", "show", "-P", "WatchdogUSec", "joblet.service").stdout.strip().rstrip("s")) > 0
-    assert host.exec("systemctl", "show", "-P", "Type", "joblet.service").stdout.strip() == "notify"
+@pytest.mark.only_on("trixie", because="every systemd has watchdogs, and the daemon answers to all in one way")
+def test_a_hung_daemon_is_restarted_by_the_watchdog(host: Host) -> None:
+    def shown(name: str) -> str:
+        return host.exec("systemctl", "show", "-P", name, "joblet.service").stdout.strip()
+
+    assert shown("WatchdogUSec") == "30s"
+    drop_in = "/run/systemd/system/joblet.service.d"
+    host.exec("sh", "-c", f"mkdir {drop_in}; printf '[Service]\\nWatchdogSec=3\\n' >{drop_in}/sooner.conf")
+    host.exec("sh", "-c", "systemctl daemon-reload; systemctl restart joblet.service")
+    try:
+        job = host.run("sh", "-c", WRITER)
+        host.running(job)
+        main, restarts = shown("MainPID"), int(shown("NRestarts"))
+        since = host.journal_end()
+        host.exec("kill", "-STOP", main)
+        until(lambda: shown("MainPID") not in (main, "0") and shown("ActiveState") == "active")
+        assert int(shown("NRestarts")) == restarts + 1
+        log = host.exec("journalctl", "--output=cat", "--unit=joblet.service", f"--after-cursor={since}").stdout
+        assert "Watchdog timeout" in log
+        is_unharmed(host, job)
+    finally:
+        host.exec("sh", "-c", f"rm -r {drop_in}; systemctl daemon-reload; systemctl restart joblet.service")
 
 
 def test_a_lost_store_costs_running_jobs_nothing(host: Host) -> None:
@@ -135,6 +195,54 @@ def refusal(host: Host) -> str:
     assert "Traceback" not in log
     assert "This is a bug" not in log
     return log
+
+
+# The store as the first version of its schema had it, and what that version knew of a job.
+BACK = f"""
+import json, os, sqlite3
+from joblet_systemd.store import MIGRATIONS
+
+new = sqlite3.connect("{STORE}")
+new.row_factory = sqlite3.Row
+old = sqlite3.connect("{STORE}.old")
+old.executescript(MIGRATIONS[0])
+columns = [row[1] for row in old.execute("PRAGMA table_info(jobs)")]
+for row in new.execute("SELECT * FROM jobs"):
+    values = {{name: row[name] for name in columns}}
+    spec = json.loads(row["spec"])
+    limits = ("cpu_percent", "cpu_cores", "memory_bytes", "io_bytes_per_sec")
+    values["spec"] = json.dumps(
+        {{name: spec[name] for name in ("command", "args", "name", "environment")}}
+        | {{"limits": {{name: spec["limits"][name] for name in limits}}}}
+    )
+    values["usage"] = json.dumps(dict.fromkeys(("cpu_usec", "memory_peak_bytes", "io_read_bytes", "io_write_bytes")))
+    old.execute(f"INSERT INTO jobs VALUES ({{', '.join('?' * len(columns))}})", tuple(values.values()))
+old.execute("PRAGMA user_version = 1")
+old.commit()
+new.close()
+old.close()
+os.replace("{STORE}.old", "{STORE}")
+"""
+
+
+@pytest.mark.only_on("trixie", because="the store is the daemon's")
+def test_a_store_of_the_first_version_is_taken_over_while_a_job_runs(host: Host) -> None:
+    told = "echo before; until test -e go; do sleep 0.1; done; echo after; exit 6"
+    jobs = [host.run("--name=taken-over", "sh", "-c", told) for _ in range(2)]
+    for job in jobs:
+        host.running(job)
+    with daemon_stopped(host):
+        host.exec("python3", "-", stdin=BACK.encode())
+        # One of them ends before anybody has looked at the old store.
+        host.exec("touch", f"/var/lib/joblet/jobs/{jobs[0]}/work/go")
+        until(lambda: "running" not in host.exec("systemctl", "list-units", "--no-legend", host.unit(jobs[0])).stdout)
+        host.exec("systemctl", "start", "joblet.socket", "joblet.service")
+        host.exec("touch", f"/var/lib/joblet/jobs/{jobs[1]}/work/go")
+        for job in jobs:
+            status = host.result(job)
+            assert (status["status"], status["exitCode"], status["name"]) == ("FAILED", 6, "taken-over")
+            assert host.log(job) == b"before\nafter\n"
+        assert host.rnx("job", "run", "--wait", "--retries=1", "true").returncode == 0
 
 
 DAMAGES = {

@@ -41,14 +41,20 @@ def test_a_time_limit_holds_without_the_daemon(host: Host) -> None:
 
 
 def test_a_job_starts_at_its_time(host: Host) -> None:
-    soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=6)
-    for when in ("6s", soon.isoformat(timespec="seconds")):
+    jobs = {}
+    for form in ("6s", "RFC 3339"):
+        due = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=6)
+        when = due.isoformat(timespec="seconds") if form == "RFC 3339" else form
         reply = json.loads(host.rnx("--json", "job", "run", f"--schedule={when}", "date", "+%s.%N").stdout)
         assert reply["status"] == "SCHEDULED"
-        job = reply["job_uuid"]
+        jobs[reply["job_uuid"]] = int(due.timestamp())  # the second's beginning, when none is given more exactly
+        if form == "RFC 3339":
+            told = datetime.datetime.fromisoformat(host.status(reply["job_uuid"])["scheduledTime"])
+            assert told == due.replace(microsecond=0)
+    for job, due_sec in jobs.items():
         assert host.result(job)["status"] == "COMPLETED"
-        # Not before its time, which was the start of a second.
-        assert float(host.log(job)) >= int(soon.timestamp())
+        # Not before its time.
+        assert float(host.log(job)) >= due_sec
 
 
 def test_a_schedule_survives_a_killed_daemon_and_runs_once(host: Host) -> None:

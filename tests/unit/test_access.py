@@ -136,9 +136,11 @@ def with_node(directory: Path, test: Callable[[Node], Awaitable[None]]) -> None:
     async def run() -> None:
         node = Node(directory)
         await node.server.start()
+        watch = asyncio.create_task(node.admission.watch())
         try:
             await asyncio.wait_for(test(node), 30)
         finally:
+            watch.cancel()
             await node.server.stop()
 
     asyncio.run(run())

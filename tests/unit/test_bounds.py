@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from joblet_systemd.api import bounds, crowd
 from joblet_systemd.api.bounds import END, Bounds
 from joblet_systemd.api.listener import Listener
+from joblet_systemd.api.ondemand import OnDemand
 from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
 from joblet_systemd.jobs import timetable
 from joblet_systemd.model import JobSpec
@@ -172,6 +174,33 @@ def test_failed_work_fails_for_all_and_can_be_tried_again() -> None:
     scenario(play())
 
 
+def test_work_that_nobody_waits_for_any_more_is_not_begun() -> None:
+    async def play() -> None:
+        shared: Shared[int] = Shared(2)
+        gate, begun = asyncio.Event(), list[int]()
+
+        async def work(number: int) -> int:
+            begun.append(number)
+            await gate.wait()
+            return number
+
+        asking = [asyncio.create_task(shared.get(number, functools.partial(work, number))) for number in range(5000)]
+        await asyncio.sleep(0)
+        kept = asyncio.create_task(shared.get(4000, functools.partial(work, 4000)))
+        await asyncio.sleep(0)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        assert len(shared._not_begun) == 1
+        # Who asks for the same again is not given what was dropped.
+        again = asyncio.create_task(shared.get(4999, functools.partial(work, 4999)))
+        gate.set()
+        assert (await kept, await again) == (4000, 4999)
+        assert begun == [0, 1, 4000, 4999]
+
+    scenario(play())
+
+
 def test_the_next_runs_of_a_schedule_are_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -202,15 +231,22 @@ async def listening(tmp_path: Path) -> AsyncIterator[int]:
             while (byte := await reader.read(1)) not in (b"", b"x"):
                 writer.write(byte)
 
-    server = await asyncio.start_unix_server(serve, tmp_path / "inner")
+    class Inner:
+        async def start(self) -> None:
+            self.server = await asyncio.start_unix_server(serve, tmp_path / "inner")
+
+        async def stop(self) -> None:
+            self.server.close()
+
+    inner = OnDemand(Inner())
     front = socket.create_server(("127.0.0.1", 0))
-    relay = Listener([front], tmp_path / "inner")
+    relay = Listener([front], tmp_path / "inner", inner)
     await relay.start()
     try:
         yield front.getsockname()[1]
     finally:
         relay.stop()
-        server.close()
+        await inner.stop()
         await asyncio.sleep(0.05)  # the transports close in the loop
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
+from typing import ClassVar
 
 import pytest
 
@@ -15,9 +16,14 @@ UNIT = "joblet-job-1.service"
 
 
 class Reader:
-    """As systemd._reader._Reader, for the output of one unit with these numbers; counts what is read."""
+    """As systemd._reader._Reader, for the output of one unit with these numbers; counts what is read.
+
+    The entries of ``foreign`` are there instead, if there are such; ``fields`` has the names of all that were read.
+    """
 
     numbers: tuple[int, ...] = ()
+    foreign: tuple[Mapping[str, str], ...] = ()
+    fields: ClassVar[list[str]] = []
     reads = 0
 
     def __init__(self, namespace: str) -> None:
@@ -45,7 +51,7 @@ class Reader:
         self._at = -1
 
     def seek_tail(self) -> None:
-        self._at = len(self.numbers)
+        self._at = len(self.foreign or self.numbers)
 
     def seek_cursor(self, cursor: str) -> None:
         self._at = int(cursor) - 1
@@ -54,9 +60,9 @@ class Reader:
         return str(self._at)
 
     def _step(self, by: int) -> bool:
-        while 0 <= self._at + by < len(self.numbers):
+        while 0 <= self._at + by < len(self.foreign or self.numbers):
             self._at += by
-            if self._wanted in (None, str(self.numbers[self._at])):
+            if self._wanted is None or self._wanted == str(self.numbers[self._at]):
                 Reader.reads += 1
                 return True
         return False
@@ -71,6 +77,9 @@ class Reader:
         return 1
 
     def _get(self, name: str) -> bytes:
+        Reader.fields.append(name)
+        if self.foreign:
+            return self.foreign[self._at][name].encode()
         fields = {"_SYSTEMD_UNIT": UNIT, "JOBLET_SEQ": str(self.numbers[self._at]), "JOBLET_STREAM": "stdout"}
         return fields[name].encode()
 
@@ -81,6 +90,8 @@ def journal(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     package, raw = ModuleType("systemd"), ModuleType("systemd._reader")
     raw.__dict__["_Reader"] = Reader
     monkeypatch.setattr(Reader, "reads", 0)
+    monkeypatch.setattr(Reader, "foreign", ())
+    monkeypatch.setattr(Reader, "fields", [])
     with monkeypatch.context() as patched:
         patched.setitem(sys.modules, "systemd", package)
         patched.setitem(sys.modules, "systemd._reader", raw)
@@ -102,3 +113,21 @@ def test_entries_behind_a_number_that_may_be_missing(journal: ModuleType, after:
 def test_a_number_from_the_future_costs_nothing(journal: ModuleType) -> None:
     assert found(journal, tuple(range(1, 1001)), 10**17) == []
     assert Reader.reads <= 2
+
+
+def test_of_what_others_write_to_the_namespace_nothing_is_read(journal: ModuleType) -> None:
+    entry = {"JOBLET_SEQ": "9" * 5000, "JOBLET_STREAM": "stdout", "MESSAGE": "x" * 1000}
+    Reader.foreign = ({**entry, "_SYSTEMD_UNIT": "user@1000.service"}, {"MESSAGE": "from a unit that has gone"})
+    opened = journal.Journal("joblet")
+    opened._reader.seek_head()
+    assert list(opened.news()) == []
+    assert set(Reader.fields) == {"_SYSTEMD_UNIT"}
+
+
+def test_numbers_that_are_none(journal: ModuleType) -> None:
+    record = {"_SYSTEMD_UNIT": UNIT, "JOBLET_RECORD": "exit", "JOBLET_SEQ": "7", "JOBLET_WAIT_STATUS": "9" * 5000}
+    Reader.foreign = ({**record, "JOBLET_SEQ": "9" * 5000}, record)
+    opened = journal.Journal("joblet")
+    opened._reader.seek_head()
+    [entry] = opened.news()
+    assert (entry.seq, entry.wait_status) == (7, 0)

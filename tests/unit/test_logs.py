@@ -424,10 +424,12 @@ def test_a_journal_that_cannot_be_followed_for_a_while(monkeypatch: pytest.Monke
         assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"1"]
         job.paper.write(b"2")
         assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"2"]
-        # The same when it breaks in the middle.
-        refusals.append(OSError(24, "Too many open files"))
-        monkeypatch.setattr(Reader, "news", _broken_once(job.paper, Reader.news))
-        assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [b"3"]
+        # The same when it breaks in the middle, by what nobody has thought of, too.
+        for number, error in ((b"3", OSError(12, "Cannot allocate memory")), (b"4", ValueError("whatever"))):
+            refusals.append(OSError(24, "Too many open files"))
+            with monkeypatch.context() as patched:
+                patched.setattr(Reader, "news", _broken_once(job.paper, number, error, Reader.news))
+                assert [entry.data for entry in await anext(source) if isinstance(entry, Output)] == [number]
         job.finish()
         assert [batch async for batch in source] == []
         job.logs.close()
@@ -435,17 +437,44 @@ def test_a_journal_that_cannot_be_followed_for_a_while(monkeypatch: pytest.Monke
     scenario(play())
 
 
-def _broken_once(paper: Paper, news: Callable[[Reader], Iterator[Entry]]) -> Callable[[Reader], Iterator[Entry]]:
+def _broken_once(
+    paper: Paper, data: bytes, error: Exception, news: Callable[[Reader], Iterator[Entry]]
+) -> Callable[[Reader], Iterator[Entry]]:
     broken = threading.Event()
 
     def read(reader: Reader) -> Iterator[Entry]:
         if not broken.is_set():
             broken.set()
-            paper.write(b"3")
-            raise OSError(12, "Cannot allocate memory")
+            paper.write(data)
+            raise error
         return news(reader)
 
     return read
+
+
+def test_what_the_tail_takes_at_once_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "BUFFER_BYTES", 5_000)
+
+    async def play() -> None:
+        job, sizes = Job(), list[int]()
+        dispatch = job.logs._dispatch
+
+        def counted(entries: list[Entry]) -> None:
+            sizes.append(len(entries))
+            dispatch(entries)
+
+        monkeypatch.setattr(job.logs, "_dispatch", counted)
+        follower = asyncio.create_task(job.follow())
+        await asyncio.sleep(0.1)
+        with job.paper.lock:
+            job.paper.stored = [Output(UNIT, seq, 0, "stdout", b"x" * 2000) for seq in range(1, 31)]
+        await asyncio.sleep(0.2)
+        job.finish()
+        assert await follower == b"x" * 60_000
+        assert max(sizes) <= 2
+        job.logs.close()
+
+    scenario(play())
 
 
 def test_one_identity_leaves_the_others_their_turn() -> None:

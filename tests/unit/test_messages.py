@@ -107,13 +107,17 @@ LOGS = {
     ),
     "with more left out": (
         wire.GetJobLogsRequest(cursor="17,1:20:3,2:18:0"),
-        Selection(after=17, cuts=(Cut("stdout", 20, 3), Cut("stderr", 18, 0))),
+        Selection(after=17, cuts=(Cut("stderr", 18, 0), Cut("stdout", 20, 3))),
     ),
     "in an entry, with more left out": (
         wire.GetJobLogsRequest(cursor="17,2:18:40-5"),
         Selection(after=16, cuts=(Cut("stdout", 17, -5), Cut("stderr", 18, 40))),
     ),
     "behind all of an entry": (wire.GetJobLogsRequest(cursor="17-0"), Selection(after=17)),
+    "in an entry, and what would be the last lines without it": (
+        wire.GetJobLogsRequest(cursor="16,1:17:-5,2:17:-5"),
+        Selection(after=16, cuts=(Cut("stdout", 17, -5), Cut("stderr", 17, -5))),
+    ),
     "from now on": (wire.GetJobLogsRequest(cursor="end"), Selection(tail=0)),
     "no lines, which is not all": (wire.GetJobLogsRequest(tail=0), Selection(tail=0)),
     "a stream": (wire.GetJobLogsRequest(stream=2), Selection(streams=frozenset({"stderr"}))),
@@ -139,6 +143,28 @@ def test_a_cursor_is_the_place_that_it_was_made_of(seq: int, cuts: list[Cut]) ->
     after, ahead = place_of(cursor_of(seq, cuts))
     assert after == seq
     assert set(ahead) == {cut for cut in cuts if cut.seq > seq}
+
+
+@given(
+    st.from_regex(
+        r"[0-9]{1,18}(,1:[0-9]{1,18}:-?[0-9]{1,9})?(,2:[0-9]{1,18}:[0-9]{1,9}){0,2}(-[0-9]{1,9})?", fullmatch=True
+    ),
+    st.integers(0, 5),
+    st.none() | st.integers(0, 100),
+)
+def test_whatever_place_is_told_can_be_come_back_to(cursor: str, ahead: int, tail: int | None) -> None:
+    """An EventSource that is told of a place which is then refused gives up for good."""
+    selection = selection_of(wire.GetJobLogsRequest(cursor=cursor, tail=tail))
+    seq = min(selection.after + ahead, 10**18 - 1)
+    after, cuts = place_of(cursor_of(seq, selection.cuts))
+    assert after == seq
+    assert set(cuts) == {cut for cut in selection.cuts if cut.seq > seq}
+
+
+def test_the_end_has_no_last_lines() -> None:
+    with pytest.raises(InvalidValue, match=r"tail: 3 is not accepted; expected .* no cursor 'end'"):
+        selection_of(wire.GetJobLogsRequest(cursor="end", tail=3))
+    assert selection_of(wire.GetJobLogsRequest(cursor="end", tail=0)) == Selection(tail=0)
 
 
 @pytest.mark.parametrize("text", ["now", "2026-01-31T12:00:00", "10min", "2026-02-30T00:00:00Z"])

@@ -246,6 +246,22 @@ def test_what_is_replaced_by_a_link_between_look_and_step(work: Path, monkeypatc
     os.close(fd)
 
 
+def test_a_damaged_file_system(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (work / "d").mkdir()
+    fd = os.open(work, os.O_RDONLY)
+    opened = Reader(fd, ".")
+
+    def fail(*_: object) -> object:
+        raise OSError(errno.EUCLEAN, os.strerror(errno.EUCLEAN))
+
+    monkeypatch.setattr(reader.os, "scandir", fail)
+    for look in (opened.measure, lambda: list(opened.parts())):
+        with pytest.raises(JobletError, match=r"^The files cannot be read: Structure needs cleaning\."):
+            look()
+    opened.close()
+    os.close(fd)
+
+
 def test_a_disk_that_fails(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (work / "f").write_text("x")
 

@@ -73,6 +73,25 @@ def test_who_resumes_in_the_middle_of_the_last_lines_gets_the_rest_of_them(
         assert Window(UNIT, Selection(after=after, cuts=cuts)).passed(entries) == whole[number:]
 
 
+@given(PIECES, st.integers(1, 21), st.integers(1, 6), st.integers(1, 12))
+def test_the_last_lines_behind_a_place_in_the_middle_of_an_entry(
+    pieces: list[tuple[str, str]], seq: int, left: int, tail: int
+) -> None:
+    entries = entries_of(pieces)
+    after, cuts = place_of(f"{seq}-{left}")
+    found = search([entry for entry in entries if entry.seq > after], tail, STREAMS)
+    both = Selection(after=max(after, found.after), cuts=(*found.cuts, *cuts))
+    ways = []
+    for selection in (both, found, Selection(after=after, cuts=cuts)):
+        got = dict.fromkeys(STREAMS, b"")
+        for passed in Window(UNIT, selection).passed(entry for entry in entries if entry.seq > after):
+            if isinstance(passed, Output):
+                got[passed.stream] += passed.data
+        ways.append(got)
+    # Whichever begins later.
+    assert ways[0] == {stream: min(ways[1][stream], ways[2][stream], key=len) for stream in STREAMS}
+
+
 def test_a_stream_that_was_silent_for_long_is_not_read_from_where_it_spoke_last() -> None:
     entries = entries_of([("stderr", "early\n"), *[("stdout", "x\n")] * 50, ("stderr", "late\n"), ("stdout", "y\n")])
     chosen = search(entries, 2, STREAMS)

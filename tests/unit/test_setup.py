@@ -300,13 +300,13 @@ def test_issue(etc: Path, users: Accounts, tmp_path: Path) -> None:
     assert node["address"] == "127.0.0.1:50051"
     (tmp_path / "client.pem").write_text(node["cert"])
     verify(etc, str(tmp_path / "client.pem"), "-purpose", "sslclient")
-    assert issued.steps == (Step("account joblet-alice", Outcome.MADE),)
+    assert issued.steps[0] == Step("account joblet-alice", Outcome.MADE)
     assert "joblet-alice" in users.made
 
 
 def test_a_reader_needs_no_account(etc: Path, users: Accounts) -> None:
     run(etc, users)
-    assert issue(etc, users, Identity("bob", Role.READER)).steps == ()
+    assert issue(etc, users, Identity("bob", Role.READER), address=Address()).steps == ()
     assert "joblet-bob" not in users.made
 
 
@@ -317,6 +317,14 @@ def test_clients_get_the_address_of_setup(etc: Path, users: Accounts) -> None:
     (etc / "rnx-config.yml").unlink()
     (node,) = yaml.safe_load(issue(etc, users, Identity("a", Role.READER)).config)["nodes"].values()
     assert node["address"] == "127.0.0.1:50051"
+
+
+def test_an_address_that_leads_a_client_to_itself(etc: Path, users: Accounts) -> None:
+    run(etc, users)
+    run(etc, users, "host.example.org")  # too late for what rnx-config.yml has already
+    (warning,) = issue(etc, users, Identity("a", Role.READER)).steps
+    assert (warning.subject, warning.outcome) == ("address 127.0.0.1:50051", Outcome.WARNING)
+    assert "--address HOST" in warning.note
 
 
 def test_an_address_that_the_server_is_not_for(etc: Path, users: Accounts) -> None:

@@ -350,3 +350,57 @@ def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
     assert (running.attempt, running.files_kept) == (1, True)
     assert not done.files_kept
     assert Store(tmp_path / "joblet.db").find("n") == running
+
+
+SECOND_SPEC = {
+    **{"command": "c", "args": ["a"], "name": "n", "environment": {"A": "b"}},
+    "limits": {
+        **{"cpu_percent": 50, "cpu_cores": "0", "memory_bytes": 1 << 20, "io_bytes_per_sec": 1 << 20},
+        **{"disk_bytes": 6 << 20, "runtime_usec": 7000},
+    },
+    **{"secrets": ["S"], "priority": 5, "retries": 6, "retry_delay_usec": 7, "schedule": "", "time_zone": "UTC"},
+    **{"calendar": [], "interactive": True},
+}
+SECOND_USAGE = {"cpu_usec": 8, "memory_peak_bytes": 9, "io_read_bytes": None, "io_write_bytes": None}
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Path:
+    """A store as version 0.2.0 left it, with a job that runs."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "joblet.db")) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]}; {MIGRATIONS[1]}; PRAGMA user_version = 2; COMMIT;")
+        db.execute(
+            "INSERT INTO jobs VALUES (1, ?, 'RUNNING', 'o', 'a', ?, '[\"x\"]', 1, 2, NULL, NULL, '', 0, 'b', ?, "
+            "'n', 'p', 3, 4, NULL, 1)",
+            (job(1).id, json.dumps(SECOND_SPEC), json.dumps(SECOND_USAGE)),
+        )
+        db.commit()
+    return tmp_path / "joblet.db"
+
+
+def test_a_store_of_the_second_version_is_taken_over(second: Path) -> None:
+    store = Store(second)
+    limits = Limits(50, "0", 1 << 20, 1 << 20, 6 << 20, 7000)
+    spec = JobSpec("c", ("a",), "n", {"A": "b"}, limits, ("S",), 5, 6, 7, time_zone="UTC", interactive=True)
+    running = Job(
+        **{"id": job(1).id, "spec": spec, "owner": "o", "account": "a", "state": State.RUNNING},
+        **{"submitted_usec": 1, "started_usec": 2, "boot_id": "b", "uploads": ("x",), "usage": Usage(8, 9)},
+        **{"parent": "p", "attempt": 3, "seq_base": 4, "files_kept": True},
+    )
+    assert store.all() == store.unfinished() == [running]
+    # It ends with what this version tells of an end.
+    ended = dataclasses.replace(running, state=State.FAILED, ended_usec=9, exit_code=5, usage=Usage(8, 9, tasks_peak=3))
+    store.update(ended)
+    store.close()
+    assert Store(second).find("n") == ended
+
+
+def test_a_migration_that_is_cut_off_is_made_anew(tmp_path: Path) -> None:
+    path = tmp_path / "joblet.db"
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[0]}; PRAGMA user_version = 1; COMMIT;")
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        db.executescript(f"BEGIN; {MIGRATIONS[1]}")  # and no further
+    store = Store(path)
+    store.add(FULL)
+    assert store.all() == [FULL]

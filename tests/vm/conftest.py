@@ -1,12 +1,11 @@
-"""The virtual machine: a Debian 13 host with every cgroup v2 controller, slow without KVM, booted once."""
+"""What every test of a limit has to leave alone."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 import pytest
-from hosts import Host, boot, down
+from hosts import Host
 
 # What no job may end or restart, whatever it takes.
 SERVICES = ("joblet.service", "systemd-journald.service", "dbus.service", "ssh.service")
@@ -16,18 +15,6 @@ VITALS = (
     "systemctl show --property=Id,NRestarts systemd-journald@joblet.service; "
     "systemctl list-units --failed --no-legend --plain"
 )
-
-
-@pytest.fixture(scope="session")
-def vm() -> Iterator[Host]:
-    """The machine."""
-    name = f"vm-{os.getpid() % 10000}"
-    try:
-        host = boot(name, "trixie", ["--vm"])
-        host.log(host.run("true"))  # from now on the journal of the jobs is up
-        yield host
-    finally:
-        down(name)
 
 
 @pytest.fixture

@@ -5,12 +5,18 @@ The machine is slow, and how slow changes: what is measured here takes some seco
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hosts import Host, compiled, until
 
+from joblet_lab.host import running
+
+FIRST, AS_OTHERS = -20, 0  # nice(1)
 PROGRAMS = Path(__file__).parent / "programs"
 MB = 1 << 20
 
@@ -28,12 +34,34 @@ def test_doctor_sees_every_limit_enforced(vm: Host) -> None:
 # --- CPU
 
 
+@contextlib.contextmanager
+def undisturbed(vm: Host) -> Iterator[None]:
+    """What else runs on this machine takes no CPU from the virtual one for a moment."""
+    pid = running(vm.name).pid
+    _prefer(pid, FIRST)
+    try:
+        yield
+    finally:
+        _prefer(pid, AS_OTHERS)
+
+
+def _prefer(pid: int, nice: int) -> None:
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+    # Where the kernel groups processes by session, priorities count among those of one session (sched(7)).
+    group = Path(f"/proc/{pid}/autogroup")
+    if group.exists():
+        group.write_text(f"{nice}\n")
+
+
 def cpu_share(vm: Host, job: str) -> float:
     """How many CPUs the job has over 6 s, by the accounting of its control group."""
     # Without a process in between, which would have to wait for a CPU itself.
     measure = 'read a used <cpu.stat; read up b </proc/uptime; echo $used $up; sleep "$1"; '
     measure += "read a used <cpu.stat; read up b </proc/uptime; echo $used $up"
-    samples = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; set -- 6; {measure}").stdout.splitlines()
+    within = cgroup(vm, job)
+    with undisturbed(vm):
+        samples = vm.exec("sh", "-c", f"cd {within}; set -- 6; {measure}").stdout.splitlines()
     (used, began), (used_then, ended) = ([float(word) for word in sample.split()] for sample in samples)
     assert ended - began >= 5
     return (used_then - used) / 1e6 / (ended - began)

@@ -3,6 +3,8 @@
 // The output is hostile. Sequences that would move a cursor, set a title or make a link are left out, what is no
 // complete sequence is shown as it stands, and each character is looked at twice at most.
 
+import { UNSEEN } from "./text.js";
+
 export const PLAIN = Object.freeze({
   fg: null,
   bg: null,
@@ -16,11 +18,12 @@ export const PLAIN = Object.freeze({
 
 const ESC = "\x1b";
 const MOST_PARAMETERS = 32;
-// Shown as a picture of themselves: controls but tab, and what turns the direction of text.
-const HIDDEN = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+const SPECIAL = new RegExp(`[${UNSEEN}]`);
+const EACH_SPECIAL = new RegExp(SPECIAL, "g");
 
+/** What is not seen, as a picture of itself. */
 function visible(text) {
-  return text.replace(HIDDEN, (c) => {
+  return text.replace(EACH_SPECIAL, (c) => {
     const code = c.charCodeAt(0);
     if (code < 0x20) return String.fromCharCode(0x2400 + code);
     return code === 0x7f ? "\u2421" : `\u27e8${code.toString(16)}\u27e9`;
@@ -84,9 +87,6 @@ export function plain(line) {
     .parts.map((part) => part.text)
     .join("");
 }
-
-// eslint-disable-next-line no-control-regex
-const SPECIAL = /[\u0000-\u0008\u000a-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/;
 
 /** Whether there is anything in the line but text. */
 export function needsParsing(line) {

@@ -16,6 +16,7 @@ export class JobCharts {
   #io = new Chart({ title: "I/O", names: ["read", "written"], format: rate, top: 1024 });
   #last = null;
   #stream = null;
+  #held = null; // samples of the stream that wait for older ones
   #abort = new AbortController();
   #none = h("p", { class: "hint", text: "Nothing has been measured yet." });
 
@@ -40,25 +41,49 @@ export class JobCharts {
 
   /** Show what there is of a job; of one that has not ended, also what comes. */
   async start(ended) {
-    const path = `v1/jobs/${encodeURIComponent(this.#id)}/metrics`;
+    await this.#catchUp();
+    if (ended && this.#cpu.samples === 0)
+      this.#none.textContent = "It ended before anything was measured; totals are below.";
+    if (ended || this.#abort.signal.aborted) return;
+    this.#stream = new Stream(this.#path, {
+      // The stream tells of now only: not of the time that this window was hidden, or had to wait.
+      open: () => this.#catchUp(),
+      event: ({ event, data }) => {
+        if (event === "end") this.#stream.close();
+        else if (event === "message") this.#take(JSON.parse(data));
+      },
+    });
+  }
+
+  get #path() {
+    return `v1/jobs/${encodeURIComponent(this.#id)}/metrics`;
+  }
+
+  /** Take what the node has kept since the last sample; what comes meanwhile waits until then. */
+  async #catchUp() {
+    const held = [];
+    this.#held = held;
+    const since = this.#last === null ? "" : `?since=${encodeURIComponent(this.#last.sample.time)}`;
+    let samples = [];
     try {
-      const { samples } = await json(path, { signal: this.#abort.signal });
-      for (const sample of samples) this.#add(sample);
-      this.#draw();
+      ({ samples } = await json(`${this.#path}${since}`, { signal: this.#abort.signal }));
     } catch (error) {
       if (error.name === "AbortError") return;
       this.#none.textContent = error.message;
     }
-    if (ended && this.#cpu.samples === 0)
-      this.#none.textContent = "It ended before anything was measured; totals are below.";
-    if (ended || this.#abort.signal.aborted) return;
-    this.#stream = new Stream(path, {
-      event: ({ event, data }) => {
-        if (event === "end") this.#stream.close();
-        else if (event === "message" || event === "sample") this.#add(JSON.parse(data));
-        this.#draw();
-      },
-    });
+    if (this.#held !== held) return; // asked for again meanwhile
+    this.#held = null;
+    for (const sample of [...samples, ...held]) this.#take(sample);
+    this.#draw();
+  }
+
+  #take(sample) {
+    if (this.#held !== null) {
+      this.#held.push(sample);
+      return;
+    }
+    this.#add(sample);
+    this.#draw();
   }
 
   #add(sample) {
@@ -82,7 +107,8 @@ export class JobCharts {
     if (this.#cpu.samples > 2 && missing.length > 0) {
       this.#none.textContent = `${missing.join(" and ")}: not accounted for on this host.`;
     }
-    this.#none.hidden = missing.length === 0;
+    // A sample or two tell nothing yet of what the others will have.
+    this.#none.hidden = missing.length === 0 || (!this.#cpu.empty && this.#cpu.samples <= 2);
     for (const chart of charts) {
       chart.element.hidden = chart.empty;
       if (!chart.empty) chart.draw();

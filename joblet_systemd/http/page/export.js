@@ -3,7 +3,7 @@
 import { Problem, request } from "./api.js";
 import { plain } from "./ansi.js";
 import { h, toast } from "./dom.js";
-import { NOTICE } from "./log.js";
+import { KEEP_LINES, NOTICE, amount } from "./log.js";
 import { count, dateTime, size } from "./text.js";
 
 const MOST_COPIED = 32 << 20; // characters
@@ -28,16 +28,26 @@ export async function copyLines(log, view, times) {
   }
 }
 
-/** Have the browser save all that a job has written up to now, byte for byte. */
-export async function downloadOutput(id) {
+/** Have the browser save what the node has of a job's output now, byte for byte; `log` is what the page has of it. */
+export async function downloadOutput(id, log) {
   try {
     const path = `v1/jobs/${encodeURIComponent(id)}/logs?follow=false`;
     const blob = await (await request(path, { accept: "text/plain" })).blob();
     const url = URL.createObjectURL(blob);
     h("a", { href: url, download: `${id}.log` }).click();
     setTimeout(() => URL.revokeObjectURL(url), 60_000);
-    toast(`${size(blob.size)} downloaded.`);
+    const older =
+      log.end < KEEP_LINES ? "" : " If anything was lost before the lines shown here, this page does not know.";
+    toast(`${size(blob.size)} downloaded.${older}`, missing(log.lost));
   } catch (error) {
     toast("The output could not be downloaded", error);
   }
+}
+
+/** The bytes tell of no loss: what to say of it; null if nothing is known to be lost. */
+function missing({ places, ...lost }) {
+  if (places === 0) return null;
+  const where = places === 1 ? "in one place" : `in ${places} places`;
+  const what = `It is not all that the job wrote: ${amount(lost)} had been lost before, ${where}.`;
+  return new Problem(0, "", what, "In the file nothing tells where; this page and rnx job log do.");
 }

@@ -5,17 +5,19 @@ import { JobStore } from "./jobs.js";
 
 const FIRST_PAGE = 100; // soon on display
 const PAGE = 1_000;
+const RETRY_MS = 5_000;
 const LOAD_AT_ONCE = 10_000; // jobs; older ones when they are asked for
 
 /** `changed()` is called after each change of what there is to show. */
 export class JobFeed {
   store = new JobStore();
-  /** Why the jobs cannot be listed, or null. */
+  /** Why the jobs could not be listed, or null. */
   failure = null;
   #changed;
   #next = null; // where the list goes on
   #loading = null; // what is being loaded, to be told from what was asked for before a reset
   #watchers = new Map();
+  #retry = null;
 
   constructor(changed) {
     this.#changed = changed;
@@ -84,13 +86,14 @@ export class JobFeed {
   async load(limit = PAGE) {
     const mine = {};
     this.#loading = mine;
-    this.failure = null;
+    clearTimeout(this.#retry);
     try {
       for (let loaded = 0; loaded < LOAD_AT_ONCE; limit = PAGE) {
         const mark = this.store.mark();
         const before = this.#next === null ? "" : `&before=${encodeURIComponent(this.#next)}`;
         const page = await json(`v1/jobs?limit=${limit}${before}`);
         if (this.#loading !== mine) return;
+        this.failure = null;
         this.store.page(page.jobs, mark);
         for (const id of this.#watchers.values()) if (this.store.get(id)) this.#tell(id, this.store.get(id));
         loaded += page.jobs.length;
@@ -101,6 +104,8 @@ export class JobFeed {
     } catch (error) {
       if (this.#loading !== mine) return;
       this.failure = error;
+      // The stream may be all right, so that it will not be opened again. When it is, it asks for the list.
+      if (error.passing) this.#retry = setTimeout(() => document.hidden || this.load(limit), RETRY_MS);
     }
     this.#loading = null;
     this.#changed();

@@ -49,11 +49,12 @@ export class JobView {
   }
 
   get keys() {
-    const log = this.#log?.keys ?? [];
+    const { stop, again } = this.#parts;
+    const stopping = { key: "s", label: "stop the job", run: () => !stop.hidden && stop.click() };
     return [
-      ...log,
-      { key: "s", label: "stop the job", run: () => !this.#parts.stop?.hidden && this.#parts.stop?.click() },
-      { key: "r", label: "run it again", run: () => this.#parts.again?.click() },
+      ...(this.#log?.keys ?? []),
+      ...(this.#job && this.#me.mayStop(this.#job) ? [stopping] : []),
+      ...(again ? [{ key: "r", label: "run it again", run: () => again.click() }] : []),
       { key: "Escape", label: "back to the list", run: () => this.#log?.escape() || (location.hash = "#/jobs") },
     ];
   }
@@ -107,14 +108,15 @@ export class JobView {
       "aria-keyshortcuts": "s",
       onclick: () => this.#stop(),
     });
-    parts.again =
-      this.#me.maySubmit &&
-      h("button", {
+    if (this.#me.maySubmit) {
+      parts.again = h("button", {
         type: "button",
         "aria-keyshortcuts": "r",
+        disabled: true,
         onclick: () => this.#again(this.#job),
         text: "Run again…",
       });
+    }
     parts.facts = h("dl", { class: "facts" });
     this.#log = new LogView(this.#id, { ended: () => this.#load() });
     this.#charts = new JobCharts(this.#id);
@@ -145,18 +147,19 @@ export class JobView {
         ),
       ),
     );
-    this.element.dispatchEvent(new CustomEvent("built"));
-    this.#log.shown();
   }
 
   #update(changed) {
-    if (this.#job === null) this.#build(changed);
+    const first = this.#job === null;
+    if (first) this.#build(changed);
     // Lists and changes leave out what is long.
     const omitted = this.#whole === null ? [] : (changed.omitted ?? []);
     const job = { ...changed, ...Object.fromEntries(omitted.map((key) => [key, this.#whole[key]])) };
     if (omitted.length > 0) job.omitted = [];
     this.#job = job;
     const parts = this.#parts;
+    // Not before all of it is known: without its arguments it would be another job.
+    if (parts.again) parts.again.disabled = this.#whole === null;
     const title = printable(titleOf(job));
     document.title = `${title} · Joblet`;
     setText(parts.title, title);
@@ -173,6 +176,9 @@ export class JobView {
       ]),
     );
     this.#tick();
+    if (!first) return;
+    this.element.dispatchEvent(new CustomEvent("built"));
+    this.#log.shown();
   }
 
   #tick() {
@@ -253,6 +259,7 @@ function factsOf(job) {
     ["CPU limit", job.maxCpu ? `${job.maxCpu} %` : ""],
     ["CPU cores", job.cpuCores],
     ["Memory limit", job.maxMemory ? `${job.maxMemory} MB` : ""],
+    ["Disk limit", job.maxDisk ? `${job.maxDisk} MB` : ""],
     ["I/O limit", job.maxIoBps ? `${size(job.maxIoBps)}/s` : ""],
     ["Time limit", job.maxRuntimeMs ? duration(job.maxRuntimeMs / 1000) : ""],
     ["Priority", job.priority ? String(job.priority) : ""],

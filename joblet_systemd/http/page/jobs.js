@@ -47,14 +47,14 @@ export function resultOf(job) {
 }
 
 /**
- * Jobs by their id, in the order of the node's list: the newest first.
+ * Jobs by their id.
  *
  * Pages of the list and changes of jobs come over two connections. A page may be older than a change that has come
  * before it, so that `page` leaves alone what has changed since `mark` was taken, which is to be before asking for it.
  */
 export class JobStore {
   version = 0; // grows with every change
-  #jobs = new Map(); // id -> {job, order, changed}
+  #jobs = new Map(); // id -> {job, submitted, order, changed}
   #gone = new Map(); // id -> when deleted
   #clock = 0;
   #newest = 0;
@@ -79,7 +79,7 @@ export class JobStore {
       if ((this.#gone.get(job.uuid) ?? -1) > mark) continue;
       if (known === undefined) {
         this.#oldest -= 1;
-        this.#jobs.set(job.uuid, { job, order: this.#oldest, changed: 0 });
+        this.#add(job, this.#oldest, 0);
       } else if (known.changed <= mark) {
         known.job = job;
       }
@@ -95,12 +95,17 @@ export class JobStore {
     const known = this.#jobs.get(job.uuid);
     if (known === undefined) {
       this.#newest += 1;
-      this.#jobs.set(job.uuid, { job, order: this.#newest, changed: this.#clock });
+      this.#add(job, this.#newest, this.#clock);
       return true;
     }
     known.job = job;
     known.changed = this.#clock;
     return false;
+  }
+
+  /** `order` tells jobs apart that were submitted at the same time: of them the higher one is the newer. */
+  #add(job, order, changed) {
+    this.#jobs.set(job.uuid, { job, submitted: Date.parse(job.submitTime) || 0, order, changed });
   }
 
   delete(id) {
@@ -129,7 +134,10 @@ export class JobStore {
     return counts;
   }
 
-  /** The jobs of a group that have `text` in their name, command, owner or id, sorted by a column. */
+  /**
+   * The jobs of a group that have `text` in their name, command, owner or id, sorted by a column or by age, the
+   * newest first; those that are alike in the column are sorted by age as well.
+   */
   select({ group = "all", text = "", sort = "newest", reverse = false, now = 0 }) {
     const { states } = GROUPS[group];
     const wanted = text.toLowerCase();
@@ -140,9 +148,13 @@ export class JobStore {
       if (wanted && !haystack(entry).includes(wanted)) continue;
       found.push(entry);
     }
-    const key = SORTS[sort];
     const sign = reverse ? -1 : 1;
-    found.sort((one, other) => sign * compare(key(one, now), key(other, now)) || other.order - one.order);
+    const key = SORTS[sort];
+    if (key === undefined) found.sort((one, other) => sign * byAge(one, other));
+    else {
+      for (const entry of found) entry.key = key(entry.job, now); // once each, not at each comparison
+      found.sort((one, other) => sign * compare(one.key, other.key) || byAge(one, other));
+    }
     return found.map((entry) => entry.job);
   }
 }
@@ -157,13 +169,16 @@ function haystack(entry) {
 }
 
 const SORTS = {
-  newest: (entry) => -entry.order,
-  status: ({ job }) => job.status,
-  name: ({ job }) => titleOf(job).toLowerCase(),
-  owner: ({ job }) => (job.owner ?? "").toLowerCase(),
-  start: ({ job }) => -(startOf(job) ?? Infinity),
-  duration: ({ job }, now) => -(ranFor(job, now) ?? -1),
+  status: (job) => job.status,
+  name: (job) => titleOf(job).toLowerCase(),
+  owner: (job) => (job.owner ?? "").toLowerCase(),
+  start: (job) => -(startOf(job) ?? Infinity),
+  duration: (job, now) => -(ranFor(job, now) ?? -1),
 };
+
+function byAge(one, other) {
+  return other.submitted - one.submitted || other.order - one.order;
+}
 
 function compare(one, other) {
   return one < other ? -1 : one > other ? 1 : 0;

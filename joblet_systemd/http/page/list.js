@@ -13,14 +13,25 @@ const CALM_MS = 150;
 
 const NARROW = matchMedia("(max-width: 720px)");
 
+// `ways` are the two orders by the column, in words.
 const COLUMNS = [
-  { key: "status", title: "State" },
-  { key: "name", title: "Job" },
-  { key: "owner", title: "Owner" },
-  { key: "start", title: "Started" },
-  { key: "duration", title: "Duration" },
+  { key: "status", title: "State", ways: ["A to Z", "Z to A"] },
+  { key: "name", title: "Job", ways: ["A to Z", "Z to A"] },
+  { key: "owner", title: "Owner", ways: ["A to Z", "Z to A"] },
+  { key: "start", title: "Started", ways: ["latest first", "earliest first"] },
+  { key: "duration", title: "Duration", ways: ["longest first", "shortest first"] },
   { key: "result", title: "Result" },
 ];
+
+/** The orders that can be chosen where there are no heads of columns; values are a column and "reverse". */
+function orders() {
+  const all = [{ key: "newest", ways: ["Newest first", "Oldest first"] }, ...COLUMNS];
+  return all.flatMap(({ key, title, ways = [] }) =>
+    ways.map((way, i) =>
+      h("option", { value: `${key}${i ? " reverse" : ""}`, text: title ? `${title}: ${way}` : way }),
+    ),
+  );
+}
 
 /** The list, which is kept and goes on while another view is shown. `submit` opens the form, false for who may not. */
 export class JobList {
@@ -29,6 +40,7 @@ export class JobList {
   #filter;
   #chips = {};
   #heads = {};
+  #orders;
   #grid;
   #box;
   #rows;
@@ -112,16 +124,25 @@ export class JobList {
       if (key === "result") return h("span", { role: "columnheader", text: title });
       const button = h(
         "button",
-        { type: "button", onclick: () => this.#order(key) },
+        { type: "button", onclick: () => this.#orderBy(key) },
         title,
         h("span", { class: "arrow", "aria-hidden": "true" }),
       );
       this.#heads[key] = h("span", { role: "columnheader" }, button);
       return this.#heads[key];
     });
+    this.#orders = h(
+      "select",
+      {
+        class: "orders",
+        "aria-label": "Order of the jobs",
+        onchange: () => this.#order(...this.#orders.value.split(" ")),
+      },
+      ...orders(),
+    );
     this.#box = h("div", { class: "list-box", role: "rowgroup", tabindex: -1 });
     this.#empty = h("div", { class: "empty", hidden: true });
-    this.#foot = h("div", { class: "foot" });
+    this.#foot = h("div", { class: "foot grow" });
     this.#grid = h(
       "div",
       { class: "list", role: "grid", tabindex: 0, "aria-label": "Jobs; the arrow keys select one, Enter opens it" },
@@ -139,11 +160,11 @@ export class JobList {
         h("span", { class: "grow" }),
         this.#filter,
         submit &&
-          h("button", { type: "button", class: "primary", "aria-keyshortcuts": "n", onclick: submit, text: "New job" }),
+          h("button", { type: "button", class: "primary", "aria-keyshortcuts": "c", onclick: submit, text: "New job" }),
       ),
       this.#grid,
       this.#empty,
-      this.#foot,
+      h("div", { class: "foot" }, this.#foot, this.#orders),
     );
     this.#rows = new Rows(this.#box, {
       height: this.#rowHeight(),
@@ -201,7 +222,7 @@ export class JobList {
     if (none) {
       const filtered = this.#filter.value.trim() !== "" || this.#group !== "all";
       if (this.feed.failure) {
-        this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(this.feed.failure));
+        this.#fail(this.feed.failure);
       } else if (this.feed.loading || this.feed.store.version === 0) {
         this.#empty.replaceChildren(h("p", { text: "Loading…" }));
       } else if (filtered) {
@@ -216,12 +237,10 @@ export class JobList {
     const shown = count(this.#jobs.length, "job");
     const of = this.#jobs.length === this.feed.store.size ? "" : ` of ${count(this.feed.store.size, "job")}`;
     const loading = this.feed.loading ? " · loading…" : "";
-    const parts = [h("span", { text: `${shown}${of}${loading}` })];
-    if (this.feed.failure && !none) {
-      parts.push(
-        h("span", { class: "problem-text", text: this.feed.failure.message }),
-        h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() }),
-      );
+    const unknown = this.feed.failure !== null && this.feed.store.size === 0;
+    const parts = [h("span", { text: unknown ? loading.slice(3) : `${shown}${of}${loading}` })];
+    if (this.feed.failure) {
+      if (!none) parts.push(h("span", { class: "problem-text", text: this.feed.failure.message }), this.#again());
     } else if (this.feed.more && !this.feed.loading) {
       parts.push(
         h("span", { text: "There are older ones on the node." }),
@@ -233,6 +252,18 @@ export class JobList {
     if (this.#foot.dataset.text === text) return;
     this.#foot.dataset.text = text;
     this.#foot.replaceChildren(...parts);
+  }
+
+  /** Say in place of the list why there is none. */
+  #fail(problem) {
+    const there = this.#empty.querySelector("button") !== null;
+    if (there && this.#empty.dataset.problem === problem.message) return; // a button must not vanish below a finger
+    this.#empty.dataset.problem = problem.message;
+    this.#empty.replaceChildren(h("h2", { text: "The jobs cannot be listed" }), ...explained(problem), this.#again());
+  }
+
+  #again() {
+    return h("button", { type: "button", class: "small", text: "Try again", onclick: () => this.feed.load() });
   }
 
   /** Time goes on for what runs. */
@@ -323,10 +354,16 @@ export class JobList {
   }
 
   /** Sort by a column; then the other way round; then by age again. */
-  #order(key) {
-    if (this.#sort !== key) [this.#sort, this.#reverse] = [key, false];
-    else if (!this.#reverse) this.#reverse = true;
-    else [this.#sort, this.#reverse] = ["newest", false];
+  #orderBy(key) {
+    if (this.#sort !== key) this.#order(key);
+    else if (!this.#reverse) this.#order(key, true);
+    else this.#order("newest");
+  }
+
+  #order(key, reverse = false) {
+    this.#sort = key;
+    this.#reverse = Boolean(reverse);
+    this.#orders.value = `${key}${reverse ? " reverse" : ""}`;
     for (const [column, head] of Object.entries(this.#heads)) {
       const way = this.#reverse ? "descending" : "ascending";
       setAttribute(head, "aria-sort", column === this.#sort ? way : null);

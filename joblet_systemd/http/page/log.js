@@ -1,6 +1,7 @@
 // A job's output as lines, bounded in number and size. Pure.
 
 import { PLAIN, plain, styleAfter } from "./ansi.js";
+import { count, size } from "./text.js";
 
 export const KEEP_LINES = 200_000;
 const KEEP_CHARACTERS = 64 << 20;
@@ -23,6 +24,8 @@ export class Log {
   lines = [];
   first = 0;
   version = 0;
+  /** What of the output the node has told to be lost, in how many places. */
+  lost = { places: 0, lines: 0, entries: 0, bytes: 0 };
   #limit;
   #characters = 0;
   #open = [null, null]; // a stream's last line, as long as no newline has ended it
@@ -60,6 +63,13 @@ export class Log {
     this.#trim();
   }
 
+  /** Take an event that tells what is lost here: `{time, reason, lines, entries, bytes}`. */
+  lose(loss) {
+    this.lost.places += 1;
+    for (const key of ["lines", "entries", "bytes"]) this.lost[key] += loss[key] ?? 0;
+    this.notice(`${amount(loss)} lost here: ${REASONS[loss.reason] ?? loss.reason}`, Date.parse(loss.time));
+  }
+
   #append(text, stream, time) {
     let from = 0;
     while (from < text.length) {
@@ -78,6 +88,8 @@ export class Log {
       if (line === null) {
         line = this.#push("", stream, time);
         this.#open[stream] = line;
+      } else if (text === "") {
+        return; // the newline of what came before
       } else if (line.text.length >= LONGEST_PIECE) {
         line.more = true;
         this.#close(stream);
@@ -119,6 +131,16 @@ export class Log {
     this.lines.splice(0, drop);
     this.first += drop;
   }
+}
+
+const REASONS = { limit: "the job has used up its share of the log", journal: "it is not in the journal any more" };
+
+/** How much output is lost, in words: ends of lines and bytes of it, or journal entries, as far as they are known. */
+export function amount({ lines, entries, bytes }) {
+  const parts = [];
+  if (lines) parts.push(count(lines, "line"));
+  if (entries) parts.push(`output in ${count(entries, "piece")}`);
+  return `${parts.join(" and ") || "output"}${bytes ? ` (${size(bytes)})` : ""}`;
 }
 
 /** The bytes of a base64 text as text: what is no UTF-8 becomes U+FFFD. */

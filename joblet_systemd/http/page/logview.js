@@ -8,7 +8,7 @@ import { Folds } from "./folds.js";
 import { elementsOf } from "./line.js";
 import { KEEP_LINES, Log, STDERR, STDOUT, Selection, View, firstFrom } from "./log.js";
 import { Rows } from "./rows.js";
-import { clock, count, dateTime, size } from "./text.js";
+import { clock, count, dateTime } from "./text.js";
 
 const ROW = 20; // px, as in style.css
 const SEARCH_PAUSE_MS = 150;
@@ -153,7 +153,7 @@ export class LogView {
         button("times", "Times", "Show when each line was written (t)", () => this.#toggleTimes(), false),
         button("follow", "Follow", "Stay at the end as output comes (f)", () => this.#setFollow(!this.#follow), true),
         button("copy", "Copy", "Copy the lines shown", () => this.#copy()),
-        button("download", "Download", "Download all of the output, byte for byte", () => downloadOutput(this.#id)),
+        button("download", "Download", "Download what the node has of the output, byte for byte", () => this.#download()),
       ),
       h("div", { class: "log-frame" }, this.#controls.probe, this.#box, this.#controls.bottom),
       h("div", { class: "foot" }, this.#controls.state),
@@ -180,8 +180,7 @@ export class LogView {
       if (this.#state) this.#say("");
       this.#log.add(JSON.parse(data));
     } else if (event === "dropped") {
-      const loss = JSON.parse(data);
-      this.#log.notice(lost(loss), Date.parse(loss.time));
+      this.#log.lose(JSON.parse(data));
     } else if (event === "end") {
       this.#stream.close();
       const result = JSON.parse(data);
@@ -199,10 +198,10 @@ export class LogView {
     this.#rows.count = this.#folds?.count ?? this.#view.count;
     const gone = this.#folds?.gone ?? this.#view.removed;
     // Rows went at the start: stay with those that are looked at.
-    if (!this.#follow && gone > this.#gone) this.#box.scrollTop -= (gone - this.#gone) * ROW;
+    if (!this.#follow && gone > this.#gone) this.#rows.top -= (gone - this.#gone) * ROW;
     this.#gone = gone;
     this.#rows.drawNow();
-    if (this.#stay !== null && !this.#follow) this.#box.scrollTop = this.#row(this.#stay) * ROW;
+    if (this.#stay !== null && !this.#follow) this.#rows.top = this.#row(this.#stay) * ROW;
     this.#stay = null;
     if (this.#follow) {
       this.#rows.toEnd();
@@ -224,7 +223,7 @@ export class LogView {
     const lines = count(this.#log.lines.length, "line");
     const parts = [];
     // No more than so many have been asked for.
-    if (this.#log.first > 0 || this.#log.end >= KEEP_LINES) parts.push(`the last ${lines}; Download has all`);
+    if (this.#log.first > 0 || this.#log.end >= KEEP_LINES) parts.push(`the last ${lines}; Download has all that is kept`);
     else if (this.#log.end > 0) parts.push(lines);
     if (this.#state) parts.push(this.#state);
     setText(this.#controls.state, parts.join(" · "));
@@ -297,7 +296,7 @@ export class LogView {
 
   /** The same, with the line on top staying there. */
   #refoldHere() {
-    const top = Math.floor(this.#box.scrollTop / ROW);
+    const top = Math.floor(this.#rows.top / ROW);
     this.#stay = top < this.#rows.count ? this.#place(top).number : null;
     this.#refold();
   }
@@ -337,7 +336,7 @@ export class LogView {
       this.#soon();
       return;
     }
-    const from = this.#hit ?? this.#place(Math.floor(this.#box.scrollTop / ROW)).number - 1;
+    const from = this.#hit ?? this.#place(Math.floor(this.#rows.top / ROW)).number - 1;
     let place = firstFrom(matching, by > 0 ? from + 1 : from) + (by > 0 ? 0 : -1);
     place = (place + matching.length) % matching.length;
     this.#hit = matching[place];
@@ -350,7 +349,7 @@ export class LogView {
   }
 
   #scroll(by) {
-    this.#box.scrollTop += by;
+    this.#rows.top += by;
   }
 
   #toStart() {
@@ -391,12 +390,8 @@ export class LogView {
     while (this.#view.advance());
     return copyLines(this.#log, this.#view, this.#times);
   }
-}
 
-const REASONS = { limit: "the job has used up its share of the log", journal: "it is not in the journal any more" };
-
-function lost({ lines, entries, bytes, reason }) {
-  const what = lines ? count(lines, "line") : entries ? `output in ${count(entries, "piece")}` : "output";
-  const much = bytes ? ` (${size(bytes)})` : "";
-  return `${what}${much} lost here: ${REASONS[reason] ?? reason}`;
+  #download() {
+    return downloadOutput(this.#id, this.#log);
+  }
 }

@@ -1,6 +1,6 @@
 // Who looks at the page, and what that role may do. The node decides anew at every request; this spares refusals.
 
-const RANKS = { reader: 0, viewer: 0, developer: 1, maintainer: 2, admin: 3 };
+const RANKS = { reader: 0, developer: 1, maintainer: 2, admin: 3 };
 
 export class Me {
   constructor({ name, role, node, version }) {

@@ -3,6 +3,8 @@
 import { perFrame } from "./dom.js";
 
 const BEYOND = 8; // rows above and below what is seen, for quick fingers
+// Browsers make no element higher than some 17 (Firefox) or 33 million px (Chromium).
+const HIGHEST = 10_000_000; // px
 
 /**
  * Rows of one height (px) inside of `box`, an element that scrolls.
@@ -50,15 +52,44 @@ export class Rows {
     return Math.max(1, Math.floor(this.#box.clientHeight / this.#height) - 1);
   }
 
+  /** How high all rows are, px. */
+  get #total() {
+    return this.count * this.#height;
+  }
+
+  /** So many px of the rows go by with each that the box scrolls: 1, but for more rows than an element can be high. */
+  get #scale() {
+    if (this.#total <= HIGHEST) return 1;
+    this.#stretch();
+    const fixed = this.#box.scrollHeight - HIGHEST - this.#box.clientHeight; // padding less what is seen
+    return (this.#total + fixed) / (HIGHEST + fixed);
+  }
+
+  /** Where in all of the rows the box stands, px. */
+  get top() {
+    return this.#box.scrollTop * this.#scale;
+  }
+
+  set top(top) {
+    this.#stretch();
+    this.#box.scrollTop = top / this.#scale;
+  }
+
+  /** Give the box as much to scroll as there are rows. */
+  #stretch() {
+    const height = `${Math.min(this.#total, HIGHEST)}px`;
+    if (this.#space.style.height !== height) this.#space.style.height = height;
+  }
+
   drawNow() {
     const box = this.#box;
-    if (box.clientHeight === 0) return; // not on display
-    const total = `${this.count * this.#height}px`;
-    if (this.#space.style.height !== total) this.#space.style.height = total;
-    const first = Math.min(Math.max(0, Math.floor(box.scrollTop / this.#height) - BEYOND), this.count);
-    const last = Math.min(this.count, Math.ceil((box.scrollTop + box.clientHeight) / this.#height) + BEYOND);
+    if (box.clientHeight === 0 && this.count > 0) return; // not on display
+    this.#stretch();
+    const top = this.top;
+    const first = Math.min(Math.max(0, Math.floor(top / this.#height) - BEYOND), this.count);
+    const last = Math.min(this.count, Math.ceil((top + box.clientHeight) / this.#height) + BEYOND);
     this.#move(first, last);
-    this.#window.style.transform = `translateY(${first * this.#height}px)`;
+    this.#window.style.transform = `translateY(${box.scrollTop + first * this.#height - top}px)`;
     for (let index = first; index < last; index += 1) {
       const row = this.#rows[index - first];
       const stamp = this.#source.stamp(index);
@@ -105,19 +136,19 @@ export class Rows {
 
   /** Scroll as little as it takes to have a row in sight; with `middle`, into the middle unless it is in sight. */
   reveal(index, middle = false) {
-    const box = this.#box;
-    const top = index * this.#height;
-    const above = top < box.scrollTop;
-    if (!above && top + this.#height <= box.scrollTop + box.clientHeight) return;
-    if (middle) box.scrollTop = top - box.clientHeight / 2;
-    else box.scrollTop = above ? top : top + this.#height - box.clientHeight;
+    const seen = this.#box.clientHeight;
+    const row = index * this.#height;
+    const above = row < this.top;
+    if (!above && row + this.#height <= this.top + seen) return;
+    if (middle) this.top = row - seen / 2;
+    else this.top = above ? row : row + this.#height - seen;
   }
 
   get atEnd() {
-    return this.#box.scrollTop + this.#box.clientHeight >= (this.count - 1) * this.#height;
+    return this.top + this.#box.clientHeight >= this.#total - this.#height;
   }
 
   toEnd() {
-    this.#box.scrollTop = this.count * this.#height;
+    this.top = this.#total;
   }
 }

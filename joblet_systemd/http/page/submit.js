@@ -2,7 +2,8 @@
 
 import { request } from "./api.js";
 import { explained, h, setText } from "./dom.js";
-import { shellLine, shellWords } from "./text.js";
+import { bodyOf, leftOut, valuesOf } from "./newjob.js";
+import { printable, shellWords } from "./text.js";
 
 /** Open the form, filled with what `job` was started with if there is one; `started(id)` is called when it is done. */
 export function openForm({ job = null, started }) {
@@ -20,9 +21,14 @@ export function openForm({ job = null, started }) {
     name: text("f-name", "64"),
     maxCpu: number("f-cpu"),
     maxMemory: number("f-memory"),
-    runtime: number("f-runtime"),
+    maxRuntimeMs: number("f-runtime", { step: "any" }),
     schedule: text("f-schedule", "200", "1h30m, 2026-12-24T18:00:00Z, …"),
     retries: number("f-retries"),
+    retryDelayMs: number("f-retry-delay", { step: "any", placeholder: "default" }),
+    cpuCores: text("f-cores", "200", "0-3,5"),
+    maxIoBps: number("f-io"),
+    maxDisk: number("f-disk"),
+    priority: number("f-priority", { min: -100, placeholder: "0" }),
     environment: h("textarea", {
       id: "f-environment",
       rows: 3,
@@ -31,7 +37,7 @@ export function openForm({ job = null, started }) {
       "aria-describedby": "f-environment-help",
     }),
   };
-  if (job) fill(fields, job);
+  if (job) fill(fields, valuesOf(job));
   const words = h("p", { class: "hint", id: "f-command-help" });
   const problem = h("div", { class: "form-problem", role: "alert", hidden: true });
   const go = h("button", { type: "submit", class: "primary", text: "Start" });
@@ -57,7 +63,7 @@ export function openForm({ job = null, started }) {
     for (const control of Object.values(fields)) control.removeAttribute("aria-invalid");
     let body;
     try {
-      body = bodyOf(fields);
+      body = bodyOf(read(fields));
     } catch (error) {
       if (!(error instanceof RangeError)) throw error;
       refuse(h("p", { text: error.message }));
@@ -66,12 +72,13 @@ export function openForm({ job = null, started }) {
     go.disabled = true;
     try {
       const response = await request("v1/jobs", { method: "POST", body });
-      const answer = await response.json();
+      const { uuid } = await response.json();
       dialog.close();
-      started(answer.uuid ?? answer.job_uuid);
+      started(uuid);
     } catch (error) {
       refuse(...explained(error));
       const field = fieldOf(fields, error.field);
+      if (more.contains(field)) more.open = true;
       field?.setAttribute("aria-invalid", "true");
       field?.focus();
     } finally {
@@ -79,24 +86,43 @@ export function openForm({ job = null, started }) {
     }
   };
 
+  const rare = ["cpuCores", "maxIoBps", "maxDisk", "priority", "retryDelayMs"];
+  const more = h(
+    "details",
+    { open: rare.some((key) => fields[key].value) },
+    h("summary", { text: "More limits" }),
+    h(
+      "div",
+      { class: "grid" },
+      field("CPU cores", fields.cpuCores),
+      field("I/O limit, bytes/s", fields.maxIoBps),
+      field("Disk limit, MB", fields.maxDisk),
+      field("Priority", fields.priority),
+      field("Pause before a retry, seconds", fields.retryDelayMs),
+    ),
+  );
+  // A control that is not seen can be complained about, but not to the user.
+  more.addEventListener("invalid", () => (more.open = true), true);
   fields.command.addEventListener("input", explain);
   fields.shell.addEventListener("change", explain);
   const form = h(
     "form",
     { onsubmit: send },
     h("h2", { id: "form-title", text: job ? "Run it again" : "New job" }),
+    job && missing(leftOut(job)),
     field("Command", fields.command, words),
     h("label", { class: "check", for: "f-shell" }, fields.shell, "Run it by a shell (pipes, variables, several lines)"),
     h(
       "div",
       { class: "grid" },
       field("Name", fields.name),
-      field("Time limit, seconds", fields.runtime),
+      field("Time limit, seconds", fields.maxRuntimeMs),
       field("CPU limit, % of one core", fields.maxCpu),
       field("Memory limit, MB", fields.maxMemory),
       field("Schedule", fields.schedule),
       field("Retries", fields.retries),
     ),
+    more,
     field(
       "Environment",
       fields.environment,
@@ -123,8 +149,8 @@ function text(id, maxlength, placeholder) {
   return h("input", { id, type: "text", maxlength, placeholder, autocomplete: "off", spellcheck: "false" });
 }
 
-function number(id) {
-  return h("input", { id, type: "number", min: 0, step: 1, inputmode: "numeric", placeholder: "none" });
+function number(id, { min = 0, step = 1, placeholder = "none" } = {}) {
+  return h("input", { id, type: "number", min, step, inputmode: "decimal", placeholder });
 }
 
 function field(label, control, help = null) {
@@ -138,47 +164,29 @@ function understood(words) {
     : `A program and ${words.length - 1} ${words.length === 2 ? "argument" : "arguments"}.`;
 }
 
-function fill(fields, job) {
-  const args = job.args ?? [];
-  const byShell = /(^|\/)(ba|da)?sh$/.test(job.command) && args.length === 2 && args[0] === "-c";
-  fields.shell.checked = byShell;
-  fields.command.value = byShell ? args[1] : shellLine([job.command, ...args]);
-  fields.name.value = job.name ?? "";
-  fields.maxCpu.value = job.maxCpu || "";
-  fields.maxMemory.value = job.maxMemory || "";
-  fields.runtime.value = job.maxRuntimeMs ? job.maxRuntimeMs / 1000 : "";
-  fields.retries.value = job.retries || "";
-  fields.environment.value = Object.entries(job.environment ?? {})
-    .map(([key, value]) => `${key}=${value}`)
-    .join("\n");
+/** What the new job will be without, although the old one had it; null for nothing. */
+function missing(parts) {
+  if (parts.length === 0) return null;
+  return h(
+    "div",
+    { class: "form-note", role: "note" },
+    h("p", { text: "Not taken over from that job:" }),
+    h("ul", {}, ...parts.map(([what, why]) => h("li", { text: `${printable(what)} (${why})` }))),
+  );
+}
+
+function fill(fields, { shell, ...texts }) {
+  fields.shell.checked = shell;
+  for (const [key, value] of Object.entries(texts)) fields[key].value = value;
+}
+
+function read({ shell, ...others }) {
+  const texts = Object.entries(others).map(([key, control]) => [key, control.value]);
+  return { shell: shell.checked, ...Object.fromEntries(texts) };
 }
 
 /** The control for what the node calls a field, such as `maxCpu` or `args[3]`. */
 function fieldOf(fields, name) {
   const key = name.split(/[ [.]/)[0];
-  return { args: fields.command, maxRuntimeMs: fields.runtime }[key] ?? fields[key];
-}
-
-/** What is sent. Throws RangeError with what is wrong in a field. */
-function bodyOf(fields) {
-  let words;
-  try {
-    words = fields.shell.checked ? ["sh", "-c", fields.command.value] : shellWords(fields.command.value);
-  } catch (error) {
-    throw new RangeError(`Command: ${error.message}.`);
-  }
-  if (words.length === 0) throw new RangeError("Command: there is none.");
-  const body = { command: words[0], args: words.slice(1) };
-  for (const key of ["name", "schedule"]) if (fields[key].value.trim()) body[key] = fields[key].value.trim();
-  for (const key of ["maxCpu", "maxMemory", "retries"]) if (fields[key].value) body[key] = Number(fields[key].value);
-  if (fields.runtime.value) body.maxRuntimeMs = Number(fields.runtime.value) * 1000;
-  const environment = {};
-  for (const line of fields.environment.value.split("\n")) {
-    if (line.trim() === "") continue;
-    const equals = line.indexOf("=");
-    if (equals < 1) throw new RangeError(`Environment: '${line.trim()}' is no NAME=value.`);
-    environment[line.slice(0, equals).trim()] = line.slice(equals + 1);
-  }
-  if (Object.keys(environment).length > 0) body.environment = environment;
-  return body;
+  return key === "args" ? fields.command : fields[key];
 }

@@ -1,7 +1,10 @@
 // Texts: what others wrote, made harmless to look at; numbers and times, made readable. Pure.
 
-// Controls, and what turns the direction of text: in a name they would pose as something else.
-const TRICKS = /[\u0000-\u001f\u007f-\u009f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+/** For a regular expression's brackets: controls but tab, and what turns the direction of text or is not seen. */
+export const UNSEEN =
+  "\\u0000-\\u0008\\u000a-\\u001f\\u007f-\\u009f\\u061c\\u200b\\u200e\\u200f\\u2028-\\u202e\\u2060-\\u2069\\ufeff";
+// In a name they would pose as something else.
+const TRICKS = new RegExp(`[\\t${UNSEEN}]`, "g");
 
 const SHORT = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 

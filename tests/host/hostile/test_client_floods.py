@@ -130,6 +130,32 @@ def test_a_storm_of_cancelled_submissions_leaves_whole_jobs(host: Host) -> None:
     until(lambda: set(host.exec("ls", "/var/lib/joblet/jobs").stdout.split()) <= known)
 
 
+def test_large_answers_that_nobody_takes(host: Host) -> None:
+    """A megabyte of arguments makes a status large, and commands of 128 KiB made lists so, for everybody."""
+    narrow = ("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)
+    try:
+        with channel(host, "developer") as through:
+            run = joblet_pb2_grpc.JobServiceStub(through).RunJob
+            later = {"schedule": "1h", "name": "large"}
+            large = run(joblet_pb2.RunJobRequest(command="true", args=["x" * 100_000] * 10, **later)).job_uuid
+            for _ in range(100):
+                run(joblet_pb2.RunJobRequest(command="/" * 131_000, **later))
+        status = joblet_pb2.GetJobStatusRequest(uuid=large).SerializeToString()
+        with unharmed(host, growth=100 * MIB), channel(host, "reader", *narrow) as through:
+            asked = [
+                through.stream_stream(f"/joblet.JobService/{method}")(iter([request]))
+                for method, request in (("GetJobStatus", status), ("ListJobs", b""))
+                for _ in range(300)
+            ]
+            prompt(host)
+            assert host.rnx("job", "status", large, node="maintainer").returncode == 0
+            assert "/" * 50 in host.rnx("job", "list", node="maintainer").stdout
+            for call in asked:
+                call.cancel()
+    finally:
+        clear(host, "developer")
+
+
 class Followers:
     """Many who follow one job, over some connections, with a reader's certificate."""
 

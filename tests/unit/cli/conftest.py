@@ -106,9 +106,10 @@ def unprivileged() -> Iterator[None]:
 def start_rnx(
     *arguments: str, stdout: int | IO[bytes] = subprocess.PIPE, stdin: int = subprocess.DEVNULL
 ) -> subprocess.Popen[bytes]:
-    """A process of its own that runs rnx, as its user has it."""
+    """A process of its own that runs rnx, as its user has it: interruptible, though a shell in whose background the
+    tests run would have had SIGINT ignored."""
     return subprocess.Popen(
-        [sys.executable, "-W", "error", "-m", "rnx", *arguments],
+        ["env", "--default-signal=INT", sys.executable, "-W", "error", "-m", "rnx", *arguments],
         env={**{name: os.environ[name] for name in os.environ if name != "GRPC_VERBOSITY"}, "PYTHONPATH": IMPORT_PATH},
         stdin=stdin,
         stdout=stdout,

@@ -10,7 +10,7 @@ import pytest
 
 from joblet_wire import joblet_pb2
 
-from .conftest import Rnx, write_config
+from .conftest import Result, Rnx, spawn_rnx, write_config
 from .fakes import JOB_ID, OTHER_ID, FakeJobs, Server
 
 THIRD_ID = "aaaaaaaa-1111-4222-8333-944455556666"
@@ -18,13 +18,17 @@ THIRD_ID = "aaaaaaaa-1111-4222-8333-944455556666"
 Offered = Callable[[str], list[str]]
 
 
+def ask(line: str) -> dict[str, str]:
+    """How bash asks for the last word of a command line."""
+    return {"_RNX_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+
+
 @pytest.fixture
 def offered(monkeypatch: pytest.MonkeyPatch, run_rnx: Rnx) -> Offered:
     def complete(line: str) -> list[str]:
         """What bash is offered for the last word of a command line."""
-        monkeypatch.setenv("_RNX_COMPLETE", "bash_complete")
-        monkeypatch.setenv("COMP_WORDS", line)
-        monkeypatch.setenv("COMP_CWORD", str(len(line.split(" ")) - 1))
+        for name, value in ask(line).items():
+            monkeypatch.setenv(name, value)
         result = run_rnx()
         assert (result.code, result.err) == (0, "")
         return [entry.removeprefix("plain,") for entry in result.text.splitlines() if entry]
@@ -53,10 +57,17 @@ def three(jobs: FakeJobs) -> None:
         ("rnx job cancel ", [OTHER_ID, "nightly"]),
         ("rnx job update --priority=1 q", ["queue"]),
         ("rnx job delete ", [THIRD_ID]),
+        ("rnx job attach ", [JOB_ID, "queue", OTHER_ID, "nightly"]),
+        ("rnx job exec ", [JOB_ID, "queue"]),
     ],
 )
 def test_jobs(offered: Offered, line: str, words: list[str]) -> None:
     assert offered(line) == words
+
+
+def test_the_node_is_asked_for_the_newest_that_fit(offered: Offered, server: Server, jobs: FakeJobs) -> None:
+    offered("rnx job cancel ")
+    assert jobs.requests == [joblet_pb2.EmptyRequest(limit=1000, states=["PENDING", "SCHEDULED"])]
 
 
 def test_states(offered: Offered) -> None:
@@ -84,6 +95,24 @@ def test_a_node_that_is_away(offered: Offered, tmp_path: Path, monkeypatch: pyte
     config.chmod(0o644)  # rnx has a word to say about that, but not here
     monkeypatch.setenv("RNX_CONFIG", str(config))
     assert offered("rnx job status ") == []
+
+
+def test_grpc_says_nothing_about_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RNX_CONFIG", str(write_config(tmp_path / "away.yml", "nosuchhost.invalid:1")))
+    for name, value in ask("rnx job status ").items():
+        monkeypatch.setenv(name, value)
+    assert spawn_rnx() == Result(0, b"", b"")
+
+
+@pytest.mark.parametrize("failure", [ValueError("a date that is none"), KeyboardInterrupt()])
+def test_whatever_fails_nothing_is_offered(
+    failure: BaseException, offered: Offered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_given: str | None) -> None:
+        raise failure
+
+    monkeypatch.setattr("rnx.config.load", fail)
+    assert offered("rnx --node ") == []
 
 
 def test_a_node_that_refuses(offered: Offered, server: Server, jobs: FakeJobs) -> None:

@@ -61,6 +61,17 @@ def test_a_file_that_is_named_must_exist(how: str, run_rnx: Rnx, monkeypatch: py
     assert "nowhere.yml" in result.err
 
 
+@pytest.mark.parametrize("option", ["--node", "--config"])
+@pytest.mark.parametrize("behind", [False, True])
+def test_an_empty_name_is_not_the_default(
+    option: str, behind: bool, server: Server, jobs: FakeJobs, run_rnx: Rnx
+) -> None:
+    words = ["job", "delete-all", "--yes"]
+    result = run_rnx(*([*words, option, ""] if behind else [option, "", *words]))
+    assert (result.code, jobs.requests) == (2, [])
+    assert option in result.err
+
+
 def test_not_readable_for_this_user(run_rnx: Rnx, tmp_path: Path) -> None:
     """The nearest file decides: another one further off may hold another identity."""
     put(tmp_path / "rnx-config.yml", "h:1").chmod(0)
@@ -152,6 +163,9 @@ class TestSelection:
         ("- x", "names no nodes"),
         ("nodes:\n  a: {\n  key: 'SECRET\n", "not valid YAML"),
         ("\x00", "not valid YAML"),
+        ("version: 2026-02-30", "rnx-config.yml: a value in it is not what its form says: day is out of range"),
+        ("version: !!bool 3", "rnx-config.yml: a value in it is not what its form says"),
+        ("[" * 5000, "rnx-config.yml"),
     ],
 )
 def test_files_that_are_none(text: str, message: str, run_rnx: Rnx, tmp_path: Path) -> None:
@@ -179,6 +193,17 @@ def test_config_help(run_rnx: Rnx, tmp_path: Path) -> None:
     assert "  config/rnx-config.yml   <- used" in lines
     example = result.text[result.text.index('version: "3.0"') :]
     assert set(yaml.safe_load(example)["nodes"]) == {"default", "gpu"}
+
+
+def test_config_help_with_a_file_that_is_named(run_rnx: Rnx, tmp_path: Path) -> None:
+    put(tmp_path / "rnx-config.yml", "h:1")
+    put(tmp_path / "mine.yml", "h:2")
+    lines = run_rnx("config-help", "--config=mine.yml").text.splitlines()
+    assert "  mine.yml   <- used" in lines
+    assert "  rnx-config.yml" not in lines
+    assert json.loads(run_rnx("config-help", "--json").out)["used"] == "rnx-config.yml"
+    answer = json.loads(run_rnx("--json", "--config=nowhere.yml", "config-help").out)
+    assert answer == {"used": None, "tried": ["nowhere.yml"]}
 
 
 def test_without_a_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -138,7 +138,7 @@ def test_a_server_of_another_kind(list_jobs: Rnx) -> None:
 )
 def test_unusable_keys(cert: str, key: str, ca: str | None, server: Server, list_jobs: Rnx) -> None:
     result = list_jobs(server.address, Pair(cert, key), ca)
-    assert told(result, 1, "the keys of node 'default' in the configuration are unusable", "must be PEM")
+    assert told(result, 2, "the keys of node 'default' in the configuration are unusable", "must be PEM")
 
 
 def test_a_proxy_is_not_asked_for_this_machine(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +147,14 @@ def test_a_proxy_is_not_asked_for_this_machine(server: Server, run_rnx: Rnx, mon
     for name in ("no_proxy", "no_grpc_proxy"):
         monkeypatch.delenv(name, raising=False)
     assert run_rnx("job", "list").code == 0
+
+
+def test_a_proxy_is_named_where_it_may_be_the_cause(list_jobs: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "no_grpc_proxy", "grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    result = list_jobs("nosuchhost.invalid:50051")
+    assert told(result, 5, "cannot find the address", "https_proxy is set")
 
 
 @pytest.mark.usefixtures("server")

@@ -55,8 +55,9 @@ TREE = [
 
 
 @pytest.fixture(autouse=True)
-def _node(server: Server) -> None:
+def _node(server: Server, jobs: FakeJobs) -> None:
     """Every test talks to the node."""
+    jobs.answers = {JOB_ID: [GetJobStatusResponse(uuid=JOB_ID, name="report", status="COMPLETED")]}
 
 
 def test_a_file(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
@@ -64,7 +65,7 @@ def test_a_file(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
     result = run_rnx("job", "download", JOB_ID[:8], "/work/out/one")
     assert (result.code, result.text, result.err) == (0, "one: 1 file, 5 bytes\n", "")
     assert (tmp_path / "one").read_bytes() == b"one\0\xff"
-    assert jobs.requests == [DownloadFilesRequest(uuid=JOB_ID[:8], path="/work/out/one")]
+    assert jobs.seen(DownloadFilesRequest) == [DownloadFilesRequest(uuid=JOB_ID, path="/work/out/one")]
     (tmp_path / "d").mkdir()
     for local, there in (("d", "d/one"), ("d/", "d/one"), ("other", "other"), ("d/other", "d/other")):
         assert run_rnx("job", "download", "--force", JOB_ID, "one", local).code == 0
@@ -86,7 +87,7 @@ def test_a_tree(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
     jobs.files = TREE
     old = os.umask(0o027)
     try:
-        result = run_rnx("--json", "job", "download", JOB_ID, "d")
+        result = run_rnx("--json", "job", "download", "report", "d")
     finally:
         os.umask(old)
     assert result.code == 0
@@ -198,7 +199,10 @@ def test_a_node_out_of_its_mind(
 
 def test_a_download_that_fails_leaves_no_half_file(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:
     jobs.files = [total(), TOP, entry("whole", FILE), data(b"x"), entry("half", FILE), data(b"x"), entry("../x", FILE)]
-    assert run_rnx("job", "download", JOB_ID, "d").code == 1
+    result = run_rnx("job", "download", JOB_ID, "d")
+    assert result.code == 1
+    assert "'../x', which is not accepted; the download ends here." in result.err
+    assert sorted(os.listdir(tmp_path / "d")) == ["half", "whole"]  # both have come to their end
     jobs.files = [total(), TOP, entry("half", FILE), data(b"x"), total(), TOP]
     assert run_rnx("job", "download", JOB_ID, "e").code == 1
     assert os.listdir(tmp_path / "e") == ["half"]
@@ -251,6 +255,13 @@ class TestOutput:
         result = run_rnx("job", "run", "--wait", "--output=a:here", "prog")
         assert result.code == code
         assert "rnx: --output a:here: the node sent data" in result.err
+
+    def test_where_nothing_can_be_written(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        self.ended(jobs, 0)
+        jobs.files = ONE
+        result = run_rnx("job", "run", "--wait", "--output=a:nowhere/b", "prog")
+        assert result.code == 1
+        assert "rnx: --output a:nowhere/b: No such file or directory: nowhere\n" in result.err
 
     @pytest.mark.parametrize(
         ("options", "words"),

@@ -91,6 +91,20 @@ class TestList:
         assert ids == ["ID", OTHER_ID]
         assert len(run_rnx("job", "list", "--status=FAILED", "--status=RUNNING").text.splitlines()) == 3
 
+    def test_the_newest(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        """Picked by the node, and here again: this one, like those of older versions, sends all."""
+        self.jobs_of(jobs)
+        assert [job["id"] for job in json.loads(run_rnx("job", "list", "--limit=1", "--json").out)] == [OTHER_ID]
+        words = ("job", "list", "--limit=1", "--status=running", "--json")
+        assert [job["id"] for job in json.loads(run_rnx(*words).out)] == [JOB_ID]
+        assert len(json.loads(run_rnx("job", "list", "--limit=1001", "--json").out)) == 2
+        assert jobs.requests == [
+            joblet_pb2.EmptyRequest(limit=1),
+            joblet_pb2.EmptyRequest(limit=1, states=["RUNNING"]),
+            joblet_pb2.EmptyRequest(),
+        ]
+        assert run_rnx("job", "list", "--limit=0").code == 2
+
     @pytest.mark.parametrize("arguments", [("--json", "job", "list"), ("job", "list", "--json")])
     def test_json(self, jobs: FakeJobs, run_rnx: Rnx, arguments: tuple[str, ...]) -> None:
         self.jobs_of(jobs)

@@ -100,7 +100,7 @@ class TestDeleteAll:
         self.type(typed, monkeypatch)
         result = run_rnx("job", "delete-all")
         assert (result.code, len(jobs.requests)) == (code, deleted)
-        assert "Forget all your ended jobs on node 'default', with their output and files? [y/N]" in result.err
+        assert "Forget all your ended jobs on node 'default', and remove their files? [y/N]" in result.err
         assert deleted or "nothing was deleted" in result.err
 
     @pytest.mark.parametrize("option", ["--yes", "-y"])

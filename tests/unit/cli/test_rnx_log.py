@@ -162,6 +162,12 @@ class TestLines:
         assert result.err == "0f9c1f6e | e\n"
         assert len(jobs.seen(GetJobLogsRequest)) == 2
 
+    def test_what_goes_back_to_the_beginning_of_its_line_finds_it_again(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        jobs.logs = {JOB_ID: [(1, b" 1%\r\r99%\rdone\r\n")], OTHER_ID: []}
+        result = run_rnx("job", "log", JOB_ID, "other")
+        assert result.out == b"0f9c1f6e |  1%\r\r0f9c1f6e | 99%\r0f9c1f6e | done\r\n"
+        assert run_rnx("job", "log", "--grep=%", JOB_ID).out == b" 1%\r\r99%\rdone\r\n"
+
     def test_several_jobs_one_of_which_fails(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         jobs.logs = {JOB_ID: [(1, b"1\n"), (1, b"2"), (1, b"3")], OTHER_ID: [(1, b"one\n")]}
 
@@ -228,6 +234,30 @@ class TestJson:
         assert "\x9b".encode() not in result.out
         assert objects(result.out)[0]["text"] == "ü \x9b31m"
 
+    def test_an_end_that_cannot_be_told_is_not_that_of_the_others(
+        self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        jobs.logs = {JOB_ID: [(1, b"a\n")], OTHER_ID: [(1, b"b\n"), (1, b"c\n")]}
+        told = threading.Event()
+
+        def answers(uuid: str, context: grpc.ServicerContext) -> list[GetJobStatusResponse]:
+            if uuid == JOB_ID and jobs.seen(GetJobLogsRequest):
+                told.set()
+                context.abort(grpc.StatusCode.INTERNAL, "The disk is broken.")
+            return jobs.answers[uuid]
+
+        def before(_context: object, number: int) -> None:
+            if number == 2:
+                told.wait(20)
+
+        monkeypatch.setattr(jobs, "_of", answers)
+        jobs.before_chunk = before
+        result = run_rnx("--json", "job", "log", JOB_ID, OTHER_ID)
+        assert (result.code, result.err) == (1, "rnx: The disk is broken.\n")
+        shown = [entry.get("text", entry.get("end")) for entry in objects(result.out)]
+        assert shown[-1] == {"status": "COMPLETED", "exitCode": 0, "reason": ""}
+        assert sorted(shown[:-1]) == ["a", "b", "c"]
+
     def test_a_job_that_is_deleted_meanwhile(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         def before(_context: object, number: int) -> None:
             if number:
@@ -237,6 +267,11 @@ class TestJson:
         result = run_rnx("--json", "job", "log", JOB_ID)
         assert result.code == 0
         assert objects(result.out)[-1] == {"job": JOB_ID, "end": None, "cursor": "1"}
+        for option in ("--follow", "--no-follow", "--grep=a"):
+            jobs.answers[JOB_ID] = [FAILED]
+            result = run_rnx("job", "log", option, JOB_ID)
+            assert (result.code, result.out) == (0, b"a\n")
+            assert result.err == f"note: job {JOB_ID} was deleted meanwhile; its output cannot be printed again.\n"
 
 
 def test_half_lines_survive_a_restart_of_the_node(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:

@@ -301,6 +301,17 @@ class TestMonitor:
         lines = run_rnx("monitor", "watch", "--json", "--filter=cpu").text.splitlines()
         assert [json.loads(line)["cpu"]["cores"] for line in lines] == [2, 2, 2]
 
+    @pytest.mark.parametrize("options", [(), ("--json",)])
+    def test_interrupted_where_nothing_is_drawn(self, server: Server, options: tuple[str, ...]) -> None:
+        server.host.readings = [SystemMetricsResponse(cpu=READING["cpu"])]  # type: ignore[arg-type]
+        server.host.stays = True
+        process = start_rnx("monitor", "watch", "--filter=cpu", *options)
+        assert process.stdout
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+        assert (process.returncode, err) == (130, b"rnx: interrupted\n")
+
     @pytest.mark.parametrize("arguments", [["--filter=gpu"], ["--interval=0"], ["--interval=61"]])
     def test_what_is_refused(self, run_rnx: Rnx, arguments: list[str]) -> None:
         result = run_rnx("monitor", "watch", *arguments)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,15 @@ def test_wait_with_json_keeps_stdout_for_the_job(server: Server, jobs: FakeJobs,
     assert json.loads(result.err)["job_uuid"] == JOB_ID
 
 
+@pytest.fixture
+def in_the_background() -> Iterator[None]:
+    """These tests as a shell without job control runs them behind '&': deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_background")
 def test_interrupting_wait_leaves_the_job_alone(server: Server, jobs: FakeJobs) -> None:
     streaming, over = threading.Event(), threading.Event()
 

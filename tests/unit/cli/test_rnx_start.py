@@ -54,6 +54,13 @@ def test_completing_loads_no_grpc() -> None:
 
 
 @pytest.mark.usefixtures("server")
+def test_completing_jobs_loads_what_a_call_does() -> None:
+    loaded = loaded_by(_RNX_COMPLETE="bash_complete", COMP_WORDS="rnx job status ", COMP_CWORD="3")
+    assert "grpc" in loaded
+    assert "asyncio" not in loaded
+
+
+@pytest.mark.usefixtures("server")
 def test_a_call_loads_nothing_of_the_daemon() -> None:
     loaded = loaded_by("job", "list")
     assert {"grpc", "joblet_wire.joblet_pb2"} <= loaded
@@ -83,6 +90,22 @@ def test_usage_errors(arguments: tuple[str, ...], run_rnx: Rnx) -> None:
     assert " --help'." in result.err
 
 
+@pytest.mark.parametrize(
+    ("line", "missing"),
+    [
+        ("runtime list", "runtimes"),
+        ("volume create data --size=1GB", "volumes"),
+        ("job run --runtime=python-3.11 python3 x.py", "runtimes"),
+        ("job run --max-cpu=50 --network isolated true", "networks"),
+        ("job run --gpu=1 true", "GPUs"),
+    ],
+)
+def test_what_is_not_there_yet(line: str, missing: str, run_rnx: Rnx) -> None:
+    result = run_rnx(*line.split())
+    assert (result.code, result.out) == (2, b"")
+    assert result.err.startswith(f"rnx: Joblet on systemd does not have {missing} ")
+
+
 def test_help_lists_the_commands(run_rnx: Rnx) -> None:
     result = run_rnx("job", "-h")
     assert result.code == 0
@@ -109,6 +132,7 @@ def test_completion(shell: str, run_rnx: Rnx) -> None:
     result = run_rnx("completion", shell)
     assert result.code == 0
     assert f"_RNX_COMPLETE={shell}_complete" in result.text
+    assert run_rnx("completion", shell, "--json").code == 2
 
 
 def test_completing(monkeypatch: pytest.MonkeyPatch, run_rnx: Rnx) -> None:

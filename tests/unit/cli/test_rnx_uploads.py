@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +113,19 @@ def test_many_files(sent: Sent, tmp_path: Path) -> None:
     uploads = sent("--upload-dir=many")
     assert len(uploads) == 700 + 7 + 1
     assert all(int(path.split("/")[1]) == int(content) for path, mode, content in uploads if stat.S_ISREG(mode))
+
+
+def test_many_directories_inside_of_each_other(sent: Sent, tmp_path: Path) -> None:
+    os.makedirs("/".join(["d"] * 250))
+    for _ in range(4):  # the paths of 1000 names at once are too long for some calls
+        below = Path("d").rename("x")
+        os.makedirs("/".join(["d"] * 250))
+        below.rename("/".join(["d"] * 251))
+    try:
+        paths = [path for path, _, _ in sent("--upload-dir=d")]
+    finally:
+        subprocess.run(["rm", "-r", "d"], check=True)  # deeper than Python's own way goes
+    assert paths == ["/".join(["d"] * depth) for depth in range(1, 1250)]
 
 
 class TestRefused:

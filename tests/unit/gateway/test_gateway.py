@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -13,14 +14,19 @@ from aiohttp import web
 
 from joblet_systemd import keystore, revocations, setup
 from joblet_systemd.api import crowd
+from joblet_systemd.api.admission import Admission
 from joblet_systemd.api.server import Caller
+from joblet_systemd.api.tls import KeyFiles
 from joblet_systemd.errors import Exhausted, NotFound
 from joblet_systemd.expiry import now
-from joblet_systemd.http import edge, gateway, guard, sse, view
+from joblet_systemd.http import doorkeeper, edge, gateway, guard, sse, view
 from joblet_systemd.http.body import Bodies
+from joblet_systemd.http.doorkeeper import Doorkeeper
+from joblet_systemd.http.gateway import Gateway, application
 from joblet_systemd.http.routes import Route
+from joblet_systemd.http.tls import Contexts
 from joblet_systemd.pki import Role
-from joblet_systemd.revocations import Entry
+from joblet_systemd.revocations import Entry, Watched
 
 from .gateways import Node, answer, scenario
 
@@ -174,6 +180,30 @@ def test_requests_for_pages_of_other_sites_are_refused(node: Node, headers: dict
             link = {"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate"}
             assert (await node.ask("/", **link)).status == 200
             assert (await node.ask("/", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors")).status == 403
+
+    scenario(play())
+
+
+def test_keys_that_cannot_be_used_at_the_first_client(
+    node: Node, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(doorkeeper, "RETRY_SEC", 0.1)
+    whole = (node.pki / "server.key").read_bytes()
+    (node.pki / "server.key").write_text("nonsense")  # as in the middle of a setup
+
+    async def play() -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            node.port = listening.getsockname()[1]
+            app = application(Admission(Watched(node.pki / revocations.FILE, now)), [get(hello)])
+            door = Doorkeeper([listening], lambda _: Gateway([listening], Contexts(KeyFiles(node.pki)), app))
+            door.start()
+            asking = asyncio.create_task(node.ask("/it"))
+            while "trying again" not in caplog.text:
+                await asyncio.sleep(0.05)
+            (node.pki / "server.key").write_bytes(whole)
+            assert (await asking).status == 200
+            await door.stop()
+            assert "Traceback" not in caplog.text
 
     scenario(play())
 

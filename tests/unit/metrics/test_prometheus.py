@@ -44,6 +44,8 @@ def test_base_units() -> None:
     assert value(families, "joblet_job_cpu_seconds_total", job="job-1") == 2.5
     assert value(families, "joblet_job_cpu_throttled_seconds_total") == 1.0
     assert value(families, "joblet_job_memory_bytes") == 1
+    assert value(families, "joblet_job_network_received_bytes_total", job="job-1") == 7
+    assert value(families, "joblet_job_network_sent_bytes_total") == 8
     assert value(families, "joblet_job_io_pressure_ratio") == 1.0
     assert value(families, "joblet_jobs", state="RUNNING") == 1
     assert value(families, "joblet_jobs", state="PENDING") == 0

@@ -229,6 +229,7 @@ ADDED_MESSAGES = {
     *("JobSample", "TopJobsRequest", "TopJobsResponse", "RunningJob"),
 }
 ADDITIONS = """
+EmptyRequest: 100 limit int32; 101 states repeated string
 RunJobRequest: 100 max_runtime_ms int64; 101 priority int32; 102 retries int32; 103 retry_delay_ms int64; 104 max_disk
   int32; 105 interactive bool; 106 time_zone string
 RunJobResponse: 100 notices repeated string
