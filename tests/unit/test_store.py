@@ -387,7 +387,7 @@ def test_a_store_of_the_second_version_is_taken_over(second: Path) -> None:
         **{"submitted_usec": 1, "started_usec": 2, "boot_id": "b", "uploads": ("x",), "usage": Usage(8, 9)},
         **{"parent": "p", "attempt": 3, "seq_base": 4, "files_kept": True},
     )
-    assert store.all() == store.unfinished() == [running]
+    assert store.all() == list(store.unfinished()) == [running]
     # It ends with what this version tells of an end.
     ended = dataclasses.replace(running, state=State.FAILED, ended_usec=9, exit_code=5, usage=Usage(8, 9, tasks_peak=3))
     store.update(ended)
