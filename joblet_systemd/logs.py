@@ -22,7 +22,7 @@ from functools import partial
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from .errors import NotFound
+from .errors import NotFound, Unavailable
 from .model import USEC_PER_SEC, Job
 from .selection import Cut, Selection, TailSearch, Window, latest
 from .shared import Shared
@@ -185,11 +185,21 @@ class Logs:
 
     @contextlib.contextmanager
     def _reader(self) -> Iterator[Journal]:
-        reader = self._readers.pop() if self._readers else self._open_journal()
+        reader = None
         try:
+            reader = self._readers.pop() if self._readers else self._open_journal()
             yield reader
+        except OSError as error:  # no descriptor or inotify instance is free, no memory, or the disk fails
+            if reader is not None:
+                reader.close()
+                reader = None
+            raise Unavailable(
+                f"The journal of jobs cannot be read: {error.strerror or error}.",
+                hint="Try again later. If that does not help: the host's administrator finds more in its journal.",
+            ) from error
         finally:
-            self._readers.append(reader)
+            if reader is not None:
+                self._readers.append(reader)
 
     async def stored(self, job: Job, selection: Selection, who: str = "") -> AsyncGenerator[Batch, None]:
         """What there is now of a job's log, in batches, for ``who``."""

@@ -114,7 +114,8 @@ class Job:
     as, ``boot_id`` the boot that ran it, ``parent`` the repeating job whose schedule started it.
     ``attempt`` counts starts, 0 before the first; the entries of the current one have sequence numbers
     above ``seq_base``, and once the job has ended none has. ``due_usec`` is when a SCHEDULED job, or the
-    next attempt, is to start. ``files_kept``: /work is still there.
+    next attempt, is to start. ``files_kept``: /work is still there. ``omitted`` names what is long and was left
+    out in memory: the store has it.
     ``exit_code`` follows shell custom: 128 + N for signal N, 124 for a time-out; before the end it is that of the last
     attempt.
     """
@@ -138,6 +139,7 @@ class Job:
     seq_base: int = 0
     due_usec: int | None = None
     files_kept: bool = True
+    omitted: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:

@@ -60,6 +60,14 @@ MIGRATIONS = (
     """
     -- What jobs have used has more values in it, which an earlier version would stumble over.
     """,
+    """
+    -- Of spec and uploads, in bytes; 0 for jobs of earlier versions.
+    ALTER TABLE jobs ADD COLUMN size INTEGER NOT NULL DEFAULT 0;
+    -- Small ones are bounded by their number. What is read for the sums is all in the index.
+    CREATE INDEX jobs_large ON jobs (owner, state, ended_usec, size, id) WHERE size > 4096;
+    DROP INDEX jobs_name;
+    CREATE INDEX jobs_name ON jobs (name, state, owner) WHERE name <> '';
+    """,
 )
 COLUMNS = (
     *("id", "state", "owner", "account", "spec", "uploads", "submitted_usec", "started_usec", "ended_usec"),
@@ -67,7 +75,10 @@ COLUMNS = (
     *("due_usec", "files_kept"),
 )
 AS_JSON = ("spec", "uploads", "usage")
+# What was asked for stays as it is, but for limits and priority; in memory a job may have a part of it only.
+ASKED_FOR = ("spec", "uploads", "name")
 _FINAL = ", ".join(f"'{state}'" for state in sorted(FINAL_STATES))
+_LIVE = ", ".join(f"'{state}'" for state in sorted(set(State) - FINAL_STATES))
 COLUMN_LIST = ", ".join(COLUMNS)
 
 
@@ -107,17 +118,27 @@ class Store:
     def add(self, job: Job) -> None:
         """Store a new job."""
         marks = ", ".join("?" * len(COLUMNS))
-        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}) VALUES ({marks})", _encoded(job, COLUMNS))
+        values = dict(zip(COLUMNS, _encoded(job, COLUMNS), strict=True))
+        size = len(values["spec"]) + len(values["uploads"])
+        self._execute(f"INSERT INTO jobs ({COLUMN_LIST}, size) VALUES ({marks}, ?)", (*values.values(), size))
 
     def update(self, job: Job, before: Job | None = None) -> None:
-        """Replace what is stored of the job with the same id.
+        """Replace what is stored of the job with the same id, but for what was asked for beside limits and priority.
 
         ``before`` is what that is, if it is known: what is the same in both is not written, nor its indexes.
         """
-        columns = [name for name in COLUMNS if before is None or _plain(job, name) != _plain(before, name)]
-        if columns:
-            assignments = ", ".join(f"{column} = ?" for column in columns)
-            self._execute(f"UPDATE jobs SET {assignments} WHERE id = ?", (*_encoded(job, columns), job.id))
+        columns = [
+            name
+            for name in COLUMNS
+            if name not in ASKED_FOR and (before is None or _plain(job, name) != _plain(before, name))
+        ]
+        assignments, values = [f"{column} = ?" for column in columns], _encoded(job, columns)
+        limits, priority = job.spec.limits, job.spec.priority
+        if before is None or (limits, priority) != (before.spec.limits, before.spec.priority):
+            assignments.append("spec = json_set(spec, '$.limits', json(?), '$.priority', ?)")
+            values += [json.dumps(dataclasses.asdict(limits)), priority]
+        if assignments:
+            self._execute(f"UPDATE jobs SET {', '.join(assignments)} WHERE id = ?", (*values, job.id))
 
     def add_run(self, job: Job | None, parent: Job) -> None:
         """Store a job that a schedule starts, if any, and what that leaves of the schedule: both or neither."""
@@ -140,11 +161,12 @@ class Store:
             found = self._select("WHERE id >= ? AND id < ? || '~' LIMIT 4", wanted.lower(), wanted.lower())
             if found:
                 return _only(found, f"Several jobs have an id that begins with {reference!r}")
-        named = self._select("WHERE name = ? AND name <> '' ORDER BY number DESC LIMIT 1000", wanted)
-        named = [job for job in named if job.owner == caller] or named
-        named = [job for job in named if not job.state.final] or named
-        if named:
-            return _only(named, f"Several jobs are called {reference!r}")
+        # Each is a look into the index, however many jobs have the name.
+        for states, owner in ((_LIVE, caller), (_FINAL, caller), (_LIVE, None), (_FINAL, None)):
+            whose, parameters = ("", (wanted,)) if owner is None else (" AND owner = ?", (wanted, owner))
+            few = f"SELECT number FROM jobs WHERE name = ? AND name <> '' AND state IN ({states}){whose} LIMIT 4"
+            if named := self._select(f"WHERE number IN ({few}) ORDER BY number DESC", *parameters):
+                return _only(named, f"Several jobs are called {reference!r}")
         raise NotFound(
             f"There is no job {reference!r}.",
             hint=f"Give a job's id, at least the first {SHORTEST_PREFIX} characters of it, or its name; "
@@ -164,13 +186,23 @@ class Store:
             for job_id in job_ids:
                 self._execute("DELETE FROM jobs WHERE id = ?", (job_id,))
 
-    def surplus(self, keep: int, ended_before_usec: int) -> list[str]:
-        """The ids of finished jobs that ended before then, and of the oldest beyond the number to ``keep``."""
+    def unfinished_bytes(self, owner: str) -> int:
+        """What an identity's jobs with long specs or lists of uploads, which have not ended, take in all."""
+        select = f"SELECT total(size) FROM jobs WHERE size > 4096 AND owner = ? AND state IN ({_LIVE})"
+        return int(self._execute(select, (owner,)).fetchone()[0])
+
+    def surplus(self, keep: int, ended_before_usec: int, keep_bytes: int) -> list[str]:
+        """The ids of finished jobs to forget: that ended before then, and the oldest beyond what there is to keep.
+
+        ``keep`` is a number of jobs, ``keep_bytes`` what the long ones of one identity may take.
+        """
         with self._explained():
             rows = self._execute(
                 f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
-                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?)",
-                (ended_before_usec, keep),
+                f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?) "
+                "UNION SELECT id FROM (SELECT id, sum(size) OVER (PARTITION BY owner ORDER BY ended_usec DESC) AS taken"
+                f" FROM jobs WHERE size > 4096 AND state IN ({_FINAL})) WHERE taken > ?",
+                (ended_before_usec, keep, keep_bytes),
             )
             return [row[0] for row in rows]
 
@@ -227,14 +259,19 @@ class Store:
         with self._explained(), contextlib.closing(sqlite3.connect(f"{self._path.as_uri()}?mode=ro", uri=True)) as db:
             yield db
 
-    def unfinished(self) -> list[Job]:
-        """The jobs that are not in a final state, the oldest first."""
-        return self._select(f"WHERE state NOT IN ({_FINAL}) ORDER BY number")
+    def unfinished(self) -> Iterator[Job]:
+        """The jobs that are not in a final state, the oldest first, one by one: each may take megabytes."""
+        select = f"SELECT {COLUMN_LIST} FROM jobs WHERE state NOT IN ({_FINAL}) ORDER BY number"
+        with self._reading() as db:
+            yield from map(self._decoded, db.execute(select))
 
-    def next_kept(self) -> tuple[str, int] | None:
-        """The ended job with files that ended first: its id, and when it ended; None when there is none."""
-        query = f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) ORDER BY ended_usec LIMIT 1"
-        found: tuple[str, int] | None = self._execute(query).fetchone()
+    def next_kept(self, ended_usec: int = 0, job_id: str = "") -> tuple[str, int] | None:
+        """The job with files that ended first after that one: its id, and when it ended; None when there is none."""
+        query = (
+            f"SELECT id, ended_usec FROM jobs WHERE files_kept AND state IN ({_FINAL}) AND ended_usec >= ?"
+            " AND (ended_usec, id) > (?, ?) ORDER BY ended_usec, id LIMIT 1"
+        )
+        found: tuple[str, int] | None = self._execute(query, (ended_usec, ended_usec, job_id)).fetchone()
         return found
 
     def kept(self) -> set[str]:

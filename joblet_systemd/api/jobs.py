@@ -61,12 +61,14 @@ class JobService:
 
     async def submit(self, requests: AsyncIterator[wire.SubmitJobRequest], caller: Caller) -> wire.RunJobResponse:
         """SubmitJob: the same with uploads that come in a stream."""
-        stream = Stream(requests)
-        request = await stream.job()
-        spec = messages.spec_of(request)
-        await self._jobs.check(spec, caller.actor)
-        async with self._uploads.streamed(stream, spec.limits, caller) as staged:
-            return await self._accept(spec, staged, request.secret_environment, caller)
+        # Before anything is read, which may be megabytes.
+        async with self._uploads.turn(caller):
+            stream = Stream(requests)
+            request = await stream.job()
+            spec = messages.spec_of(request)
+            await self._jobs.check(spec, caller.actor)
+            async with self._uploads.streamed(stream, spec.limits, caller) as staged:
+                return await self._accept(spec, staged, request.secret_environment, caller)
 
     async def _accept(
         self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
@@ -80,7 +82,7 @@ class JobService:
         await self._answers.turn(caller)
         job = self._jobs.book.get(request.uuid, caller.actor)
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
-        answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job))
+        answer = messages.status(job, self._node_id, position, await self._jobs.next_runs(job, caller.name))
         answer.files_kept_until = messages.rfc3339(self._kept.until(job))
         return answer
 

@@ -76,6 +76,10 @@ class Uploads:
         self._slots = Slots("uploads", AT_ONCE, AT_ONCE_EACH, PATIENCE_SEC)
         self._threads = Threads(THREADS, "uploads")
 
+    def turn(self, caller: Caller) -> contextlib.AbstractAsyncContextManager[None]:
+        """One of the uploads that there may be at the same time. Raises Exhausted."""
+        return self._slots.hold(caller.name)
+
     @contextlib.asynccontextmanager
     async def inline(
         self, files: Sequence[wire.FileUpload], limits: Limits, caller: Caller
@@ -85,14 +89,14 @@ class Uploads:
             yield None
             return
         parts = [_upload(file) for file in files]
-        async with self._staged(limits, caller) as staged:
+        async with self.turn(caller), self._staged(limits, caller) as staged:
             await self._threads.run(staged.write, parts)
             await self._threads.run(staged.complete)
             yield staged
 
     @contextlib.asynccontextmanager
     async def streamed(self, stream: Stream, limits: Limits, caller: Caller) -> AsyncIterator[Staging | None]:
-        """What the stream brings, staged; None when that is nothing.
+        """What the stream brings, staged; None when that is nothing. To be called in a ``turn``.
 
         What no job has taken over at the end of the block is removed. Raises InvalidValue, Exhausted, TooSlow.
         """
@@ -109,13 +113,12 @@ class Uploads:
 
     @contextlib.asynccontextmanager
     async def _staged(self, limits: Limits, caller: Caller) -> AsyncIterator[Staging]:
-        async with self._slots.hold(caller.name):
-            staged = Staging(self._work, caller.account, limits)
-            try:
-                await self._threads.run(staged.begin)
-                yield staged
-            finally:
-                await self._threads.run(staged.discard)
+        staged = Staging(self._work, caller.account, limits)
+        try:
+            await self._threads.run(staged.begin)
+            yield staged
+        finally:
+            await self._threads.run(staged.discard)
 
     def close(self) -> None:
         """Take no more uploads."""

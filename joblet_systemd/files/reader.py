@@ -62,6 +62,8 @@ def clean(path: str) -> str:
         del parts[0]
     if ".." in parts or "\0" in path:
         raise InvalidValue("path", path, "a path below /work, without '..'")
+    if len(parts) > MAX_DEPTH:
+        raise InvalidValue("path", path, f"a path of at most {MAX_DEPTH} names")
     return "/".join(parts) or "."
 
 
@@ -170,7 +172,8 @@ def _find(root: int, path: str) -> int:
     """Open what a path leads to, links included, as long as they stay below ``root``. Raises OSError, InvalidValue.
 
     What openat2(2) with RESOLVE_BENEATH does, which container managers filter: each step from a descriptor, and
-    a step up goes back to the directory that the way down came from.
+    a step up goes back to the directory that the way down came from. That takes a descriptor for each directory
+    on the way, so a way has an end, whatever links it leads over.
     """
     todo = path.split("/")[::-1]
     way, links = [os.dup(root)], 0
@@ -186,6 +189,10 @@ def _find(root: int, path: str) -> int:
                 continue
             status = os.stat(name, dir_fd=way[-1], follow_symlinks=False)
             if not stat.S_ISLNK(status.st_mode):
+                if len(way) > MAX_DEPTH:
+                    raise InvalidValue(
+                        "path", path, f"a path to no more than {MAX_DEPTH} directories inside of each other"
+                    )
                 way.append(os.open(name, _OPEN, dir_fd=way[-1]))
                 continue
             links += 1

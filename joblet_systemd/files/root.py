@@ -9,10 +9,11 @@ import contextlib
 import hashlib
 import os
 import pwd
+import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ..errors import Unsupported
@@ -105,6 +106,13 @@ class Roots:
         if known is None or known[0] != copied:
             known = self._etc[account] = (copied, self._make_etc(account, copied))
         return known[1]
+
+    def forget_others(self, accounts: Collection[str]) -> None:
+        """Remove what former daemons made for all accounts but those, of which jobs are at work."""
+        mine = {path for _, path in self._etc.values()}
+        for path in (self._directory / "etc").glob("*"):
+            if path not in mine and path.name.rpartition("-")[0] not in accounts:
+                shutil.rmtree(path, ignore_errors=True)  # what is left is no worse than all of it
 
     def _make_etc(self, account: str, copied: Iterable[str]) -> Path:
         entry = lookup(account)

@@ -17,6 +17,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from ..config import JobsConfig, Unenforced
 from ..errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 # What a full disk or quota says.
 FULL = (errno.ENOSPC, errno.EDQUOT)
+# What there is too little of for the moment: descriptors and memory.
+SCARCE = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
 IMAGE = "work.img"
 NEW_IMAGE = "new.img"
 WORK = "work"
@@ -43,7 +46,8 @@ class WorkDirs:
         self._directory = directory
         self._config = config
         self._template = directory / f".template-{config.work_size}"
-        self._locks = tuple(threading.Lock() for _ in range(64))
+        self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # as long as they are held
+        self._finding_lock = threading.Lock()
         self.why_unbounded = ""
 
     def prepare(self) -> None:
@@ -116,12 +120,12 @@ class WorkDirs:
         return self._directory / job_id / TERMINALS
 
     def mount_terminals(self, job_id: str) -> None:
-        """Have the job's terminals in place, beside its /work. Raises JobletError."""
+        """Have the job's terminals in place, beside its /work. Raises Exhausted or JobletError."""
         try:
             with self._lock(job_id):
                 terminals.mount(self.terminals(job_id), terminals.share(self._config.max_running))
         except OSError as error:
-            raise JobletError(f"The terminals of job {job_id} cannot be made: {error}.") from error
+            raise _explained(error, self._directory) from error
 
     def open_terminal(self, job_id: str) -> tuple[int, int]:
         """Both ends of a new terminal of a job that runs, the program's second. Raises OSError."""
@@ -346,7 +350,9 @@ class WorkDirs:
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:
-        return self._locks[hash(job_id) % len(self._locks)]
+        """One for each job: what is written out of one may take minutes."""
+        with self._finding_lock:
+            return self._locks.setdefault(job_id, threading.Lock())
 
 
 def is_plain(work: Path) -> bool:
@@ -389,4 +395,6 @@ def _remove(path: Path) -> None:
 def _explained(error: OSError, directory: Path) -> JobletError:
     if error.errno in FULL:
         return Exhausted(f"The disk is full: {error.strerror}.", hint=f"Free space on {directory}.")
+    if error.errno in SCARCE:
+        return Exhausted(f"The work directory cannot be made for now: {error}.")
     return JobletError(f"The work directory cannot be made: {error}.")

@@ -84,16 +84,16 @@ class JobRoutes:
     async def _get(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
         await self._answers.turn(caller)
-        return await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor))
+        return await self._shown(self._jobs.book.get(request.match_info["job"], caller.actor), caller)
 
     async def _shown(
-        self, job: Job, status: int = 200, headers: Mapping[str, str] | None = None, **more: object
+        self, job: Job, caller: Caller, status: int = 200, headers: Mapping[str, str] | None = None, **more: object
     ) -> web.Response:
         """A job by itself, which can be several megabytes."""
         position = self._jobs.positions().get(job.id, 0) if job.state is State.PENDING else 0
         whole = {
             **view.job(job, self._node_id, position),
-            "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job)],
+            "nextRuns": [messages.rfc3339(moment) for moment in await self._jobs.next_runs(job, caller.name)],
             "filesKeptUntil": messages.rfc3339(self._kept.until(job)) or None,
             **more,
         }
@@ -108,7 +108,7 @@ class JobRoutes:
             job, notices = await self._jobs.submit(spec, caller.actor, caller.account, None, asked.secret_environment)
         caller.job = job.id
         # Its turn was that of the body, which lasts as long.
-        return await self._shown(job, 201, {"Location": f"/v1/jobs/{job.id}"}, notices=notices)
+        return await self._shown(job, caller, 201, {"Location": f"/v1/jobs/{job.id}"}, notices=notices)
 
     async def _stop(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
@@ -119,7 +119,7 @@ class JobRoutes:
         else:
             job = await self._jobs.stop(job.id, caller.actor)
         await self._answers.turn(caller)
-        return await self._shown(job)
+        return await self._shown(job, caller)
 
 
 def _states(text: str) -> list[State]:

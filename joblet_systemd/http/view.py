@@ -68,7 +68,7 @@ def job(job: Job, node_id: str, position: int = 0) -> dict[str, Any]:
 def entry(one: Job, node_id: str, position: int = 0) -> dict[str, Any]:
     """A job as one of many: what is long is empty then, or shortened, and ``omitted`` names it."""
     shown, cut = brief(one)
-    return {**job(shown, node_id, position), "omitted": [KEYS.get(name, name) for name in cut]}
+    return {**job(shown, node_id, position), "omitted": [KEYS.get(name, name) for name in (*one.omitted, *cut)]}
 
 
 def end(job: Job | None) -> dict[str, Any]:

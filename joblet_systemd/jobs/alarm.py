@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from ..model import USEC_PER_SEC
 
+FEW = 100
 TFD_TIMER_ABSTIME = 1
 TFD_TIMER_CANCEL_ON_SET = 2
 
@@ -45,7 +46,7 @@ class Alarm:
         self._on_due = on_due
         self._on_clock_set = on_clock_set
         self._times: dict[str, int] = {}
-        self._heap: list[tuple[int, str]] = []  # times that were changed or cleared stay until they surface
+        self._heap: list[tuple[int, str]] = []  # some of these times were changed or cleared
         self._fd = _libc.timerfd_create(time.CLOCK_REALTIME, os.O_NONBLOCK | os.O_CLOEXEC)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
@@ -74,6 +75,9 @@ class Alarm:
         os.close(self._fd)
 
     def _arm(self) -> None:
+        if len(self._heap) > 2 * len(self._times) + FEW:
+            self._heap = [(usec, name) for name, usec in self._times.items()]
+            heapq.heapify(self._heap)
         while self._heap and self._times.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)
         seconds, usec = divmod(max(self._heap[0][0], 1), USEC_PER_SEC) if self._heap else (0, 0)
@@ -95,12 +99,14 @@ class Alarm:
             if error.errno != errno.ECANCELED:
                 raise
             clock_set = True
-        if clock_set:
-            self._on_clock_set()
-        now = now_usec()
-        while self._heap and self._heap[0][0] <= now:
-            usec, name = heapq.heappop(self._heap)
-            if self._times.get(name) == usec:
-                del self._times[name]
-                self._on_due(name)
-        self._arm()
+        try:
+            if clock_set:
+                self._on_clock_set()
+            now = now_usec()
+            while self._heap and self._heap[0][0] <= now:
+                usec, name = heapq.heappop(self._heap)
+                if self._times.get(name) == usec:
+                    del self._times[name]
+                    self._on_due(name)
+        finally:
+            self._arm()  # whatever failed there, the others' time comes

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ..errors import Denied, NotFound
 from ..model import Actor, Job
 from ..store import Store
+from .weight import Scales, abridged
 
 
 class Watcher(Protocol):
@@ -23,24 +24,28 @@ class Watcher(Protocol):
 
 
 class Book:
-    """Changes are stored first; where that fails (JobletError) nothing has changed."""
+    """Changes are stored first; where that fails (JobletError) nothing has changed.
+
+    In memory jobs are abridged: ``whole`` has all of one.
+    """
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._watchers: list[Watcher] = []
         self._live: dict[str, Job] = {}
         self._ended: dict[str, asyncio.Event] = {}
+        self.scales = Scales()
 
     def __contains__(self, job_id: str) -> bool:
         """Whether that job has not ended."""
         return job_id in self._live
 
     def __getitem__(self, job_id: str) -> Job:
-        """The job as it is now, if it has not ended."""
+        """The job as it is now, abridged, if it has not ended."""
         return self._live[job_id]
 
     def live(self, job_id: str) -> Job | None:
-        """The job as it is now; None when it has ended."""
+        """The job as it is now, abridged; None when it has ended."""
         return self._live.get(job_id)
 
     def known(self, job_id: str) -> Job | None:
@@ -51,8 +56,12 @@ class Book:
             return None
 
     def unfinished(self) -> ValuesView[Job]:
-        """All jobs that have not ended."""
+        """All jobs that have not ended, abridged."""
         return self._live.values()
+
+    def whole(self, job: Job) -> Job:
+        """The job with all that is long of it. Raises JobletError when the store cannot be read."""
+        return self.store.find(job.id) if job.omitted else job
 
     def watch(self, watcher: Watcher) -> None:
         """Tell this one, too, from now on."""
@@ -64,15 +73,16 @@ class Book:
 
     def adopt(self, job: Job) -> None:
         """Take in a job that is in the store."""
-        self._live[job.id] = job
+        self._live[job.id] = job = abridged(job)
         self._ended[job.id] = asyncio.Event()
+        self.scales.put(job)
         self._tell(job)
 
     def change(self, job: Job, **changes: Any) -> Job:
-        """Store and return the job with other values."""
+        """Store and return the job with other values, abridged; of its ``spec`` only limits and priority change."""
         changed = dataclasses.replace(job, **changes)
         self.store.update(changed, self._live.get(job.id))
-        self._live[job.id] = changed
+        self._live[job.id] = changed = abridged(changed)
         self._tell(changed)
         return changed
 
@@ -87,7 +97,7 @@ class Book:
     def end(self, job: Job) -> None:
         """Store a job that has ended, and wake up who waits for that."""
         self.store.update(job, self._live[job.id])
-        del self._live[job.id]
+        self.scales.take(self._live.pop(job.id))
         self._ended.pop(job.id).set()
         self._tell(job)
 
@@ -105,8 +115,9 @@ class Book:
         return self.store.find(job_id)
 
     def get(self, reference: str, caller: Actor) -> Job:
-        """A job by id, unique prefix or name, as the store's ``find``. Raises NotFound or Ambiguous."""
-        return self._live.get(reference) or self.store.find(reference, caller.name)
+        """A job, whole, by id, unique prefix or name, as the store's ``find``. Raises NotFound or Ambiguous."""
+        live = self._live.get(reference)
+        return self.store.find(reference, caller.name) if live is None else self.whole(live)
 
     def get_own(self, reference: str, caller: Actor) -> Job:
         """A job that the caller may act on. Raises Denied besides what ``get`` raises."""

@@ -65,16 +65,11 @@ class Controls:
 
     @contextlib.contextmanager
     def listen(self, job_id: str) -> Iterator[socket.socket]:
-        """A job's socket, to be given to its unit; in place of what an earlier attempt left."""
+        """A job's socket, to be given to its unit; in place of what an earlier attempt left. Raises OSError."""
         self.remove(job_id)
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-        try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC) as listener:
             listener.bind(str(self._directory / job_id))
             listener.listen()
-        except OSError as error:
-            listener.close()
-            raise JobletError(f"The control socket of job {job_id} cannot be made: {error.strerror}.") from error
-        with listener:
             yield listener
 
     def remove(self, job_id: str) -> None:

@@ -10,6 +10,7 @@ from ..errors import JobletError
 from ..files.work import WorkDirs
 from ..model import USEC_PER_SEC, Job
 from ..store import Store
+from . import disk
 from .alarm import Alarm, now_usec
 from .outcome import DISK_FULL
 
@@ -31,6 +32,7 @@ class KeptFiles:
         self._keep_usec = round(keep_sec * USEC_PER_SEC)
         self._alarm = Alarm(lambda _: self.watch(), self.watch)
         self._task: asyncio.Task[None] | None = None
+        self._stuck: set[str] = set()  # jobs whose files could not be removed, as was said
 
     def until(self, job: Job) -> int | None:
         """When the files of an ended job are going to be removed, in microseconds since the epoch."""
@@ -42,7 +44,7 @@ class KeptFiles:
         """Unmount the /work of a job whose end is stored, and keep it or not. Raises JobletError."""
         keep = self._keep_usec > 0 and job.started_usec is not None and not job.reason.startswith(DISK_FULL)
         try:
-            if not await asyncio.to_thread(self._work.finish, job.id, keep=keep):
+            if not await disk.write_out(self._work.finish, job.id, keep=keep):
                 self._store.files_gone(job.id)
         finally:
             self.watch()
@@ -53,11 +55,11 @@ class KeptFiles:
         for job_id in sorted(there - kept - set(in_use)):
             log.info("removing the left-over directory of job %s", job_id)
             try:
-                await asyncio.to_thread(self._work.remove, job_id)
+                await disk.clean_up(self._work.remove, job_id)
             except JobletError as error:
                 log.error("job %s: %s", job_id, error)
         try:
-            for job_id in await asyncio.to_thread(self._work.mounted, there & kept):
+            for job_id in await disk.clean_up(self._work.mounted, there & kept):
                 await self.job_ended(self._store.find(job_id))
             for job_id in kept - there:
                 self._store.files_gone(job_id)
@@ -68,7 +70,7 @@ class KeptFiles:
 
     async def remove(self, job_id: str) -> None:
         """Remove the files of an ended job now. Raises JobletError."""
-        await asyncio.to_thread(self._work.remove, job_id)
+        await disk.clean_up(self._work.remove, job_id)
         self._store.files_gone(job_id)
 
     def watch(self) -> None:
@@ -77,17 +79,32 @@ class KeptFiles:
             self._task = asyncio.create_task(self._expire())
 
     async def _expire(self) -> None:
+        again: list[int] = []
+        stuck: set[str] = set()
+        behind = (0, "")
         try:
-            while (first := self._store.next_kept()) is not None:
+            while (first := self._store.next_kept(*behind)) is not None:
                 job_id, ended_usec = first
                 due = ended_usec + self._keep_usec
                 if due > now_usec():
-                    self._alarm.set(OLDEST, due)
-                    return
-                await self.remove(job_id)
+                    again.append(due)
+                    break
+                try:
+                    await self.remove(job_id)
+                except JobletError as error:
+                    # The others are not to stay as well.
+                    behind = (ended_usec, job_id)
+                    stuck.add(job_id)
+                    if job_id not in self._stuck:
+                        log.error("the files of job %s cannot be removed: %s", job_id, error)
         except JobletError as error:
             log.error("the files of ended jobs cannot be removed: %s", error)
-            self._alarm.set(OLDEST, now_usec() + RETRY_USEC)
+            again.append(now_usec() + RETRY_USEC)
+        self._stuck = stuck
+        if stuck:
+            again.append(now_usec() + RETRY_USEC)
+        if again:
+            self._alarm.set(OLDEST, min(again))
 
     def close(self) -> None:
         """Stop; what is due is removed after the next start."""

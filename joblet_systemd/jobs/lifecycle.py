@@ -10,6 +10,7 @@ import asyncio
 import dataclasses
 import logging
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..config import JobsConfig
@@ -18,7 +19,7 @@ from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
 from ..systemd.manager import ENDED, STARTING, Manager, UnitResult
-from . import timetable
+from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
@@ -28,6 +29,7 @@ from .space import Space
 from .tasks import Tasks
 from .waiting import STATES as WAITING
 from .waiting import Waiting
+from .weight import abridged
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -73,6 +75,7 @@ class Lifecycle:
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
+        self._taken_over = False
 
     # --- start
 
@@ -109,7 +112,7 @@ class Lifecycle:
             self.waiting.later(job_id, error)
             return
         try:
-            result = await self._runner.start(job)
+            result = await self._runner.start(self.book.whole(job))
         except BusLost as error:
             # Whether PID 1 has made the unit is seen when the connection is back.
             log.warning("job %s: %s", job_id, error)
@@ -268,7 +271,7 @@ class Lifecycle:
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""
         try:
-            await asyncio.to_thread(self._work.unmount, job_id)
+            await disk.write_out(self._work.unmount, job_id)
         except JobletError as error:
             log.error("job %s: %s", job_id, error)  # mounted is how the next attempt wants it
         self.waiting.queue.vacate(job_id)
@@ -297,31 +300,39 @@ class Lifecycle:
         self.waiting.queue.vacate(job.id)
         self._runner.forget(job.id)
         self._tasks.spawn(self._kept.job_ended(job))
-        try:
-            self._retention.on_end()
-        except JobletError as error:
-            log.error("finished jobs cannot be forgotten yet: %s", error)
+        self._retention.on_end()
 
-    async def clean_up(self, job_id: str) -> None:
-        """Remove the files of a job, and whatever else there is of it."""
+    async def delete(self, job_ids: Sequence[str], with_files: Sequence[str]) -> None:
+        """Forget jobs that have ended, and remove what there is of some: all of it, even if the caller goes away."""
+        self.book.delete(job_ids)
+
+        async def clean_up() -> None:
+            for job_id in with_files:
+                await self._clean_up(job_id)
+
+        await asyncio.shield(self._tasks.spawn(clean_up()))
+
+    async def _clean_up(self, job_id: str) -> None:
         try:
-            await asyncio.to_thread(self._runner.remove, job_id)
-        except JobletError as error:
+            await disk.clean_up(self._runner.remove, job_id)
+        except (JobletError, OSError) as error:
             log.error("job %s: %s", job_id, error)
 
     def _forget(self, job_id: str) -> None:
         self.book.delete([job_id])
-        self._tasks.spawn(self.clean_up(job_id))
+        self._tasks.spawn(self._clean_up(job_id))
 
     # --- restart
 
     async def recover(self) -> None:
         """Take over what a former daemon left: adopt, record, queue again, clean up."""
-        jobs = self.book.store.unfinished()
-        for job in jobs:
+        # In a thread: of jobs with long arguments that may take a while, in which the watchdog is to be fed.
+        for job in await asyncio.to_thread(lambda: list(map(abridged, self.book.store.unfinished()))):
             self.book.adopt(job)
             if job.state not in (State.PENDING, State.SCHEDULED):
                 self.waiting.queue.occupy(job.id, job.owner)
+        self._taken_over = True
+        jobs = list(self.book.unfinished())
         states = await self._reconcile_all()
         for job in jobs:
             if job.state is State.SCHEDULED and job.stop_requested:
@@ -333,12 +344,16 @@ class Lifecycle:
         wanted = {job.id for job in jobs} | {
             job_id_of_unit(name) for name, state in states.items() if state not in ENDED
         }
-        self._runner.forget_others(wanted)
+        at_work = {job.account for job in jobs if job.state not in WAITING}
+        self._runner.forget_others(wanted, at_work if wanted == {job.id for job in jobs} else None)
         await self._kept.recover(wanted)
         self._retention.look()
         self._space.watch()
 
     def _on_reconnect(self) -> None:
+        if not self._taken_over:
+            return  # no unit is anybody's yet; ``recover`` is going to look at all of them
+
         async def look() -> None:
             await self._reconcile_all()
 

@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
 
+FEW = 100
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class _Place:
@@ -36,7 +38,8 @@ class StartQueue:
         self._start = start
         self._numbers = count()
         self._waiting: dict[str, _Place] = {}
-        self._queues: dict[str, list[_Place]] = {}  # by owner, heaps; places that were given up stay until they surface
+        self._queues: dict[str, list[_Place]] = {}  # by owner, heaps; some places in it were given up
+        self._places = 0  # in all of these
         self._served: dict[str, int] = {}  # when it was an owner's turn last, of those who have jobs here
         self._at_work: dict[str, str] = {}  # job: owner
         self._load: Counter[str] = Counter()  # by owner, how many are at work
@@ -65,13 +68,28 @@ class StartQueue:
         place = _Place(-priority, known.number if known else next(self._numbers), job_id, owner)
         self._waiting[job_id] = place
         heapq.heappush(self._queues.setdefault(owner, []), place)
+        self._places += 1
+        self._tidy()
         self._order = None
         self._pump()
 
     def discard(self, job_id: str) -> bool:
         """Take a job out; False when its start has begun already or it never was here."""
         self._order = None
-        return self._waiting.pop(job_id, None) is not None
+        known = self._waiting.pop(job_id, None) is not None
+        self._tidy()
+        return known
+
+    def _tidy(self) -> None:
+        """See to it that places that were given up do not become the most, wherever they are."""
+        if self._places > 2 * len(self._waiting) + FEW:
+            queues: dict[str, list[_Place]] = {}
+            for place in self._waiting.values():
+                queues.setdefault(place.owner, []).append(place)
+            for queue in queues.values():
+                heapq.heapify(queue)
+            self._served = {owner: turn for owner, turn in self._served.items() if owner in queues}
+            self._queues, self._places = queues, len(self._waiting)
 
     def occupy(self, job_id: str, owner: str) -> None:
         """Count a job that is at work without having been started from here."""
@@ -132,6 +150,7 @@ class StartQueue:
         for owner, queue in list(self._queues.items()):
             while queue and self._waiting.get(queue[0].job_id) is not queue[0]:
                 heapq.heappop(queue)
+                self._places -= 1
             if not queue:
                 del self._queues[owner]
                 self._served.pop(owner, None)
@@ -139,6 +158,7 @@ class StartQueue:
             return None
         owner = min(self._queues, key=lambda owner: (self._load[owner], self._served.get(owner, -1), owner))
         self._served[owner] = next(self._numbers)
+        self._places -= 1
         return heapq.heappop(self._queues[owner])
 
     def _started(self, task: asyncio.Task[None]) -> None:

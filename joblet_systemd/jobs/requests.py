@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
@@ -23,6 +24,7 @@ from .book import Book
 from .lifecycle import Lifecycle
 from .outcome import withdrawn
 from .waiting import STATES as WAITING
+from .weight import MIB, STORED_BYTES
 
 if TYPE_CHECKING:
     from .runner import Runner
@@ -52,6 +54,8 @@ class Jobs:
         self._boot_id = boot_id
         self._previews = timetable.Previews()
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        # Of each identity one schedule at a time: whatever one asks for, the others get their turn.
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
 
     async def submit(
         self,
@@ -70,7 +74,8 @@ class Jobs:
         lookup(account)
         now, due = now_usec(), None
         if spec.schedule:
-            spec, due = await timetable.first(spec, now)
+            async with self._turns[caller.name]:
+                spec, due = await timetable.first(spec, now)
         job_id = staged.job_id if staged else str(uuid.uuid4())
         await self._runner.seal(job_id, secrets)
         # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
@@ -86,6 +91,7 @@ class Jobs:
             due_usec=due,
         )
         try:
+            self._check_room(caller)  # again: others came meanwhile
             if staged:
                 staged.take_in()
             self.book.store.add(job)
@@ -100,17 +106,32 @@ class Jobs:
         """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
         self._admit(spec, caller)
         if spec.schedule:
-            await timetable.first(spec, now_usec())
+            async with self._turns[caller.name]:
+                await timetable.first(spec, now_usec())
 
     def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
         notes = [*self._check(spec.limits), *self._work.check(spec.limits)]
-        waiting = sum(job.state in WAITING and job.owner == caller.name for job in self.book.unfinished())
-        if waiting >= self._config.max_pending:
-            raise Exhausted(
-                f"{waiting} jobs of {caller.name!r} wait already.",
-                hint="Try again later, or let the host's administrator raise jobs.max_pending.",
-            )
+        self._check_room(caller)
         return notes
+
+    def _check_room(self, caller: Actor) -> None:
+        """Raises Exhausted when this identity can have no more jobs for now."""
+        unfinished = self.book.unfinished()
+        if len(unfinished) >= self._config.max_pending:
+            waiting = sum(job.state in WAITING and job.owner == caller.name for job in unfinished)
+            if waiting >= self._config.max_pending:
+                raise Exhausted(
+                    f"{waiting} jobs of {caller.name!r} wait already.",
+                    hint="Try again later, or let the host's administrator raise jobs.max_pending.",
+                )
+        self.book.scales.check(caller.name)
+        stored = self.book.store.unfinished_bytes(caller.name)
+        if stored >= STORED_BYTES:
+            raise Exhausted(
+                f"Jobs of {caller.name!r} that have not ended have {stored // MIB} MB of arguments, variables and names"
+                f" of uploads; they can have {STORED_BYTES // MIB} MB.",
+                hint="Try again later, or cancel jobs that wait. Large arguments are better uploaded as a file.",
+            )
 
     def _check(self, limits: Limits) -> list[str]:
         """What this host cannot enforce and lets pass, as notes for the user. Raises Unsupported for the rest."""
@@ -133,11 +154,11 @@ class Jobs:
         """The place in the queue of each job that waits in it, the next to start having 1."""
         return self._lifecycle.waiting.queue.positions()
 
-    async def next_runs(self, job: Job) -> tuple[int, ...]:
-        """When a repeating job runs next, in microseconds since the epoch; empty for any other."""
+    async def next_runs(self, job: Job, who: str) -> tuple[int, ...]:
+        """When a repeating job runs next, in microseconds since the epoch; empty for any other. ``who`` asks."""
         if job.state is not State.SCHEDULED or not job.spec.calendar or job.due_usec is None:
             return ()
-        return await self._previews.of(job.spec, job.due_usec)
+        return await self._previews.of(job.spec, job.due_usec, who)
 
     async def stop(self, reference: str, caller: Actor) -> Job:
         """Stop a job and wait for its end.
@@ -173,16 +194,13 @@ class Jobs:
         job = self.book.get_own(reference, caller)
         if not job.state.final:
             raise WrongState(f"Job {job.id} has not ended: it is {job.state}.", hint="Stop or cancel it first.")
-        self.book.delete([job.id])
-        await self._lifecycle.clean_up(job.id)
+        await self._lifecycle.delete([job.id], [job.id])
         return job
 
     async def delete_all(self, caller: Actor) -> tuple[int, int]:
         """Forget all jobs that have ended and that the caller may delete; how many, and how many are left."""
         own = self.book.store.finished(None if caller.others else caller.name)
-        self.book.delete(own)
-        for job_id in sorted(set(own) & set(self._work.ids())):
-            await self._lifecycle.clean_up(job_id)
+        await self._lifecycle.delete(own, sorted(set(own) & set(self._work.ids())))
         return len(own), self.book.store.count()
 
     async def update(

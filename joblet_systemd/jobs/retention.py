@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
+from ..errors import JobletError
 from ..store import Store
 from .alarm import Alarm, now_usec
 
+log = logging.getLogger(__name__)
+
 # Looking is cheap, and not looking after each of a thousand ends is cheaper still.
 ENDS_BETWEEN_LOOKS = 100
+# What the records of one identity's finished jobs may take where they are long.
+KEEP_BYTES = 256 << 20
 GAP_USEC = 10_000_000
 ALARM = "oldest"
 
@@ -16,7 +22,7 @@ ALARM = "oldest"
 class Retention:
     """Calls ``forget(job_id)`` for finished jobs beyond the newest ``keep`` and for those older than ``keep_usec``.
 
-    ``forget`` deals with its own errors; a job it could not remove comes again.
+    ``forget`` may raise JobletError; a job it could not remove comes again.
     """
 
     def __init__(self, store: Store, keep: int, keep_usec: int, forget: Callable[[str], None]) -> None:
@@ -28,15 +34,21 @@ class Retention:
         self._alarm = Alarm(lambda _: self.look(), lambda: None)
 
     def look(self) -> None:
-        """Forget what is due, and find out when to look again. Raises Exhausted when the store cannot be used."""
+        """Forget what is due, and find out when to look again. On a full disk, for one, that is soon."""
         self._ends = 0
         now = now_usec()
-        for job_id in self._store.surplus(self._keep, now - self._keep_usec):
-            self._forget(job_id)
-        oldest = self._store.oldest_end()
-        if oldest is not None:
+        again: int | None = now + GAP_USEC
+        try:
+            for job_id in self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES):
+                self._forget(job_id)
+            oldest = self._store.oldest_end()
             # An oldest job that is due still is one that could not be removed.
-            self._alarm.set(ALARM, max(oldest + self._keep_usec + 1, now + GAP_USEC))
+            again = None if oldest is None else max(oldest + self._keep_usec + 1, now + GAP_USEC)
+        except JobletError as error:
+            log.error("finished jobs cannot be forgotten yet: %s", error)
+        finally:
+            if again is not None:
+                self._alarm.set(ALARM, again)
 
     def on_end(self) -> None:
         """A job has ended."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+import contextlib
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from .. import unit
-from ..errors import JobletError, SystemdError
+from ..errors import Exhausted, JobletError, SystemdError
+from ..files.work import FULL, SCARCE
 from ..model import Job
 from ..systemd import journal
 from ..systemd.entries import Entry, Exit
@@ -26,6 +28,18 @@ T = TypeVar("T")
 RECORD_WAITS_SEC = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SYNCHRONIZE_SEC = 10.0
 UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists"
+
+
+@contextlib.asynccontextmanager
+async def _explained() -> AsyncIterator[None]:
+    """What a start is short of, a descriptor or room on /run, may be there later."""
+    try:
+        yield
+    except OSError as error:
+        what = f"The sockets and the /etc of the job cannot be made: {error.strerror or error}"
+        if error.errno in FULL + SCARCE:
+            raise Exhausted(f"{what}.", hint="Is /run full ('df /run')? Is the host short of memory?") from error
+        raise JobletError(f"{what}.") from error
 
 
 class Runner:
@@ -54,11 +68,12 @@ class Runner:
         self._records = ThreadPoolExecutor(1, thread_name_prefix="records")
         self._journal: Journal | None = None
 
+    @_explained()
     async def start(self, job: Job) -> str:
         """Mount its /work and start the job's unit; systemd's word for the outcome, ``done`` if joblet-init runs.
 
-        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses, Exhausted or
-        JobletError when /work cannot be made.
+        Raises Unsupported without an account for it, SystemdError when PID 1 or journald refuses, Exhausted when
+        the host is short of something, JobletError when /work cannot be made.
         """
         loop = asyncio.get_running_loop()
         share = unit.LogShare(self._max_log, await self._log_used(job))
@@ -117,8 +132,10 @@ class Runner:
         self.forget(job_id)
         self._places.work.remove(job_id)
 
-    def forget_others(self, wanted: Collection[str | None]) -> None:
-        """Remove what former daemons left of all jobs but those."""
+    def forget_others(self, wanted: Collection[str | None], accounts: Collection[str] | None) -> None:
+        """Remove what former daemons left of all jobs but those, and of all accounts but those if these are known."""
+        if accounts is not None:
+            self._places.roots.forget_others(accounts)
         for job_id in {*self._places.controls.ids(), *self._places.credentials.ids()} - set(wanted):
             self.forget(job_id)
 
@@ -170,7 +187,7 @@ class Runner:
                 return look(self._journal)
             except OSError as error:  # no descriptor or inotify instance is free, or no memory
                 self._journal = None
-                raise SystemdError(f"The journal of jobs cannot be read: {error.strerror or error}.") from error
+                raise Exhausted(f"The journal of jobs cannot be read: {error.strerror or error}.") from error
 
         return await asyncio.get_running_loop().run_in_executor(self._records, run)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 
 from ..model import USEC_PER_SEC, Job, JobSpec
 from ..shared import Shared
@@ -33,8 +34,8 @@ async def first(spec: JobSpec, now_usec: int) -> tuple[JobSpec, int]:
 
 
 async def following(spec: JobSpec, after_usec: int) -> int | None:
-    """The first time of a repeating schedule after the given one; None when there is none left."""
-    return await calendar.next_elapse(spec.calendar, spec.time_zone, after_usec)
+    """The first time of a repeating schedule, one that is due, after the given one; None when there is none left."""
+    return await calendar.next_elapse(spec.calendar, spec.time_zone, after_usec, calendar.DUE)
 
 
 class Previews:
@@ -42,13 +43,13 @@ class Previews:
 
     def __init__(self) -> None:
         self._known: dict[tuple[object, ...], tuple[int, ...]] = {}
-        self._shared: Shared[tuple[int, ...]] = Shared(1)
+        self._turns: defaultdict[str, Shared[tuple[int, ...]]] = defaultdict(lambda: Shared(1))
 
-    async def of(self, spec: JobSpec, due_usec: int) -> tuple[int, ...]:
-        """The next times, the first of which is known."""
+    async def of(self, spec: JobSpec, due_usec: int, who: str) -> tuple[int, ...]:
+        """The next times, the first of which is known. ``who`` asks."""
         key = (spec.calendar, spec.time_zone, due_usec)
         if key not in self._known:
-            later = await self._shared.get(
+            later = await self._turns[who].get(
                 key, lambda: calendar.upcoming(spec.calendar, spec.time_zone, due_usec, PREVIEW - 1)
             )
             if len(self._known) >= MAX_PREVIEWS:

@@ -6,13 +6,14 @@ import asyncio
 import dataclasses
 import logging
 import uuid
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from ..config import JobsConfig, Missed
 from ..errors import JobletError
 from ..model import Job, State
-from . import timetable
+from . import disk, timetable
 from .alarm import Alarm, now_usec
 from .book import Book
 from .outcome import Outcome
@@ -57,6 +58,8 @@ class Waiting:
         self._finish = finish
         self._since_usec = now_usec()
         self._making: set[str] = set()  # repeating jobs of which a run is being made
+        # Of each identity one at a time: whatever is due of one, the others get their turn.
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
         self.queue = StartQueue(config.starts_in_flight, config.max_running, start)
         self._alarm = Alarm(self._on_due, self.follow_clock)
 
@@ -118,7 +121,7 @@ class Waiting:
             return  # withdrawn before this has begun
         try:
             now, due = now_usec(), parent.due_usec or 0
-            following = await timetable.following(parent.spec, max(now, due))
+            following = await self._following(parent, max(now, due))
             why_not = self._why_not(parent)
             if why_not:
                 log.warning("job %s: run %s", parent.id, why_not)
@@ -146,6 +149,10 @@ class Waiting:
         else:
             self._alarm.set(parent.id, following)
 
+    async def _following(self, job: Job, after_usec: int) -> int | None:
+        async with self._turns[job.owner]:
+            return await timetable.following(job.spec, after_usec)
+
     def _why_not(self, parent: Job) -> str:
         missed = self._missed(parent)
         if missed:
@@ -157,6 +164,7 @@ class Waiting:
 
     async def _make_run(self, parent: Job, now: int) -> Job:
         """A job like its parent for one run of the schedule, with a copy of uploads and secrets, not stored yet."""
+        parent = self._book.whole(parent)
         run = Job(
             id=str(uuid.uuid4()),
             spec=dataclasses.replace(parent.spec, schedule="", time_zone="", calendar=()),
@@ -168,13 +176,13 @@ class Waiting:
             boot_id=parent.boot_id,
             parent=parent.id,
         )
-        await asyncio.to_thread(self._runner.copy, parent.id, run.id)
+        await disk.clean_up(self._runner.copy, parent.id, run.id)
         return run
 
     async def _take_back(self, run: Job | None) -> None:
         """Undo a run that is not stored."""
         if run is not None:
-            await asyncio.to_thread(self._runner.remove, run.id)
+            await disk.clean_up(self._runner.remove, run.id)
 
     def follow_clock(self) -> None:
         """The clock may have been set: whoever waits for so long, not for a moment, does so by the new one."""
@@ -189,7 +197,7 @@ class Waiting:
         if not job.spec.calendar:
             due = timetable.latest(job, now, self._retry_delay)
         elif timetable.clock_went_back(job.started_usec or job.submitted_usec, now):
-            due, started = await timetable.following(job.spec, now), now
+            due, started = await self._following(job, now), now
         else:
             return
         if due is not None and due < (job.due_usec or 0) and self._book.live(job.id) is job:

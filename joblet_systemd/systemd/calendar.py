@@ -38,8 +38,9 @@ _MOMENT = re.compile(
 )
 _NORMALIZED = re.compile(r"Normalized form: (.+)")
 
-# So few at a time, whatever clients ask for.
-_pool = ThreadPoolExecutor(2, thread_name_prefix="calendar")
+# So few at a time, whatever clients ask for. What is due does not wait for them.
+CLIENTS = ThreadPoolExecutor(2, thread_name_prefix="calendar")
+DUE = ThreadPoolExecutor(1, thread_name_prefix="due")
 
 
 def zone(name: str) -> zoneinfo.ZoneInfo:
@@ -74,30 +75,36 @@ async def normalize(expressions: Sequence[str], time_zone: str, after_usec: int)
     return tuple(normalized for normalized, _ in answers)
 
 
-async def next_elapse(expressions: Sequence[str], time_zone: str, after_usec: int) -> int | None:
+async def next_elapse(
+    expressions: Sequence[str], time_zone: str, after_usec: int, pool: ThreadPoolExecutor = CLIENTS
+) -> int | None:
     """When the first of the expressions elapses after that moment; None when they never do again.
 
     Times are microseconds since the epoch. An expression that ends in a time zone is in that one, the
     others are in ``time_zone``, or the host's if that is empty. Raises as normalize does.
     """
-    return next(iter(await upcoming(expressions, time_zone, after_usec, 1)), None)
+    return next(iter(await upcoming(expressions, time_zone, after_usec, 1, pool)), None)
 
 
-async def upcoming(expressions: Sequence[str], time_zone: str, after_usec: int, count: int) -> tuple[int, ...]:
+async def upcoming(
+    expressions: Sequence[str], time_zone: str, after_usec: int, count: int, pool: ThreadPoolExecutor = CLIENTS
+) -> tuple[int, ...]:
     """Like next_elapse, the next ``count`` moments, up to 100, each once; fewer when there are fewer."""
     moments: set[int] = set()
     for expression in expressions:
-        moments.update((await _ask(expression, time_zone, after_usec, count))[1])
+        moments.update((await _ask(expression, time_zone, after_usec, count, pool))[1])
     return tuple(sorted(moments)[:count])
 
 
-async def _ask(expression: str, time_zone: str, after_usec: int, count: int) -> tuple[str, list[int]]:
+async def _ask(
+    expression: str, time_zone: str, after_usec: int, count: int, pool: ThreadPoolExecutor = CLIENTS
+) -> tuple[str, list[int]]:
     if not 0 < len(expression) <= MAX_EXPRESSION or not expression.isascii() or not expression.isprintable():
         raise InvalidValue("schedule", expression, f"up to {MAX_EXPRESSION} printable ASCII characters")
     if time_zone:
         zone(time_zone)
     loop = asyncio.get_running_loop()
-    status, out = await loop.run_in_executor(_pool, _analyze, expression, time_zone, after_usec, min(count, MAX_RUNS))
+    status, out = await loop.run_in_executor(pool, _analyze, expression, time_zone, after_usec, min(count, MAX_RUNS))
     match = _NORMALIZED.search(out)
     if status != 0:
         raise InvalidValue("schedule", expression, ACCEPTED)

@@ -58,11 +58,14 @@ def test_a_job_starts_at_its_time(host: Host) -> None:
 
 
 def test_a_schedule_survives_a_killed_daemon_and_runs_once(host: Host) -> None:
-    job = host.run("--schedule=2s", "sh", "-c", "echo run >>runs; cat runs")
+    # What is as long as this word is in the store alone as long as the job waits.
+    words = ["sh", "-c", "echo run >>runs; cat runs; echo ${#1}; exit 3", "sh", "x" * 100_000]
+    job = host.run("--schedule=2s", "--retries=1", "--retry-delay=1s", *words)
+    assert host.status(job)["args"] == words[1:]
     with host.daemon_killed():
         host.exec("sleep", "3")
-    assert host.result(job)["status"] == "COMPLETED"
-    assert host.log(job) == b"run\n"
+    assert host.result(job)["reason"] == "exit-code 3"
+    assert host.log(job) == b"run\n100000\nrun\nrun\n100000\n"
 
 
 def test_a_missed_time_is_skipped_where_configured(host: Host) -> None:

@@ -63,6 +63,52 @@ def test_the_same_name_can_be_set_again_when_it_rings() -> None:
     assert asyncio.run(scenario()) == 3
 
 
+def test_one_that_fails_does_not_keep_the_others_from_ringing() -> None:
+    async def scenario() -> tuple[list[str], list[str]]:
+        rung: list[str] = []
+        failed: list[str] = []
+
+        def ring(name: str) -> None:
+            rung.append(name)
+            if name == "bad":
+                raise ZeroDivisionError
+
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failed.append(repr(context["exception"])))
+        alarm = Alarm(ring, lambda: None)
+        now = now_usec()
+        for name, later in (("bad", 1), ("also due", 2), ("soon", 50_000)):
+            alarm.set(name, now + later)
+        async with asyncio.timeout(10):
+            while "soon" not in rung:
+                await asyncio.sleep(0.01)
+        alarm.close()
+        return rung, failed
+
+    assert asyncio.run(scenario()) == (["bad", "also due", "soon"], ["ZeroDivisionError()"])
+
+
+def test_times_that_were_changed_or_cleared_are_not_kept() -> None:
+    async def scenario() -> tuple[int, list[str]]:
+        rung: list[str] = []
+        alarm = Alarm(rung.append, lambda: None)
+        far = now_usec() + 10**12
+        alarm.set("soon", now_usec() + 100_000)
+        for number in range(2000):
+            alarm.set("changed", far + number)
+            alarm.set(f"{number}", far)
+            alarm.clear(f"{number}")
+        size = len(alarm._heap)
+        async with asyncio.timeout(10):
+            while not rung:
+                await asyncio.sleep(0.01)
+        alarm.close()
+        return size, rung
+
+    size, rung = asyncio.run(scenario())
+    assert size < 200
+    assert rung == ["soon"]
+
+
 def test_clear_tells_whether_there_was_a_time() -> None:
     async def scenario() -> tuple[bool, bool]:
         alarm = Alarm(lambda _: None, lambda: None)

@@ -214,9 +214,9 @@ def test_the_next_runs_of_a_schedule_are_worked_out_once(monkeypatch: pytest.Mon
     async def play() -> None:
         previews = timetable.Previews()
         spec = JobSpec("true", calendar=("*-*-* 09:00:00",))
-        assert set(await asyncio.gather(*(previews.of(spec, 5) for _ in range(100)))) == {(5, 6, 7)}
-        assert await previews.of(spec, 5) == (5, 6, 7)
-        assert await previews.of(spec, 9) == (9, 10, 11)
+        assert set(await asyncio.gather(*(previews.of(spec, 5, "alice") for _ in range(100)))) == {(5, 6, 7)}
+        assert await previews.of(spec, 5, "alice") == (5, 6, 7)
+        assert await previews.of(spec, 9, "alice") == (9, 10, 11)
         assert asked == [5, 9]
 
     scenario(play())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -145,3 +146,65 @@ def test_a_removal_that_fails_is_tried_again(
         files.close()
 
     asyncio.run(go())
+
+
+def test_what_waits_for_the_disk_keeps_nobody_else_waiting(
+    store: Store, dirs: WorkDirs, ended: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, finish = threading.Event(), dirs.finish
+
+    def slowly(job_id: str, *, keep: bool) -> bool:
+        go.wait(60)
+        return finish(job_id, keep=keep)
+
+    monkeypatch.setattr(dirs, "finish", slowly)
+
+    async def go_on() -> None:
+        files = KeptFiles(store, dirs, keep_sec=100)
+        jobs, old = [ended(f"j{number}") for number in range(40)], ended("old")
+        ends = [asyncio.create_task(files.job_ended(job)) for job in jobs]
+        await asyncio.sleep(0)
+        try:
+            # Reading a request, and making the list of jobs.
+            assert await asyncio.wait_for(asyncio.to_thread(lambda: 1), 10) == 1
+            await asyncio.wait_for(files.remove(old.id), 10)
+        finally:
+            go.set()
+            await asyncio.gather(*ends)
+        files.close()
+
+    asyncio.run(go_on())
+    assert len(dirs.ids()) == 40
+
+
+def test_one_that_cannot_be_removed_does_not_keep_the_others(
+    store: Store,
+    dirs: WorkDirs,
+    ended: Callable[..., Job],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(kept, "RETRY_USEC", 10_000)
+    remove, tries = dirs.remove, 0
+
+    def fail(job_id: str) -> None:
+        nonlocal tries
+        if job_id == "first":
+            tries += 1
+            raise JobletError("first/work cannot be removed.")
+        remove(job_id)
+
+    monkeypatch.setattr(dirs, "remove", fail)
+
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=0.01)
+        for job_id, ago in (("first", 30), ("second", 20), ("third", 10)):
+            ended(job_id, ago)
+        files.watch()
+        await until(lambda: dirs.ids() == ["first"] and tries >= 3)
+        files.close()
+
+    asyncio.run(go())
+    assert [record.message for record in caplog.records] == [
+        "the files of job first cannot be removed: first/work cannot be removed."
+    ]

@@ -189,10 +189,10 @@ def test_why_a_job_is_ended_is_stored_before_it_is(scene: Callable[..., None], m
         house.book.adopt(running)
         update = house.book.store.update
 
-        def store(job: Job) -> None:
+        def store(job: Job, before: Job | None) -> None:
             if not done:
                 raise Exhausted("The disk is full.")
-            update(job)
+            update(job, before)
             done.append(job.reason)
 
         async def stop(unit: str) -> None:

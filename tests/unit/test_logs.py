@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from joblet_systemd import logs, model
+from joblet_systemd.errors import Unavailable
 from joblet_systemd.logs import Batch, Dropped, Logs, Selection
 from joblet_systemd.model import JobSpec, State
 from joblet_systemd.systemd.entries import Entry, Exit, Output
@@ -497,3 +498,27 @@ def test_one_identity_leaves_the_others_their_turn() -> None:
         job.logs.close()
 
     scenario(play())
+
+
+def test_a_journal_that_cannot_be_read_is_the_hosts_fault_for_a_while() -> None:
+    async def play() -> None:
+        job = Job()
+        job.paper.write(b"line\n")
+        assert await job.logs.newest(UNIT) == 1  # a reader is there, and idle
+        readers = list(job.logs._readers)
+
+        def fail(*_: object) -> Iterator[Entry]:
+            raise OSError(5, "Input/output error")
+
+        readers[0].entries = fail  # type: ignore[method-assign]
+        with pytest.raises(Unavailable, match="cannot be read: Input/output error"):
+            await job.batches(follow=False)
+        assert job.paper.open == 0, "that one is not used again"
+        job.logs._open_journal = fail  # type: ignore[assignment]
+        with pytest.raises(Unavailable, match="Try again later"):
+            await job.logs.newest(UNIT)
+        job.logs._open_journal = lambda: Reader(job.paper)  # type: ignore[assignment,return-value]
+        assert [found.data for found in await job.batches(follow=False) if isinstance(found, Output)] == [b"line\n"]
+        job.logs.close()
+
+    asyncio.run(play())

@@ -117,6 +117,31 @@ def test_a_job_that_waits_can_get_another_priority_and_keeps_its_place_among_equ
     asyncio.run(scenario())
 
 
+def test_places_that_were_given_up_are_not_kept() -> None:
+    async def scenario() -> None:
+        starts = Starts()
+        queue = StartQueue(1, 1, starts)
+        queue.occupy("blocker", "x")
+        for job in "abc":
+            queue.put(job, "alice")
+        for number in range(5000):
+            queue.put("c", "alice", number % 100)
+            queue.put(f"m{number}", "mallory")
+            assert queue.discard(f"m{number}")
+        queue.put("c", "alice", 0)
+        assert sum(map(len, queue._queues.values())) < 300
+        assert queue.positions() == {"a": 1, "b": 2, "c": 3}
+        for blocker in ("blocker", "a", "b"):
+            queue.vacate(blocker)
+            await settle()
+            for gate in starts.gates.values():
+                gate.set()
+            await settle()
+        assert starts.begun == ["a", "b", "c"]
+
+    asyncio.run(scenario())
+
+
 def test_no_more_at_work_than_allowed() -> None:
     async def scenario() -> None:
         begun: list[str] = []

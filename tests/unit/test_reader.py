@@ -124,6 +124,26 @@ def test_links_in_circles(work: Path) -> None:
         read(work, "a")
 
 
+def test_no_more_descriptors_than_a_path_may_have_names(work: Path) -> None:
+    deep = "/".join(["d"] * reader.MAX_DEPTH)
+    (work / deep).mkdir(parents=True)
+    assert files(read(work, deep)) == {"": None}
+    with pytest.raises(InvalidValue, match="at most 256 names"):
+        clean(deep + "/d")
+    # A job makes links that lead from the end of one such way to the begin of the next.
+    (work / deep / "on").symlink_to("/work/" + deep + "/e")
+    (work / deep / "e").mkdir()
+    (work / "far").symlink_to(deep)
+    (work / deep / "down").symlink_to("e")
+    before = len(os.listdir("/proc/self/fd"))
+    for path in ("far/e", "far/down", "far/on"):
+        fd = os.open(work, os.O_RDONLY)
+        with pytest.raises(InvalidValue, match="no more than 256 directories inside of each other"):
+            Reader(fd, path)
+        os.close(fd)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_what_is_not_there(work: Path) -> None:
     (work / "f").touch()
     for path in ("nothing", "f/x", "nothing/x"):

@@ -52,6 +52,23 @@ def test_what_has_changed_is_copied_again(host_etc: Path, tmp_path: Path, monkey
     assert (before / "services").read_text() == "http 80/tcp\n", "jobs that run keep what they have"
 
 
+def test_what_no_job_can_have_any_more_is_removed(
+    host_etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root, "LOOK_SEC", 0.0)
+    account, runs = getpass.getuser(), "joblet-some-one"
+    former = roots(tmp_path).etc(account)
+    (former.with_name(f"{runs}-0123456789ab")).mkdir()
+    (host_etc / "services").write_text("https 443/tcp\n")
+    place = roots(tmp_path)  # of the next daemon
+    place.forget_others({runs, account})
+    assert former.is_dir()
+    now = place.etc(account)
+    place.forget_others({runs})
+    assert {path.name for path in now.parent.iterdir()} == {now.name, f"{runs}-0123456789ab"}
+    assert (now / "passwd").exists()
+
+
 def test_what_not_everybody_may_read_stays_out(host_etc: Path, tmp_path: Path) -> None:
     (host_etc / "services").chmod(0o600)
     (host_etc / "mime.types").symlink_to("nowhere")

@@ -53,7 +53,7 @@ class Fakes:
     def positions(self) -> dict[str, int]:
         return {}
 
-    async def next_runs(self, job: Job) -> tuple[int, ...]:
+    async def next_runs(self, job: Job, who: str) -> tuple[int, ...]:
         return ()
 
     def until(self, job: Job) -> None:

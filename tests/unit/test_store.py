@@ -62,7 +62,7 @@ def test_round_trip(store: Store) -> None:
     changed = dataclasses.replace(FULL, state=State.FAILED, exit_code=None)
     store.update(changed)
     assert store.all() == [changed]
-    assert store.unfinished() == []
+    assert list(store.unfinished()) == []
     assert store.count() == 1
     assert store.finished(None) == store.finished("alice") == [FULL.id]
     assert store.finished("bob") == []
@@ -72,13 +72,13 @@ def test_only_what_differs_is_written(store: Store, tmp_path: Path) -> None:
     store.add(FULL)
     with contextlib.closing(sqlite3.connect(tmp_path / "joblet.db", isolation_level=None)) as other:
         other.execute("UPDATE jobs SET owner = 'nobody else writes here'")
+    limits = dataclasses.replace(FULL.spec.limits, cpu_percent=7)
     changed = dataclasses.replace(
-        FULL, state=State.FAILED, usage=Usage(9), spec=dataclasses.replace(FULL.spec, name="other", priority=4)
+        FULL, state=State.FAILED, usage=Usage(9), spec=dataclasses.replace(FULL.spec, limits=limits, priority=5)
     )
     store.update(changed, FULL)
     stored = store.find(FULL.id)
     assert stored == dataclasses.replace(changed, owner="nobody else writes here")
-    assert store.find("other") == stored
     store.update(changed, changed)
     assert store.all() == [stored]
 
@@ -279,6 +279,28 @@ def test_names(store: Store) -> None:
         store.find("WEB")
 
 
+def test_nobody_takes_over_a_name_by_using_it_often(store: Store) -> None:
+    own = named(1, "nightly", state=State.COMPLETED)
+    store.add(own)
+    store._db.execute("BEGIN")
+    for number in range(2, 1202):
+        state = State.RUNNING if number == 1201 else State.COMPLETED
+        store.add(named(number, "nightly", owner="mallory", state=state))
+    store._db.execute("COMMIT")
+    assert store.find("nightly", "alice") == own
+    assert store.find("nightly", "bob").id == named(1201, "").id
+
+
+def test_a_schedule_keeps_its_name_however_often_it_has_run(store: Store) -> None:
+    schedule = named(1, "often", state=State.SCHEDULED)
+    store.add(schedule)
+    store._db.execute("BEGIN")
+    for number in range(2, 1202):
+        store.add(named(number, "often", state=State.COMPLETED, parent=schedule.id))
+    store._db.execute("COMMIT")
+    assert store.find("often", "alice") == store.find("often", "bob") == schedule
+
+
 def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) -> None:
     parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
     store.add(parent)
@@ -297,13 +319,33 @@ def test_what_is_surplus(store: Store) -> None:
     running = job(9, state=State.RUNNING, ended_usec=None)
     store.add(running)
     assert store.oldest_end() == 0
-    assert sorted(store.surplus(5, 0)) == []
-    assert sorted(store.surplus(3, 0)) == [job(0).id, job(1).id]
-    assert sorted(store.surplus(100, 25)) == [job(0).id, job(1).id, job(2).id]
-    assert len(store.surplus(0, 0)) == 5
-    store.delete(store.surplus(0, 0))
+    assert sorted(store.surplus(5, 0, 1 << 30)) == []
+    assert sorted(store.surplus(3, 0, 1 << 30)) == [job(0).id, job(1).id]
+    assert sorted(store.surplus(100, 25, 1 << 30)) == [job(0).id, job(1).id, job(2).id]
+    assert len(store.surplus(0, 0, 1 << 30)) == 5
+    store.delete(store.surplus(0, 0, 1 << 30))
     assert store.all() == [running]
     assert store.oldest_end() is None
+
+
+def test_long_records_of_one_identity_are_surplus_from_a_size_on(store: Store) -> None:
+    def long(number: int, owner: str) -> Job:
+        spec = JobSpec("sh", ("x" * 100_000,))
+        return job(number, spec=spec, owner=owner, state=State.COMPLETED, ended_usec=number)
+
+    for number in range(10):
+        store.add(long(number, "mallory" if number % 2 else "alice"))
+    store.add(job(20, state=State.COMPLETED, ended_usec=0))  # not long
+    store.add(dataclasses.replace(long(30, "alice"), state=State.RUNNING, ended_usec=None))
+    assert sorted(store.surplus(1000, 0, 250_000)) == [job(number).id for number in range(6)]
+    assert store.surplus(1000, 0, 1_000_000) == []
+    assert 100_000 < store.unfinished_bytes("alice") < 101_000
+    assert store.unfinished_bytes("mallory") == 0
+    plan = store._db.execute(
+        "EXPLAIN QUERY PLAN SELECT id FROM (SELECT id, sum(size) OVER (PARTITION BY owner ORDER BY ended_usec DESC)"
+        " FROM jobs WHERE size > 4096 AND state IN ('FAILED'))"
+    ).fetchall()
+    assert any("COVERING INDEX jobs_large" in row[3] for row in plan), "else every row is read, with all that is long"
 
 
 def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
@@ -360,7 +402,7 @@ def test_a_store_of_the_second_version_is_taken_over(second: Path) -> None:
         **{"submitted_usec": 1, "started_usec": 2, "boot_id": "b", "uploads": ("x",), "usage": Usage(8, 9)},
         **{"parent": "p", "attempt": 3, "seq_base": 4, "files_kept": True},
     )
-    assert store.all() == store.unfinished() == [running]
+    assert store.all() == list(store.unfinished()) == [running]
     # It ends with what this version tells of an end.
     ended = dataclasses.replace(running, state=State.FAILED, ended_usec=9, exit_code=5, usage=Usage(8, 9, tasks_peak=3))
     store.update(ended)

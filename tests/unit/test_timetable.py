@@ -1,11 +1,15 @@
-"""When jobs that wait for so long, not for a moment, are due after the clock was set."""
+"""When jobs that wait for so long, not for a moment, are due after the clock was set; and who waits for systemd."""
 
 from __future__ import annotations
 
+import asyncio
+import threading
+
 import pytest
 
-from joblet_systemd.jobs.timetable import latest, retry_delay
+from joblet_systemd.jobs.timetable import Previews, first, following, latest, retry_delay
 from joblet_systemd.model import Job, JobSpec, State
+from joblet_systemd.systemd import calendar
 
 NOW = 1_772_949_600_000_000
 SEC = 1_000_000
@@ -39,3 +43,51 @@ def test_who_waits_for_a_moment_waits_for_it(schedule: str) -> None:
 
 def test_an_attempt_comes_within_an_hour() -> None:
     assert retry_delay(job(attempt=100), 10) == 3600 * SEC
+
+
+ANSWER = """\
+Normalized form: *-*-* 00:00:00
+    Next elapse: Mon 2026-03-09 00:00:00 UTC
+"""
+
+
+def test_what_is_due_does_not_wait_for_what_clients_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    go = threading.Event()
+
+    def analyze(expression: str, *_: object) -> tuple[int, str]:
+        if expression == "asked":
+            go.wait(60)
+        return 0, ANSWER
+
+    monkeypatch.setattr(calendar, "_analyze", analyze)
+
+    async def play() -> None:
+        asking = [asyncio.create_task(first(JobSpec("true", schedule="asked"), NOW)) for _ in range(20)]
+        await asyncio.sleep(0)
+        try:
+            due = await asyncio.wait_for(following(JobSpec("true", calendar=("due",)), NOW), 10)
+        finally:
+            go.set()
+            await asyncio.gather(*asking)
+        assert due == 1_773_014_400_000_000
+
+    asyncio.run(play())
+
+
+def test_identities_take_turns_at_the_next_runs_of_their_schedules(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def upcoming(expressions: tuple[str, ...], *_: object) -> tuple[int, ...]:
+        asked.append(expressions[0])
+        await asyncio.sleep(0)
+        return ()
+
+    monkeypatch.setattr(calendar, "upcoming", upcoming)
+
+    async def play() -> None:
+        previews = Previews()
+        flood = [previews.of(JobSpec("true", calendar=(f"m{n}",)), 1, "mallory") for n in range(100)]
+        await asyncio.gather(*flood, previews.of(JobSpec("true", calendar=("a",)), 1, "alice"))
+        assert asked.index("a") < 3
+
+    asyncio.run(play())

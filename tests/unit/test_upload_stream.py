@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from joblet_systemd.api import upload
+from joblet_systemd.api.server import Caller
 from joblet_systemd.api.slots import Slots
 from joblet_systemd.api.threads import Threads
 from joblet_systemd.api.upload import Stream
 from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
 from joblet_systemd.files.uploads import Upload
+from joblet_systemd.model import Job, JobSpec, State
+from joblet_systemd.pki import Identity, Role
 from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest, SubmitJobRequest
+
+from .journalless import imported
 
 JOB = SubmitJobRequest(job=RunJobRequest(command="true"))
 FILE = SubmitJobRequest(file=FileUpload(path="f", content=b"1"))
@@ -144,3 +151,45 @@ def test_a_cancelled_call_waits_for_its_thread() -> None:
         return done
 
     assert asyncio.run(cancel()) == ["thread", "caller"]
+
+
+def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
+    """A first message has up to 4 MiB, and thousands of calls may be open."""
+
+    async def play() -> None:
+        read, go = 0, asyncio.Event()
+
+        async def requests() -> AsyncIterator[SubmitJobRequest]:
+            nonlocal read
+            read += 1
+            yield JOB
+            await go.wait()
+            yield END
+
+        async def checked(*_: object) -> None:
+            pass
+
+        async def submitted(*_: object) -> tuple[Job, list[str]]:
+            return Job("1", JobSpec("true"), "alice", "joblet-alice", State.PENDING, 1), []
+
+        jobs: Any = SimpleNamespace(
+            check=checked, submit=submitted, positions=dict, book=SimpleNamespace(store=SimpleNamespace(each=list))
+        )
+        anything: Any = None
+        uploads = upload.Uploads(anything)
+        service = imported("api.jobs").JobService(jobs, anything, uploads, anything, "node")
+
+        async def call() -> Any:
+            caller = Caller(Identity("alice", Role.DEVELOPER))
+            async with caller.held:
+                return await service.submit(requests(), caller)
+
+        calls = [asyncio.create_task(call()) for _ in range(upload.AT_ONCE_EACH + 20)]
+        await asyncio.sleep(0.05)
+        assert read == upload.AT_ONCE_EACH
+        go.set()
+        answers = await asyncio.gather(*calls)
+        assert [answer.job_uuid for answer in answers] == ["1"] * (upload.AT_ONCE_EACH + 20)
+        uploads.close()
+
+    asyncio.run(play())

@@ -115,6 +115,38 @@ def test_a_run_is_a_job_of_its_own_and_the_next_time_is_set(scene: Callable[...,
     scene(script)
 
 
+def test_a_run_has_all_that_is_long_of_its_parent(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        spec = dataclasses.replace(PARENT.spec, args=("x" * 100_000,))
+        house.add(dataclasses.replace(PARENT, spec=spec, uploads=("u" * 10_000,), due_usec=now_usec()))
+        await until(lambda: house.started)
+        parent, run = house.book.store.all()
+        assert run.spec.args == parent.spec.args == spec.args
+        assert run.uploads == parent.uploads == ("u" * 10_000,)
+
+    scene(script)
+
+
+def test_identities_take_turns_at_their_next_times(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def later(spec: JobSpec, after_usec: int) -> int:
+        asked.append(spec.command)
+        await asyncio.sleep(0)
+        return after_usec + HOUR
+
+    monkeypatch.setattr(timetable, "following", later)
+
+    async def script(house: House) -> None:
+        for number in range(30):
+            house.add(dataclasses.replace(PARENT, id=f"{number}", owner="mallory", due_usec=now_usec()))
+        house.add(dataclasses.replace(PARENT, id="a", spec=JobSpec("alice", calendar=("x",)), due_usec=now_usec()))
+        await until(lambda: len(asked) == 31)
+        assert asked.index("alice") < 3
+
+    scene(script)
+
+
 def test_canceled_while_its_run_is_made(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
         house.files.go.clear()
@@ -136,13 +168,13 @@ def test_changed_while_its_run_is_made(scene: Callable[..., None]) -> None:
         house.add(dataclasses.replace(PARENT, due_usec=now_usec()))
         await until(lambda: PARENT.id in house.waiting._making)
         parent = house.book[PARENT.id]
-        house.book.change(parent, spec=dataclasses.replace(parent.spec, command="changed"))
+        house.book.change(parent, spec=dataclasses.replace(parent.spec, priority=7))
         house.files.go.set()
         await until(lambda: house.started)
         # The run that was being made is taken back, and the next is like the job is now.
         assert len(house.files.removed) == 1
         (run,) = [job for job in house.book.store.all() if job.parent]
-        assert run.spec.command == "changed"
+        assert run.spec.priority == 7
 
     scene(script)
 

@@ -69,6 +69,19 @@ def loops(below: Path) -> list[str]:
     return [text for text in (file.read_text().strip() for file in files) if text.startswith(f"{below}/")]
 
 
+def test_jobs_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    made = WorkDirs(tmp_path, JobsConfig())
+    with made._lock("a"):
+        for number in range(200):
+            lock = made._lock(f"{number}")
+            assert lock.acquire(blocking=False)
+            lock.release()
+        del lock
+        assert not made._lock("a").acquire(blocking=False)
+        assert list(made._locks) == ["a"]
+    assert made._lock("a").acquire(blocking=False)
+
+
 def test_a_new_one(dirs: WorkDirs) -> None:
     dirs.mount("j", "joblet-x", Limits())
     there = dirs.path("j")

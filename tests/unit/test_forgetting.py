@@ -1,0 +1,119 @@
+"""Jobs that are forgotten: because somebody deletes them, or there are too many or too old ones. With a real store."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from joblet_systemd.config import JobsConfig
+from joblet_systemd.jobs.book import Book
+from joblet_systemd.model import Actor, Job, JobSpec, State
+from joblet_systemd.store import Store
+
+from .journalless import imported
+
+ENDED = Job("0", JobSpec("true"), "alice", "joblet-alice", State.COMPLETED, submitted_usec=1, ended_usec=1)
+ALICE = Actor("alice", others=False)
+
+
+class House:
+    """Jobs that have ended, each with a directory."""
+
+    def __init__(self, store: Store, number: int) -> None:
+        self.book = Book(store)
+        self.directories = {f"{number:08}" for number in range(number)}
+        for name in sorted(self.directories):
+            store.add(dataclasses.replace(ENDED, id=name))
+        self.go = threading.Event()
+        config = JobsConfig(keep_jobs=1000, keep_days=3650)
+        runner: Any = SimpleNamespace(remove=self._remove)
+        manager: Any = SimpleNamespace(watch=lambda *_: None)
+        work: Any = SimpleNamespace(ids=lambda: list(self.directories))
+        kept = sampler = SimpleNamespace(changed=lambda job: None, deleted=lambda job_ids: None)
+        parts = (manager, runner, self.book, work)
+        self.lifecycle = imported("jobs.lifecycle").Lifecycle(config, *parts, kept, sampler, "boot")
+        host = SimpleNamespace()
+        self.jobs = imported("jobs.requests").Jobs(config, host, *parts, self.lifecycle, "boot")
+
+    def _remove(self, job_id: str) -> None:
+        assert self.go.wait(60)
+        if job_id == "00000001":
+            raise OSError(13, "Permission denied")
+        self.directories.discard(job_id)
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Callable[..., None]:
+    def play(script: Callable[[House], Awaitable[None]], number: int) -> None:
+        async def run() -> None:
+            house = House(Store(tmp_path / "joblet.db"), number)
+            await script(house)
+            await house.lifecycle.close()
+
+        asyncio.run(run())
+
+    return play
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+@pytest.mark.parametrize("one", [True, False])
+def test_who_goes_away_while_jobs_are_deleted_leaves_nothing_behind(scene: Callable[..., None], one: bool) -> None:
+    async def script(house: House) -> None:
+        work: Any = house.jobs.delete("00000000", ALICE) if one else house.jobs.delete_all(ALICE)
+        call = asyncio.create_task(work)
+        await until(lambda: house.book.store.count() < 5)
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        house.go.set()
+        # One that cannot be removed does not keep the others.
+        left = {f"{number:08}" for number in range(1, 5)} if one else {"00000001"}
+        await until(lambda: house.directories == left)
+
+    scene(script, 5)
+
+
+def test_who_waits_knows_that_the_files_are_gone(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.go.set()
+        assert await house.jobs.delete_all(ALICE) == (5, 0)
+        assert house.directories == {"00000001"}
+
+    scene(script, 5)
+
+
+def test_a_store_that_fails_for_a_while(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    retention = imported("jobs.retention")
+    monkeypatch.setattr(retention, "GAP_USEC", 50_000)
+
+    async def script(house: House) -> None:
+        house.go.set()
+        retained = house.lifecycle._retention
+        retained._keep = 0
+        db = house.book.store._db
+        db.execute("PRAGMA query_only = ON")  # SQLite refuses every write
+        retained.look()
+        await until(lambda: len(caplog.records) >= 2)  # it looks again by itself
+        assert house.book.store.count() == 5
+        db.execute("PRAGMA query_only = OFF")
+        await until(lambda: house.book.store.count() == 0)
+
+    with caplog.at_level(logging.ERROR):
+        scene(script, 5)
+    assert "finished jobs cannot be forgotten" in caplog.text
+    assert "Traceback" not in caplog.text
