@@ -18,6 +18,7 @@ SUITES = ("bookworm", "trixie", "forky")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--suite", action="append", choices=SUITES, help="only on this Debian suite (repeatable)")
+    parser.addoption("--part", metavar="N/M", default="1/1", help="of the test files every M-th, from the N-th on")
     parser.addoption("--everywhere", action="store_true", help="those marked only_on run on every suite, too")
 
 
@@ -26,11 +27,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if config.getoption("--everywhere"):
-        return
-    elsewhere = [item for item in items if _runs_elsewhere(item)]
-    config.hook.pytest_deselected(items=elsewhere)
-    items[:] = [item for item in items if item not in elsewhere]
+    part, parts = map(int, config.getoption("--part").split("/"))
+    files = sorted({item.path for item in items})[part - 1 :: parts]
+    everywhere = config.getoption("--everywhere")
+    chosen = [item for item in items if item.path in files and (everywhere or not _runs_elsewhere(item))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
 
 
 def _runs_elsewhere(item: pytest.Item) -> bool:

@@ -113,13 +113,14 @@ def test_what_others_write_to_the_namespace_is_nothing_to_followers(host: Host) 
     forged = "b'MESSAGE=forged\\nJOBLET_STREAM=stdout\\nJOBLET_SEQ=' + b'9' * 5000 + b'\\n'"
     script = "import socket; to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
     script += f"to.connect('/run/systemd/journal.joblet/socket'); to.send({forged})"
+    stored = "journalctl --namespace=joblet --lines=100 --output=cat | grep --text --line-regexp forged"
     job = host.run("sh", "-c", "echo begun; until test -e go; do sleep 0.1; done; echo on; exec sleep 300")
     until(lambda: b"begun" in host.log_so_far(job))
     with jobs(host) as service:
         following = service.GetJobLogs(wire.GetJobLogsRequest(uuid=job, cursor="end"), timeout=30)
         assert next(following).payload == b""
         host.exec("systemd-run", "--quiet", "--wait", "--uid=nobody", "python3", "-c", script)
-        until(lambda: "forged" in host.exec("journalctl", "--namespace=joblet", "--output=cat").stdout)
+        until(lambda: host.exec("sh", "-c", stored, check=False).stdout)
         host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
         assert next(following).payload == b"on\n"
     host.rnx("job", "stop", job)

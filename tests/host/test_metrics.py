@@ -115,9 +115,12 @@ def test_from_its_start_to_its_deletion(host: Host) -> None:
 
 
 def test_a_job_too_short_to_be_seen_has_totals(host: Host) -> None:
-    job = host.run("true")
-    host.result(job)
-    kept = told(host, job)
+    for _ in range(5):  # the sampler's turn, every 5 s, may come in the middle of one
+        job = host.run("true")
+        host.result(job)
+        kept = told(host, job)
+        if not kept["samples"]:
+            break
     assert kept["samples"] == []
     assert kept["totals"]["cpuUsec"] > 0
     assert (kept["totals"]["netReceivedBytes"], kept["totals"]["netSentBytes"]) == (0, 0)
@@ -171,11 +174,11 @@ def test_running_jobs_at_a_glance(host: Host) -> None:
 
     def seen() -> dict[str, Any] | None:
         rows: list[dict[str, Any]] = json.loads(host.rnx("--json", "job", "top").stdout)
-        return next((row for row in rows if row["uuid"] == job and row["sample"]), None)
+        # The first sample may be of joblet-init alone.
+        return next((row for row in rows if row["uuid"] == job and row["sample"] and row["sample"]["tasks"] > 1), None)
 
     row = until(seen)
     assert (row["name"], row["owner"], row["status"]) == ("seen", "admin", "RUNNING")
-    assert row["sample"]["tasks"] >= 2
     table = host.rnx("job", "top", "--sort=name").stdout
     [line] = [line for line in table.splitlines() if line.startswith(job)]
     assert "seen: sh -c" in line

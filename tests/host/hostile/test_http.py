@@ -82,7 +82,7 @@ def test_strangers(host: Host, web: Web, ca: tuple[Any, x509.Name]) -> None:
 
 
 def test_revoked_in_the_middle_of_a_stream(host: Host, tmp_path: Path) -> None:
-    issued = client(host, tmp_path, host.exec("jobletd", "cert", "issue", "otto", "--role", "developer").stdout)
+    issued = client(host, tmp_path, "issue", "otto", "--role", "developer")
     web = Web(host, tmp_path, found=node(issued))
     job = web.ask("POST", "/v1/jobs", {"command": "sh", "args": ["-c", "while echo tick; do sleep 0.2; done"]})
     path = f"/v1/jobs/{job.json['uuid']}"
