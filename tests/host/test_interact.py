@@ -454,7 +454,7 @@ class Requests:
 def test_streams_that_make_no_sense(host: Host, job: str) -> None:
     before = descriptors(host)
     # It does not end with its input, before what is wrong is read.
-    begin = wire.ExecJobRequest(start=wire.ExecStart(uuid=job, command="sleep", args=["300"]))
+    begin = wire.ExecJobRequest(start=wire.ExecStart(uuid=job, command="sleep", args=["4711"]))
     bad = [
         [],
         [wire.ExecJobRequest()],
@@ -486,7 +486,7 @@ def test_streams_that_make_no_sense(host: Host, job: str) -> None:
             next(half_open)
         assert "a first message, within 30 s" in caught.value.details()
         silent.stop()
-    until(lambda: not processes(host, job, "cat"))
+    until(lambda: not processes(host, job, "sleep 4711"))
     until(lambda: descriptors(host) <= before)
 
 

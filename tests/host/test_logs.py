@@ -110,10 +110,10 @@ def test_the_last_lines_and_then_what_comes(host: Host) -> None:
 
 def test_what_others_write_to_the_namespace_is_nothing_to_followers(host: Host) -> None:
     """Its socket is open to everybody on the host, and one entry of a stranger's could end all following."""
-    forged = "b'MESSAGE=forged\\nJOBLET_STREAM=stdout\\nJOBLET_SEQ=' + b'9' * 5000 + b'\\n'"
+    forged = "b'MESSAGE=a stranger\\nJOBLET_STREAM=stdout\\nJOBLET_SEQ=' + b'9' * 5000 + b'\\n'"
     script = "import socket; to = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM); "
     script += f"to.connect('/run/systemd/journal.joblet/socket'); to.send({forged})"
-    stored = "journalctl --namespace=joblet --lines=100 --output=cat | grep --text --line-regexp forged"
+    stored = "journalctl --namespace=joblet --lines=100 --output=cat | grep --text --line-regexp 'a stranger'"
     job = host.run("sh", "-c", "echo begun; until test -e go; do sleep 0.1; done; echo on; exec sleep 300")
     until(lambda: b"begun" in host.log_so_far(job))
     with jobs(host) as service:
