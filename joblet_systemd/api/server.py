@@ -8,7 +8,7 @@ import datetime
 import functools
 import logging
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 MAX_STREAMS_PER_CONNECTION = 1000
 MAX_DETAILS_BYTES = 2000
+UNDO_SEC = 6.0  # for all calls that are cut off; less than TimeoutStopSec= of joblet.service
 OPTIONS = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
     ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
@@ -111,13 +112,17 @@ class Server:
         self._address = f"unix:{socket_path}"
         self._keys = keys
         self._server: grpc.aio.Server | None = None
+        self._calls: set[asyncio.Task[None]] = set()
         bounds = Bounds()
         self._handlers = []
         for service in joblet_pb2.DESCRIPTOR.services_by_name.values():
             handlers = {}
             for method in service.methods:
                 name = f"{service.name}/{method.name}"
-                handlers[method.name] = _handler(bounds, admission, method, methods.get(name))
+                answer = functools.partial(_answer, bounds, admission, method, methods.get(name))
+                # On the wire a call with one request is one that streams a single one. Taken for that, gRPC leaves it
+                # to us when a request is read, and after whose admission.
+                handlers[method.name] = grpc.stream_stream_rpc_method_handler(self._noted(answer))
             self._handlers.append(grpc.method_handlers_generic_handler(service.full_name, handlers))
 
     async def start(self) -> None:
@@ -133,17 +138,26 @@ class Server:
     async def stop(self) -> None:
         """End all calls: clients connect again to whoever listens next. With it gRPC's threads end."""
         server, self._server = self._server, None
-        if server is not None:
-            await server.stop(grace=0.5)
+        if server is None:
+            return
+        await server.stop(grace=0.5)
+        # They are cancelled by then; what they have to undo needs what the daemon closes next.
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=UNDO_SEC)
 
+    def _noted(self, answer: Callable[[Any, Any], Awaitable[None]]) -> Callable[[Any, Any], Awaitable[None]]:
+        """The same, and ``stop`` knows of it."""
 
-def _handler(
-    bounds: Bounds, admission: Admission, method: MethodDescriptor, implementation: Implementation | None
-) -> Any:
-    # On the wire a call with one request is one that streams a single one. Taken for that, gRPC leaves it to us
-    # when a request is read, and after whose admission.
-    answer = functools.partial(_answer, bounds, admission, method, implementation)
-    return grpc.stream_stream_rpc_method_handler(answer)
+        async def noted(request: Any, context: Any) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            self._calls.add(task)
+            try:
+                await answer(request, context)
+            finally:
+                self._calls.discard(task)
+
+        return noted
 
 
 async def _answer(

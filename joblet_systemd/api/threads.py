@@ -16,11 +16,17 @@ class Threads:
 
     def __init__(self, count: int, name: str) -> None:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix=name)
+        self._closed = False
 
     async def run(
         self, function: Callable[Parameters, Result], *args: Parameters.args, **kwargs: Parameters.kwargs
     ) -> Result:
-        """What the function returns or raises. When cancelled, the function has ended before this does."""
+        """What the function returns or raises. When cancelled, the function has ended before this does.
+
+        Once closed, nothing is begun any more: who asks is cancelled, and the next daemon removes what is left.
+        """
+        if self._closed:
+            raise asyncio.CancelledError
         work = asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
         try:
             return await asyncio.shield(work)
@@ -32,4 +38,5 @@ class Threads:
 
     def close(self) -> None:
         """Take no more work."""
+        self._closed = True
         self._pool.shutdown(wait=False)

@@ -32,6 +32,7 @@ class KeptFiles:
         self._keep_usec = round(keep_sec * USEC_PER_SEC)
         self._alarm = Alarm(lambda _: self.watch(), self.watch)
         self._task: asyncio.Task[None] | None = None
+        self._closed = False
         self._stuck: set[str] = set()  # jobs whose files could not be removed, as was said
 
     def until(self, job: Job) -> int | None:
@@ -75,7 +76,7 @@ class KeptFiles:
 
     def watch(self) -> None:
         """Remove what is due, and see to it that the rest goes in time."""
-        if self._task is None or self._task.done():
+        if not self._closed and (self._task is None or self._task.done()):
             self._task = asyncio.create_task(self._expire())
 
     async def _expire(self) -> None:
@@ -107,7 +108,8 @@ class KeptFiles:
             self._alarm.set(OLDEST, min(again))
 
     def close(self) -> None:
-        """Stop; what is due is removed after the next start."""
+        """Stop; what is due is removed after the next start, and so is what ends from now on."""
+        self._closed = True
         self._alarm.close()
         if self._task is not None:
             self._task.cancel()

@@ -399,3 +399,28 @@ def test_an_unknown_subject_is_denied(tmp_path: Path) -> None:
         assert node.called == []
 
     with_node(tmp_path, test)
+
+
+def test_the_end_of_the_server_waits_for_what_its_calls_undo(tmp_path: Path) -> None:
+    undone: list[str] = []
+
+    async def test(node: Node) -> None:
+        async def run(_request: Any, _caller: Caller) -> Any:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await asyncio.sleep(0.3)  # in a thread, on a slow disk
+                undone.append("all of it")
+
+        server = Server({"JobService/RunJob": run}, tmp_path / "other", Keys(node.pki), node.admission)
+        await server.start()
+        node.path = tmp_path / "other"
+        async with node.channel(node.credential("alice", Role.ADMIN)) as channel:
+            pending = call(channel, "JobService/RunJob")
+            await asyncio.sleep(0.5)
+            await server.stop()
+            assert undone == ["all of it"]
+            with pytest.raises(grpc.aio.AioRpcError):
+                await pending
+
+    with_node(tmp_path, test)

@@ -208,3 +208,20 @@ def test_one_that_cannot_be_removed_does_not_keep_the_others(
     assert [record.message for record in caplog.records] == [
         "the files of job first cannot be removed: first/work cannot be removed."
     ]
+
+
+def test_a_daemon_that_ends_looks_at_the_store_no_more(
+    store: Store, dirs: WorkDirs, ended: Callable[..., Job], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        files = KeptFiles(store, dirs, keep_sec=100)
+        finishing = asyncio.create_task(files.job_ended(ended("at the last moment")))
+        await asyncio.sleep(0)
+        files.close()
+        finishing.cancel()
+        store.close()
+        await asyncio.wait([finishing])
+        await asyncio.sleep(0.05)
+
+    asyncio.run(go())
+    assert caplog.text == ""

@@ -193,3 +193,15 @@ def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
         uploads.close()
 
     asyncio.run(play())
+
+
+def test_threads_of_a_daemon_that_ends_begin_nothing() -> None:
+    threads, done = Threads(1, "test"), []
+    threads.close()
+
+    async def go() -> None:
+        with pytest.raises(asyncio.CancelledError):
+            await threads.run(done.append, 1)
+
+    asyncio.run(go())
+    assert done == []
