@@ -146,9 +146,11 @@ def test_lines_are_whole_over_a_killed_daemon(host: Host) -> None:
     job = host.run("sh", "-c", script)
     host.running(job)
     followers = [host.popen(*words, job) for words in (("job", "log", "-t"), ("--json", "job", "log"), ("job", "log"))]
+    begun = [follower.stdout.readline() for follower in followers if follower.stdout]  # they follow
     until(lambda: b"line 10\n" in host.log_so_far(job))
     host.exec("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "joblet.service")
-    stamped, as_json, plain = (follower.communicate(timeout=60)[0] for follower in followers)
+    rests = [rest(follower) for follower in followers]
+    stamped, as_json, plain = (first + rest for first, rest in zip(begun, rests, strict=True))
     expected = [f"line {number}" for number in range(1, 61)]
     assert [line.split(b" ", 1)[1].decode() for line in stamped.splitlines()] == expected
     assert [entry["text"] for entry in objects(as_json)[:-1]] == expected
