@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from .errors import InvalidValue
@@ -169,6 +171,34 @@ def job_id_of_unit(unit: str) -> str | None:
 def shortened(text: str, most: int) -> str:
     """The text, or as many characters of its beginning, the last of them an ellipsis."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+# What is left of a command that is too long: a job without any would be of little use to a reader.
+SHOWN = 60
+
+
+def details(job: Job) -> dict[str, Iterable[str]]:
+    """What of a job may be long, as words, by name."""
+    spec = job.spec
+    return {
+        "command": (spec.command,),
+        "args": spec.args,
+        "environment": (part for item in spec.environment.items() for part in item),
+        "secrets": spec.secrets,
+        "uploads": job.uploads,
+    }
+
+
+def without(job: Job, names: Collection[str]) -> Job:
+    """The job without those of its ``details``, but for the beginning of its command."""
+    spec = dataclasses.replace(
+        job.spec,
+        command=shortened(job.spec.command, SHOWN) if "command" in names else job.spec.command,
+        args=() if "args" in names else job.spec.args,
+        environment={} if "environment" in names else job.spec.environment,
+        secrets=() if "secrets" in names else job.spec.secrets,
+    )
+    return dataclasses.replace(job, spec=spec, uploads=() if "uploads" in names else job.uploads)
 
 
 MAX_CPUS = 8192

@@ -13,11 +13,10 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ..errors import Exhausted
-from ..model import Job, shortened
+from ..model import Job, details, without
 
 MIB = 1 << 20
 DETAILS_BYTES = 6 << 10  # of one job: the longest path that can be executed, and some words
-SHOWN = 60  # characters of a command that is longer still
 JOB_BYTES = 3 << 10  # a job with nothing long, with its place in queue or clock
 ALL_BYTES = 256 * MIB  # 80 000 usual jobs
 ALWAYS_BYTES = 1 * MIB  # of each identity, however much the others have
@@ -38,15 +37,7 @@ def abridged(job: Job) -> Job:
         omitted.append(name)
     if not omitted:
         return job
-    left_out = {name: type(getattr(job.spec, name))() for name in omitted if name != "uploads"}
-    if "command" in omitted:
-        left_out["command"] = shortened(job.spec.command, SHOWN)
-    return dataclasses.replace(
-        job,
-        spec=dataclasses.replace(job.spec, **left_out),
-        uploads=() if "uploads" in omitted else job.uploads,
-        omitted=tuple(sorted({*job.omitted, *omitted})),
-    )
+    return dataclasses.replace(without(job, omitted), omitted=tuple(sorted({*job.omitted, *omitted})))
 
 
 def weight(job: Job) -> int:
@@ -55,14 +46,7 @@ def weight(job: Job) -> int:
 
 
 def _sizes(job: Job) -> dict[str, int]:
-    spec = job.spec
-    return {
-        "command": _size([spec.command]),
-        "args": _size(spec.args),
-        "environment": _size(part for item in spec.environment.items() for part in item),
-        "secrets": _size(spec.secrets),
-        "uploads": _size(job.uploads),
-    }
+    return {name: _size(words) for name, words in details(job).items()}
 
 
 def _size(words: Iterable[str]) -> int:
