@@ -263,8 +263,8 @@ class Clients:
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
-                if "has ended already" in error.details() or "it is CANCELED" in error.details():
-                    # By the call before, which broke, or by itself.
+                if re.search("has ended already|it is CANCELED|runs already", error.details()):
+                    # By the call before, which broke, or by itself: no call came through while there was time.
                     track.acted = "too late"
                 elif not re.search("try again|does not run|about to end", error.details()):
                     raise

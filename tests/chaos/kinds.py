@@ -303,7 +303,7 @@ def stubborn(draw: Draw, name: str) -> Draft:
 def canceled(draw: Draw, name: str) -> Draft:
     return {
         **_sh("echo never"),
-        "schedule": draw.choice(["1h", "2days", "Mon..Sun 03:33"]),
+        "schedule": draw.choice(["1h", "2days", "*-02-29 03:33"]),
         "ends": (End("CANCELED", 0, "canceled"),),
         "out": Output(),
         "act": "cancel",
