@@ -12,11 +12,11 @@ from weakref import WeakValueDictionary
 
 from .. import unit
 from ..config import JobsConfig, Unenforced
-from ..errors import Exhausted, InvalidValue, JobletError, Unsupported, WrongState
+from ..errors import Exhausted, JobletError, Unsupported, WrongState
 from ..files.root import lookup
 from ..files.staging import Staging
 from ..files.work import WorkDirs
-from ..model import USEC_PER_SEC, Actor, Job, JobSpec, Limits, State, parse_cpuset
+from ..model import Actor, Job, JobSpec, Limits, State, parse_cpuset
 from ..systemd.manager import Manager
 from . import timetable
 from .alarm import now_usec
@@ -231,14 +231,10 @@ class Jobs:
             return job, notes
         if job.state is not State.RUNNING:
             raise WrongState(f"Job {job.id} is {job.state}; try again when it runs.")
-        if priority is not None:
-            raise InvalidValue("priority", priority, "nothing for a job that runs: it orders those that wait")
+        if priority not in (None, spec.priority):
+            raise WrongState(f"priority: job {job.id} runs already, and priorities order the jobs that wait.")
         if "runtime_usec" in changed:
-            raise InvalidValue(
-                "max_runtime",
-                f"{(changed['runtime_usec'] or 0) / USEC_PER_SEC:g} s",
-                "no change for a job that runs: systemd takes it at the start",
-            )
+            raise WrongState(f"max_runtime: job {job.id} runs already, and systemd takes its time limit at the start.")
         work = str(self._work.path(job.id))
         properties = unit.changed_limits(job.spec.limits, limits, work)
         if not await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties]):

@@ -11,7 +11,7 @@ import pytest
 
 from joblet_systemd import unit
 from joblet_systemd.config import JobsConfig
-from joblet_systemd.errors import Exhausted
+from joblet_systemd.errors import Exhausted, WrongState
 from joblet_systemd.files.work import WorkDirs
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.requests import Jobs
@@ -55,8 +55,8 @@ class House:
         manager: Any = self.manager
         self.jobs = Jobs(JobsConfig(), HOST, manager, missing, self.book, work, missing, "boot")
 
-    async def update(self, **changes: Any) -> None:
-        await self.jobs.update(JOB.id, ALICE, changes, None)
+    async def update(self, *, priority: int | None = None, **changes: Any) -> None:
+        await self.jobs.update(JOB.id, ALICE, changes, priority)
 
     def stored(self) -> Limits:
         return self.book.store.find(JOB.id).spec.limits
@@ -99,5 +99,19 @@ def test_an_update_that_cannot_be_stored_is_taken_back(
         assert house.stored().memory_bytes == 100 * MIB
         await house.update(memory_bytes=300 * MIB)
         assert house.manager.limits == {"MemoryMax": house.stored().memory_bytes} == {"MemoryMax": 300 * MIB}
+
+    scene(script)
+
+
+def test_what_only_counts_before_the_start_is_refused_of_a_job_that_runs(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        # Repeated by a client whose first call broke, just before the job started.
+        await house.update(priority=JOB.spec.priority, runtime_usec=None)
+        with pytest.raises(WrongState, match=r"priority: job .* runs already"):
+            await house.update(priority=7, memory_bytes=200 * MIB)
+        with pytest.raises(WrongState, match=r"max_runtime: job .* runs already"):
+            await house.update(runtime_usec=1_000_000, memory_bytes=200 * MIB)
+        assert house.stored() == JOB.spec.limits
+        assert house.manager.limits == {}
 
     scene(script)
