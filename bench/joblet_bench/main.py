@@ -134,8 +134,8 @@ def measure(name: str, row: str, quick: bool) -> list[Finding]:
 
 
 def profile(name: str, quick: bool) -> list[Table]:
-    """Where the time goes."""
-    tell("where the time goes: rnx's start-up, the CPU of a start by process, the daemon's by part")
+    """Where time and memory go."""
+    tell("where the time goes: rnx's start-up, the CPU of a start by process, the daemon's by part, its memory")
     if not PY_SPY.exists():
         raise Failed(f"{PY_SPY.relative_to(PROJECT)} is missing; 'make deps' installs it")
     with PY_SPY.open("rb") as program:
@@ -166,7 +166,7 @@ def main() -> int:
     parser.add_argument("--only", metavar="ROW", action="append", choices=ROWS, help="only this row; may be repeated")
     parser.add_argument("--quick", action="store_true", help="a few measurements of each, to see that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--profile", action="store_true", help="tell where the time goes instead of how much it is")
+    parser.add_argument("--profile", action="store_true", help="tell where time and memory go, not how much it is")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root; run it with sudo")

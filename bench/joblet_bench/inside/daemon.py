@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import ssl
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +18,7 @@ import yaml
 from joblet_wire import joblet_pb2, joblet_pb2_grpc
 
 CONFIG = Path("/etc/joblet/rnx-config.yml")
+GATEWAY_PORT = 50052
 PATIENCE_SEC = 120.0
 MANY_CALLS = 100  # the most that are on their way at the same time
 
@@ -38,6 +42,27 @@ def connected() -> Iterator[Any]:
     ]
     with grpc.secure_channel(here["address"], credentials, options) as channel:
         yield joblet_pb2_grpc.JobServiceStub(channel)
+
+
+def gateway() -> http.client.HTTPSConnection:
+    """A connection to its HTTP interface. Raises OSError when there is none."""
+    here = node()
+    context = ssl.create_default_context(cadata=here["ca"])
+    with tempfile.TemporaryDirectory() as scratch:
+        pem = Path(scratch, "client.pem")
+        pem.touch(mode=0o600)
+        pem.write_text(here["key"] + "\n" + here["cert"], encoding="ascii")
+        context.load_cert_chain(pem)
+    connection = http.client.HTTPSConnection("127.0.0.1", GATEWAY_PORT, context=context, timeout=30)
+    connection.connect()
+    return connection
+
+
+def first_page(connection: http.client.HTTPSConnection) -> tuple[int, bytes]:
+    """The status and the body of the newest hundred jobs, as the dashboard asks for them."""
+    connection.request("GET", "/v1/jobs?limit=100")
+    answer = connection.getresponse()
+    return answer.status, answer.read()
 
 
 def run_all(service: Any, number: int, argv: Sequence[str]) -> list[str]:
@@ -83,10 +108,13 @@ def pid() -> int:
     return int(systemctl("show", "--property=MainPID", "--value", "joblet.service"))
 
 
-def resident_bytes(process: int) -> int:
-    """What a process has in memory, shared pages of libraries included (proc_pid_status(5))."""
+def resident_bytes(process: int | str, kind: str = "VmRSS") -> int:
+    """What a process has in memory, shared pages of libraries included; ``RssAnon`` is without those of files.
+
+    ``process`` may be ``self``. See proc_pid_status(5).
+    """
     lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
-    return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS:")))
+    return 1024 * int(next(line.split()[1] for line in lines if line.startswith(f"{kind}:")))
 
 
 def cpu_seconds(process: int, *, children: bool = False) -> float:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import sqlite3
-import ssl
-import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from joblet_systemd.config import STATE_DIR
 from joblet_wire import joblet_pb2
@@ -20,7 +18,6 @@ from . import daemon
 from .scale import Scale, tell
 
 START_UP, PAGE = Budget("≤ 2 s", 2.0), Budget("≤ 50 ms", 50.0)
-GATEWAY_PORT = 50052
 # Ids that no job of this host has.
 MARK = "ffffffff"
 
@@ -70,34 +67,18 @@ def _page(row: str, scale: Scale) -> Finding:
     """The first page of the list, as the dashboard asks for it."""
     what = "first page of the list, 100 jobs"
     try:
-        connection = _gateway()
-        times = []
-        for _ in range(scale.calls):
-            begun = time.monotonic()
-            connection.request("GET", "/v1/jobs?limit=100")
-            answer = connection.getresponse()
-            body = answer.read()
-            times.append((time.monotonic() - begun) * 1000)
-            if answer.status != http.client.OK or not json.loads(body)["jobs"]:
-                return Finding(row, what, budget=PAGE.text, why_not=f"the gateway answered {answer.status}")
-        connection.close()
+        with contextlib.closing(daemon.gateway()) as connection:
+            times = []
+            for _ in range(scale.calls):
+                begun = time.monotonic()
+                status, body = daemon.first_page(connection)
+                times.append((time.monotonic() - begun) * 1000)
+                if status != http.client.OK or not json.loads(body)["jobs"]:
+                    return Finding(row, what, budget=PAGE.text, why_not=f"the gateway answered {status}")
     except OSError as error:
         return Finding(row, what, budget=PAGE.text, why_not=f"no HTTP gateway: {error.strerror or error}")
     figure = Spread.of(times)
     return Finding(row, what, "ms", figure, budget=PAGE.text, met=PAGE.met(figure.median))
-
-
-def _gateway() -> http.client.HTTPSConnection:
-    here = daemon.node()
-    context = ssl.create_default_context(cadata=here["ca"])
-    with tempfile.TemporaryDirectory() as scratch:
-        pem = Path(scratch, "client.pem")
-        pem.touch(mode=0o600)
-        pem.write_text(here["key"] + "\n" + here["cert"], encoding="ascii")
-        context.load_cert_chain(pem)
-    connection = http.client.HTTPSConnection("127.0.0.1", GATEWAY_PORT, context=context, timeout=30)
-    connection.connect()
-    return connection
 
 
 def _restart() -> float:

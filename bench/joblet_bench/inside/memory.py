@@ -60,6 +60,23 @@ def measure(scale: Scale) -> Iterator[Finding]:
             yield from _crowd(scale, process, jobs)
         finally:
             daemon.stop_all(service, jobs)
+    yield _after_http()
+
+
+def _after_http() -> Finding:
+    """aiohttp is loaded for the first connection and stays."""
+    what = "idle, once gRPC and HTTP were used"
+    daemon.systemctl("restart", "joblet.service")
+    with daemon.connected() as service:
+        daemon.states(service)
+    try:
+        with contextlib.closing(daemon.gateway()) as connection:
+            daemon.first_page(connection)
+    except OSError as error:
+        return Finding(ROW, what, budget=IDLE.text, why_not=f"no HTTP gateway: {error.strerror or error}")
+    tell(f"idle for {LINGER_SEC + 5} s")
+    time.sleep(LINGER_SEC + 5)
+    return _megabytes(what, daemon.pid(), IDLE)
 
 
 def _crowd(scale: Scale, process: int, jobs: list[str]) -> Iterator[Finding]:

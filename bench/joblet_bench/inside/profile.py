@@ -1,7 +1,7 @@
-"""Where the time goes, on the measured host: ``python3 -m joblet_bench.inside.profile PY_SPY`` prints JSON.
+"""Where time and memory go, on the measured host: ``python3 -m joblet_bench.inside.profile PY_SPY`` prints JSON.
 
 Tables: what rnx does before its first byte, who uses the CPU while jobs start and end, what the daemon does with its
-part, and what the sandbox costs.
+part, what the sandbox costs, and what the daemon's memory is taken by.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from ..figures import Spread
 from ..imports import by_package
 from ..stacks import profile
 from ..tables import Table
-from . import cpu, daemon, sandbox
+from . import cpu, daemon, resident, sandbox
 from .bare import Watch
+from .resident import PYTHON
 from .scale import FULL, QUICK, Scale, tell
 
-PYTHON = ("/usr/bin/python3", "-I")
 RATE_HZ = 200
 
 # What rnx does on its way to the first byte, step by step. A row is the difference to the one before.
@@ -186,7 +186,8 @@ async def measured(py_spy: str, scale: Scale) -> list[Table]:
     with daemon.connected() as service:
         [job] = daemon.run_all(service, 1, ["true"])
         daemon.until(lambda: daemon.states(service)[job] == "COMPLETED")
-    return [*startup(job, scale), await cpu.measure(scale), await parts(py_spy, scale), await sandbox.measure(scale)]
+    times = [*startup(job, scale), await cpu.measure(scale), await parts(py_spy, scale), await sandbox.measure(scale)]
+    return [*times, resident.measure()]
 
 
 def main() -> None:
