@@ -191,18 +191,18 @@ class Store:
         select = f"SELECT total(size) FROM jobs WHERE size > 4096 AND owner = ? AND state IN ({_LIVE})"
         return int(self._execute(select, (owner,)).fetchone()[0])
 
-    def surplus(self, keep: int, ended_before_usec: int, keep_bytes: int) -> list[str]:
+    def surplus(self, keep: int, ended_before_usec: int, keep_bytes: int, limit: int) -> list[str]:
         """The ids of finished jobs to forget: that ended before then, and the oldest beyond what there is to keep.
 
-        ``keep`` is a number of jobs, ``keep_bytes`` what the long ones of one identity may take.
+        ``keep`` is a number of jobs, ``keep_bytes`` what the long ones of one identity may take; ``limit`` ids at most.
         """
         with self._explained():
             rows = self._execute(
                 f"SELECT id FROM jobs WHERE state IN ({_FINAL}) AND ended_usec < ? UNION SELECT id FROM "
                 f"(SELECT id FROM jobs WHERE state IN ({_FINAL}) ORDER BY ended_usec DESC LIMIT -1 OFFSET ?) "
                 "UNION SELECT id FROM (SELECT id, sum(size) OVER (PARTITION BY owner ORDER BY ended_usec DESC) AS taken"
-                f" FROM jobs WHERE size > 4096 AND state IN ({_FINAL})) WHERE taken > ?",
-                (ended_before_usec, keep, keep_bytes),
+                f" FROM jobs WHERE size > 4096 AND state IN ({_FINAL})) WHERE taken > ? LIMIT ?",
+                (ended_before_usec, keep, keep_bytes, limit),
             )
             return [row[0] for row in rows]
 

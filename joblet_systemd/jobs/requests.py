@@ -194,13 +194,13 @@ class Jobs:
         job = self.book.get_own(reference, caller)
         if not job.state.final:
             raise WrongState(f"Job {job.id} has not ended: it is {job.state}.", hint="Stop or cancel it first.")
-        await self._lifecycle.delete([job.id], [job.id])
+        await self._lifecycle.delete([job.id], {job.id})
         return job
 
     async def delete_all(self, caller: Actor) -> tuple[int, int]:
         """Forget all jobs that have ended and that the caller may delete; how many, and how many are left."""
         own = self.book.store.finished(None if caller.others else caller.name)
-        await self._lifecycle.delete(own, sorted(set(own) & set(self._work.ids())))
+        await self._lifecycle.delete(own, set(self._work.ids()))
         return len(own), self.book.store.count()
 
     async def update(

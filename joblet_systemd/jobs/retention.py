@@ -13,6 +13,9 @@ log = logging.getLogger(__name__)
 
 # Looking is cheap, and not looking after each of a thousand ends is cheaper still.
 ENDS_BETWEEN_LOOKS = 100
+# So many are forgotten before others have their turn: after a month without the daemon there may be many to forget.
+AT_ONCE = 500
+PAUSE_USEC = 50_000
 # What the records of one identity's finished jobs may take where they are long.
 KEEP_BYTES = 256 << 20
 GAP_USEC = 10_000_000
@@ -20,12 +23,12 @@ ALARM = "oldest"
 
 
 class Retention:
-    """Calls ``forget(job_id)`` for finished jobs beyond the newest ``keep`` and for those older than ``keep_usec``.
+    """Calls ``forget(job_ids)`` for finished jobs beyond the newest ``keep`` and for those older than ``keep_usec``.
 
-    ``forget`` may raise JobletError; a job it could not remove comes again.
+    ``forget`` may raise JobletError; jobs it could not remove come again.
     """
 
-    def __init__(self, store: Store, keep: int, keep_usec: int, forget: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, keep: int, keep_usec: int, forget: Callable[[list[str]], None]) -> None:
         self._store = store
         self._keep = keep
         self._keep_usec = keep_usec
@@ -39,11 +42,13 @@ class Retention:
         now = now_usec()
         again: int | None = now + GAP_USEC
         try:
-            for job_id in self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES):
-                self._forget(job_id)
-            oldest = self._store.oldest_end()
-            # An oldest job that is due still is one that could not be removed.
-            again = None if oldest is None else max(oldest + self._keep_usec + 1, now + GAP_USEC)
+            due = self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES, AT_ONCE)
+            self._forget(due)
+            if len(due) == AT_ONCE:
+                again = now_usec() + PAUSE_USEC
+            else:
+                oldest = self._store.oldest_end()
+                again = None if oldest is None else max(oldest + self._keep_usec + 1, now + GAP_USEC)
         except JobletError as error:
             log.error("finished jobs cannot be forgotten yet: %s", error)
         finally:

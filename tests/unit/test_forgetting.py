@@ -95,6 +95,37 @@ def test_who_waits_knows_that_the_files_are_gone(scene: Callable[..., None]) -> 
     scene(script, 5)
 
 
+@pytest.mark.parametrize("by", ["delete_all", "retention"])
+def test_others_have_their_turn_while_a_great_many_are_forgotten(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    for module in ("lifecycle", "retention"):
+        monkeypatch.setattr(imported(f"jobs.{module}"), "AT_ONCE", 10)
+
+    async def script(house: House) -> None:
+        house.go.set()
+        if by == "retention":
+            house.lifecycle._retention._keep = 5
+            house.lifecycle._retention.look()
+        else:
+            await_all = asyncio.create_task(house.jobs.delete_all(ALICE))
+        seen = {house.book.store.count()}
+
+        def gone() -> bool:
+            seen.add(house.book.store.count())
+            return min(seen) == (5 if by == "retention" else 0)
+
+        async with asyncio.timeout(10):
+            while not gone():
+                await asyncio.sleep(0)
+        assert {25, 15} <= seen
+        if by == "delete_all":
+            assert await await_all == (35, 0)
+        await until(lambda: len(house.directories) == min(seen) + 1)
+
+    scene(script, 35)
+
+
 def test_a_store_that_fails_for_a_while(
     scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

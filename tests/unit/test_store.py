@@ -319,11 +319,12 @@ def test_what_is_surplus(store: Store) -> None:
     running = job(9, state=State.RUNNING, ended_usec=None)
     store.add(running)
     assert store.oldest_end() == 0
-    assert sorted(store.surplus(5, 0, 1 << 30)) == []
-    assert sorted(store.surplus(3, 0, 1 << 30)) == [job(0).id, job(1).id]
-    assert sorted(store.surplus(100, 25, 1 << 30)) == [job(0).id, job(1).id, job(2).id]
-    assert len(store.surplus(0, 0, 1 << 30)) == 5
-    store.delete(store.surplus(0, 0, 1 << 30))
+    assert sorted(store.surplus(5, 0, 1 << 30, 1000)) == []
+    assert sorted(store.surplus(3, 0, 1 << 30, 1000)) == [job(0).id, job(1).id]
+    assert sorted(store.surplus(100, 25, 1 << 30, 1000)) == [job(0).id, job(1).id, job(2).id]
+    assert len(store.surplus(0, 0, 1 << 30, 1000)) == 5
+    assert len(store.surplus(0, 0, 1 << 30, 2)) == 2
+    store.delete(store.surplus(0, 0, 1 << 30, 1000))
     assert store.all() == [running]
     assert store.oldest_end() is None
 
@@ -337,8 +338,8 @@ def test_long_records_of_one_identity_are_surplus_from_a_size_on(store: Store) -
         store.add(long(number, "mallory" if number % 2 else "alice"))
     store.add(job(20, state=State.COMPLETED, ended_usec=0))  # not long
     store.add(dataclasses.replace(long(30, "alice"), state=State.RUNNING, ended_usec=None))
-    assert sorted(store.surplus(1000, 0, 250_000)) == [job(number).id for number in range(6)]
-    assert store.surplus(1000, 0, 1_000_000) == []
+    assert sorted(store.surplus(1000, 0, 250_000, 1000)) == [job(number).id for number in range(6)]
+    assert store.surplus(1000, 0, 1_000_000, 1000) == []
     assert 100_000 < store.unfinished_bytes("alice") < 101_000
     assert store.unfinished_bytes("mallory") == 0
     plan = store._db.execute(
