@@ -237,7 +237,7 @@ class WorkDirs:
     def opened(self, job_id: str) -> Iterator[int]:
         """A descriptor of /work to read from, of a job that runs or whose files are kept.
 
-        Raises NotFound when there are none, JobletError when they cannot be read.
+        Raises NotFound when there are none, or none any more in the end, JobletError when they cannot be read.
         """
         with self._lock(job_id):
             work, made = self.path(job_id), self._directory / job_id / IMAGE
@@ -252,6 +252,10 @@ class WorkDirs:
                 raise JobletError(f"The files of job {job_id} cannot be read: {error.strerror or error}.") from error
         try:
             yield fd
+        except JobletError as error:
+            if made.parent.exists():
+                raise
+            raise NotFound(f"The files of job {job_id} were removed while they were read.") from error
         finally:
             os.close(fd)
 
@@ -347,6 +351,9 @@ class WorkDirs:
             terminals.unmount(self.terminals(job_id))
         except OSError as error:
             raise JobletError(f"{error.filename or work} cannot be unmounted: {error.strerror}.") from error
+        with contextlib.suppress(OSError):  # none there, or on a disk that fails: then it is as good as it gets
+            # Whoever still reads in it would keep the room that it takes, for as long as he likes.
+            os.truncate(self._directory / job_id / IMAGE, 0)
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from joblet_systemd.api import download
 from joblet_systemd.config import JobsConfig, Unenforced
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from joblet_systemd.files import image, loop, staging, terminals, work
@@ -140,9 +141,25 @@ def test_the_end(dirs: WorkDirs, tmp_path: Path) -> None:
         with dirs.opened("filled") as other:
             assert os.listdir(other) == ["f"]
         dirs.remove("filled")
-        assert os.listdir(fd) == ["f"]
     with pytest.raises(NotFound), dirs.opened("filled"):
         pass
+
+
+def test_who_reads_what_is_removed_does_not_keep_its_room(dirs: WorkDirs) -> None:
+    """A client may read as slowly as it likes; what it holds would be nobody's when the disk gets full."""
+    dirs.mount("j", "joblet-x", Limits(disk_bytes=64 * MIB))
+    fill(dirs.path("j") / "f", 20)
+    assert dirs.finish("j", keep=True)
+    there = os.open(dirs.path("j").parent / "work.img", os.O_RDONLY)
+    assert os.fstat(there).st_blocks * 512 > 20 * MIB
+    messages = download._messages(dirs, "j", ".")
+    while not next(messages).data:
+        pass
+    dirs.remove("j")
+    assert os.fstat(there).st_blocks == 0
+    with pytest.raises(NotFound, match="removed while they were read"):
+        list(messages)
+    os.close(there)
 
 
 def test_the_end_with_what_cannot_be_read(dirs: WorkDirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
