@@ -146,12 +146,13 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
         else:
             why = f"it is {state}, and no unfinished job of the store is its; 'systemctl stop {name}' ends it"
             found.append(Leftover(name, why, None))
-    for job_id in sorted(set(directories) - needed - store.kept()):
+    kept = store.kept().keys()
+    for job_id in sorted(set(directories) - needed - kept):
         why = "no job that the store knows has files there"
         found.append(Leftover(str(places.work.path(job_id).parent), why, partial(_remove, places, job_id)))
     at_work = {job.id for job in unfinished.values() if job.state not in (State.PENDING, State.SCHEDULED)} | active
     for job_id in sorted(set(places.work.mounted(directories)) - at_work):
-        if job_id in needed | store.kept():
+        if job_id in needed | kept:
             why = "it is mounted, and its job does not run"
             found.append(Leftover(str(places.work.path(job_id)), why, partial(_unmount, places, job_id)))
     for job_id, kind, path in sorted(files):

@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable
 
-from ..errors import JobletError, NotFound
+from ..errors import JobletError
 from ..files.work import MIB, WorkDirs
 from ..model import Job
 from .book import Book
@@ -30,7 +30,8 @@ RETRY_SEC = 5.0
 class Space:
     """Keeps ``jobs.keep_free`` of the disk free while jobs are at work. Nothing wakes up while none is.
 
-    ``busy`` tells whether there are; ``end(job, reason)`` ends one that waits or runs, and is False for any other.
+    ``busy`` tells whether there are; ``end(job, reason)`` ends one that waits or runs, its /work given up, and is False
+    for any other.
     Methods are called from the event loop's thread.
     """
 
@@ -82,37 +83,37 @@ class Space:
                 log.warning("the disk is nearly full, but not of the files of jobs; no job starts")
             self._warned = True
             return False
-        jobs = [job for job in map(self._job, sizes) if job is not None]
+        kept = self._book.store.kept()
+        owners = {}
+        for job_id in sizes:
+            live = self._book.live(job_id)
+            owner = live.owner if live is not None else kept.get(job_id)
+            if owner is not None:  # else it is being made, or a leftover
+                owners[job_id] = owner
         taken: Counter[str] = Counter()
-        for job in jobs:
-            taken[job.owner] += sizes[job.id]
-        for job in sorted(jobs, key=lambda job: (taken[job.owner], sizes[job.id]), reverse=True):
-            if sizes[job.id] and await self._give_up(job, sizes[job.id] // MIB):
+        for job_id, owner in owners.items():
+            taken[owner] += sizes[job_id]
+        for job_id in sorted(owners, key=lambda job_id: (taken[owners[job_id]], sizes[job_id]), reverse=True):
+            if sizes[job_id] and await self._give_up(job_id, sizes[job_id] // MIB):
                 return True
         return False
 
-    async def _give_up(self, job: Job, size: int) -> bool:
+    async def _give_up(self, job_id: str, size: int) -> bool:
         reason = (
             f"the host's disk had less than {self._work.reserve_bytes() // MIB} MB left, "
             f"and its /work was the largest, with {size} MB, of the client that took most"
         )
-        if job.state.final:
-            await self._kept.remove(job.id)
-        else:
-            try:
-                if not await self._end(job, reason):
-                    return False
-            except JobletError as error:
-                log.error("job %s: %s", job.id, error)  # it cannot write any more, and is told so when it tries
-            await asyncio.to_thread(self._work.cut_off, job.id)
-        log.error("job %s had to give up its /work: %s", job.id, reason)
-        return True
-
-    def _job(self, job_id: str) -> Job | None:
         try:
-            return self._book.live(job_id) or self._book.store.find(job_id)
-        except NotFound:
-            return None  # being made, or a leftover
+            live = self._book.live(job_id)  # as it is now: another one has been tried before, perhaps
+            if live is None:
+                await self._kept.remove(job_id)
+            elif not await self._end(live, reason):
+                return False
+        except JobletError as error:
+            log.error("job %s cannot give up its /work: %s", job_id, error)  # the next one can, perhaps
+            return False
+        log.error("job %s had to give up its /work: %s", job_id, reason)
+        return True
 
     def close(self) -> None:
         """Stop looking."""
