@@ -274,9 +274,10 @@ class Store:
         found: tuple[str, int] | None = self._execute(query, (ended_usec, ended_usec, job_id)).fetchone()
         return found
 
-    def kept(self) -> set[str]:
-        """The ids of all ended jobs with files."""
-        return {row[0] for row in self._execute(f"SELECT id FROM jobs WHERE files_kept AND state IN ({_FINAL})")}
+    def kept(self) -> dict[str, str]:
+        """The accounts of all ended jobs with files, by the jobs' ids."""
+        with self._explained():
+            return dict(self._execute(f"SELECT id, account FROM jobs WHERE files_kept AND state IN ({_FINAL})"))
 
     def files_gone(self, job_id: str) -> None:
         """The files of a job have been removed."""

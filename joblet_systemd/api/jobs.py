@@ -74,8 +74,8 @@ class JobService:
         self, spec: JobSpec, staged: Staging | None, secrets: Mapping[str, str], caller: Caller
     ) -> wire.RunJobResponse:
         job, notices = await self._jobs.submit(spec, caller.actor, caller.account, staged, secrets)
-        await self._answers.turn(caller)  # it repeats the arguments
-        return messages.submitted(job, notices)
+        # Brief, for with its arguments it would have to wait for its turn, with all that a submission holds.
+        return messages.submitted(brief(job)[0], notices)
 
     async def status(self, request: wire.GetJobStatusRequest, caller: Caller) -> wire.GetJobStatusResponse:
         """GetJobStatus: of one with long arguments it is more than a megabyte."""

@@ -48,6 +48,7 @@ class WorkDirs:
         self._template = directory / f".template-{config.work_size}"
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # as long as they are held
         self._finding_lock = threading.Lock()
+        self.uploads: dict[str, str] = {}  # whose accounts, by the names that ``stage`` gives
         self.why_unbounded = ""
 
     def prepare(self) -> None:
@@ -237,7 +238,7 @@ class WorkDirs:
     def opened(self, job_id: str) -> Iterator[int]:
         """A descriptor of /work to read from, of a job that runs or whose files are kept.
 
-        Raises NotFound when there are none, JobletError when they cannot be read.
+        Raises NotFound when there are none, or none any more in the end, JobletError when they cannot be read.
         """
         with self._lock(job_id):
             work, made = self.path(job_id), self._directory / job_id / IMAGE
@@ -252,6 +253,10 @@ class WorkDirs:
                 raise JobletError(f"The files of job {job_id} cannot be read: {error.strerror or error}.") from error
         try:
             yield fd
+        except JobletError as error:
+            if made.parent.exists():
+                raise
+            raise NotFound(f"The files of job {job_id} were removed while they were read.") from error
         finally:
             os.close(fd)
 
@@ -260,9 +265,15 @@ class WorkDirs:
         return f".upload-{job_id}"
 
     def take_in(self, job_id: str) -> None:
-        """Make what is staged, complete and unmounted, the job's /work. Raises JobletError."""
+        """Make what is staged, complete and unmounted, the job's /work. Raises JobletError, Exhausted if cut off."""
+        made = self._directory / self.stage(job_id) / IMAGE
         try:
-            (self._directory / self.stage(job_id)).rename(self._directory / job_id)
+            if made.exists() and made.stat().st_size == 0:
+                raise Exhausted(
+                    "The disk of the host got full, and the uploads had to give up their room.",
+                    hint="Try again when there is more; its administrator can tell.",
+                )
+            made.parent.rename(self._directory / job_id)
         except OSError as error:
             raise _explained(error, self._directory) from error
 
@@ -296,17 +307,17 @@ class WorkDirs:
             )
 
     def sizes(self) -> dict[str, int]:
-        """What each job's image takes of the host's disk, in bytes."""
+        """What each job's image, and each that uploads are written to, takes of the host's disk, in bytes."""
         found = {}
-        for job_id in self.ids():
+        for name in (*self.ids(), *list(self.uploads)):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found[job_id] = (self._directory / job_id / IMAGE).stat().st_blocks * 512
+                found[name] = (self._directory / name / IMAGE).stat().st_blocks * 512
         return found
 
     def cut_off(self, job_id: str) -> None:
-        """Have /work take no room any more, whoever uses it: to its users it is a disk that has failed.
+        """Have /work, or one of ``uploads``, take no room any more, whoever uses it: to them it is a disk that failed.
 
-        Only ``finish`` and ``remove`` come after this. Raises JobletError.
+        Only ``finish`` and ``remove`` come after this; ``take_in`` refuses it. Raises JobletError.
         """
         with self._lock(job_id):
             try:
@@ -347,6 +358,9 @@ class WorkDirs:
             terminals.unmount(self.terminals(job_id))
         except OSError as error:
             raise JobletError(f"{error.filename or work} cannot be unmounted: {error.strerror}.") from error
+        with contextlib.suppress(OSError):  # none there, or on a disk that fails: then it is as good as it gets
+            # Whoever still reads in it would keep the room that it takes, for as long as he likes.
+            os.truncate(self._directory / job_id / IMAGE, 0)
         _remove(self._directory / job_id)
 
     def _lock(self, job_id: str) -> threading.Lock:

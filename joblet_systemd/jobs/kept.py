@@ -52,7 +52,7 @@ class KeptFiles:
 
     async def recover(self, in_use: Collection[str | None]) -> None:
         """Bring directories and store in line after a start; ``in_use`` are the ids of jobs that have not ended."""
-        there, kept = set(self._work.ids()), self._store.kept()
+        there, kept = set(self._work.ids()), set(self._store.kept())
         for job_id in sorted(there - kept - set(in_use)):
             log.info("removing the left-over directory of job %s", job_id)
             try:

@@ -7,6 +7,7 @@ daemon that is killed at any point finds out at its next start where each job st
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import logging
 from collections import Counter
@@ -165,8 +166,8 @@ class Lifecycle:
                 self._has_ended(job)
             else:
                 self._tasks.spawn(self._settle(job_id, STARTING_SEC))
-        elif job.stop_requested:
-            # Asked for before the unit was there, or by way of a daemon that was killed.
+        elif job.stop_requested or job.reason.startswith(DISK_FULL):
+            # Asked for before the unit was there, or by way of a daemon that was killed, or of a lost connection.
             self.book.change(job, state=State.STOPPING)
             await self._manager.stop(job.unit)
         else:
@@ -191,24 +192,29 @@ class Lifecycle:
             self._tasks.spawn(self._finish(job.id))
 
     async def _out_of_space(self, job: Job, reason: str) -> bool:
-        """End a job whose /work is given up; it has no further attempt, for its uploads are gone as well.
+        """End a job and give up its /work; it has no further attempt, for its uploads are gone as well.
 
-        False for one that is just being started.
+        False for one that is just being started. Raises JobletError when its /work cannot be given up.
         """
+        reason = DISK_FULL + reason
         if self.waiting.withdraw(job):
-            self.finish_with(job.id, Outcome(State.FAILED, EXIT_NOT_STARTED, DISK_FULL + reason))
-            return True
-        if job.state not in (State.RUNNING, State.STOPPING):
+            self.finish_with(job.id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
+        elif job.state in (State.RUNNING, State.STOPPING):
+            # Before it is hit, or that could be taken for its own end. If there is no room for it yet, there will be.
+            with contextlib.suppress(JobletError):
+                self.book.change(job, reason=reason)
+        else:
             return False
-        try:
-            self.book.change(job, reason=DISK_FULL + reason)
-        except JobletError:  # there is no room even for that: there will be
-            await asyncio.to_thread(self._work.cut_off, job.id)
-            now = self.book.live(job.id)
-            if now is None:
-                return True
-            self.book.change(now, reason=DISK_FULL + reason)
-        await self._manager.stop(job.unit)
+        await asyncio.to_thread(self._work.cut_off, job.id)
+        now = self.book.live(job.id)
+        if now is not None and now.state in (State.RUNNING, State.STOPPING):
+            try:
+                if now.reason != reason:
+                    self.book.change(now, reason=reason)
+                await self._manager.stop(job.unit)
+            except JobletError as error:
+                # It takes no room any more. The next connection to PID 1 begins with another look at it.
+                log.error("job %s has given up its /work and cannot be stopped yet: %s", job.id, error)
         return True
 
     def finish_with(self, job_id: str, end: Outcome) -> None:

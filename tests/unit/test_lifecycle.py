@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from joblet_systemd.config import JobsConfig
-from joblet_systemd.errors import Exhausted, JobletError
+from joblet_systemd.errors import BusLost, Exhausted, JobletError
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.lifecycle import Lifecycle
 from joblet_systemd.jobs.outcome import withdrawn
@@ -179,32 +179,81 @@ def test_a_job_that_waits_gives_up_its_files_and_does_not_try_again(scene: Calla
     scene(script)
 
 
-def test_why_a_job_is_ended_is_stored_before_it_is(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a full disk there is room for that only when the job has given up its files."""
+def given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, list[str]]:
+    """A job that runs, and what is done to it."""
     done: list[str] = []
+    running = dataclasses.replace(JOB, state=State.RUNNING, attempt=1)
+    house.book.store.add(running)
+    house.book.adopt(running)
+    update = house.book.store.update
+
+    def store(job: Job, before: Job | None) -> None:
+        update(job, before)
+        done.append(f"{job.state} {job.reason}")
+
+    async def stop(unit: str) -> None:
+        done.append(unit)
+
+    monkeypatch.setattr(house.book.store, "update", store)
+    monkeypatch.setattr(house.lifecycle._work, "cut_off", lambda job_id: done.append("cut off"), raising=False)
+    monkeypatch.setattr(house.manager, "stop", stop, raising=False)
+    return running, done
+
+
+def test_why_a_job_is_ended_is_stored_before_it_is(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """And it is cut off before PID 1 is asked, which may take its time."""
 
     async def script(house: House) -> None:
-        running = dataclasses.replace(JOB, state=State.RUNNING, attempt=1)
-        house.book.store.add(running)
-        house.book.adopt(running)
+        running, done = given_up(house, monkeypatch)
+        assert await house.lifecycle._out_of_space(running, "no room")
+        assert done == ["RUNNING disk-full: no room", "cut off", JOB.unit]
+        starting = dataclasses.replace(running, state=State.INITIALIZING)
+        assert not await house.lifecycle._out_of_space(starting, "no room")
+
+    scene(script)
+
+
+def test_there_is_no_room_to_store_why_before(scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch) -> None:
+    async def script(house: House) -> None:
+        running, done = given_up(house, monkeypatch)
         update = house.book.store.update
 
         def store(job: Job, before: Job | None) -> None:
             if not done:
                 raise Exhausted("The disk is full.")
             update(job, before)
-            done.append(job.reason)
-
-        async def stop(unit: str) -> None:
-            done.append(unit)
 
         monkeypatch.setattr(house.book.store, "update", store)
-        monkeypatch.setattr(house.lifecycle._work, "cut_off", lambda job_id: done.append("cut off"), raising=False)
-        monkeypatch.setattr(house.manager, "stop", stop, raising=False)
         assert await house.lifecycle._out_of_space(running, "no room")
-        assert done == ["cut off", "disk-full: no room", JOB.unit]
-        starting = dataclasses.replace(running, state=State.INITIALIZING)
-        assert not await house.lifecycle._out_of_space(starting, "no room")
+        assert done == ["cut off", "RUNNING disk-full: no room", JOB.unit]
+
+    scene(script)
+
+
+def test_a_job_that_is_given_up_is_stopped_in_the_end(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the next connection to PID 1, or the next daemon, if this one cannot. It takes no room meanwhile."""
+
+    async def script(house: House) -> None:
+        async def active(unit: str) -> str:
+            return "active"
+
+        async def nothing(unit: str) -> None:
+            pass
+
+        async def lost(unit: str) -> None:
+            raise BusLost("The system bus is not connected.")
+
+        running, done = given_up(house, monkeypatch)
+        with monkeypatch.context() as patched:
+            patched.setattr(house.manager, "stop", lost)
+            assert await house.lifecycle._out_of_space(running, "no room")
+        assert done[-1] == "cut off"
+        monkeypatch.setattr(house.manager, "state", active, raising=False)
+        monkeypatch.setattr(house.manager, "hold", nothing, raising=False)
+        await house.lifecycle._reconcile(JOB.id)
+        assert done[-2:] == ["STOPPING disk-full: no room", JOB.unit]
 
     scene(script)
 

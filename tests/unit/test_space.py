@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from joblet_systemd.errors import Exhausted
+from joblet_systemd.errors import JobletError
 from joblet_systemd.files.work import MIB
 from joblet_systemd.jobs import space
 from joblet_systemd.jobs.book import Book
@@ -26,6 +26,7 @@ class Disk:
     def __init__(self, size: int) -> None:
         self._size = size
         self.images: dict[str, int] = {}
+        self.uploads: dict[str, str] = {}
         self.done: list[str] = []
 
     def reserve_bytes(self) -> int:
@@ -37,11 +38,13 @@ class Disk:
     def sizes(self) -> dict[str, int]:
         return dict(self.images)
 
-    def cut_off(self, job_id: str) -> None:
-        self.images[job_id] = 0
-        self.done.append(f"cut off {job_id}")
+    def cut_off(self, name: str) -> None:
+        self.images[name] = 0
+        self.done.append(f"cut off {name}")
 
     async def remove(self, job_id: str) -> None:
+        if job_id == "stuck":
+            raise JobletError("It cannot be removed.")
         del self.images[job_id]
         self.done.append(f"removed {job_id}")
 
@@ -50,23 +53,22 @@ class Scene:
     """Jobs with a /work of so many MB each, on a disk of 1000."""
 
     def __init__(self, store: Store, *jobs: tuple[str, str, State, int]) -> None:
-        self.disk, book = Disk(1000 * MIB), Book(store)
-        self.busy, self.full = True, False
+        self.disk, self.book = Disk(1000 * MIB), Book(store)
+        self.busy = True
         for job_id, owner, state, size in jobs:
             job = Job(job_id, JobSpec("true"), owner, f"joblet-{owner}", state, 0)
             store.add(job)
             if not state.final:
-                book.adopt(job)
+                self.book.adopt(job)
             self.disk.images[job_id] = size * MIB
-        self.space = Space(book, self.disk, self.disk, lambda: self.busy, self._end)  # type: ignore[arg-type]
+        self.space = Space(self.book, self.disk, self.disk, lambda: self.busy, self._end)  # type: ignore[arg-type]
 
     async def _end(self, job: Job, reason: str) -> bool:
         if job.state is State.INITIALIZING:
             return False
+        self.disk.images[job.id] = 0
         self.disk.done.append(f"ended {job.id}")
         self.reason = reason
-        if self.full:
-            raise Exhausted("The disk is full.")
         return True
 
     def look(self) -> float:
@@ -87,7 +89,7 @@ def test_the_largest_of_who_takes_most_goes(store: Store) -> None:
         ("three", "mallory", State.RUNNING, 300),
     )
     scene.look()
-    assert scene.disk.done == ["ended three", "cut off three"]
+    assert scene.disk.done == ["ended three"]
     assert scene.reason == (
         "the host's disk had less than 100 MB left, "
         "and its /work was the largest, with 300 MB, of the client that took most"
@@ -106,20 +108,44 @@ def test_files_of_ended_and_waiting_jobs_count(store: Store) -> None:
     assert scene.disk.done == ["removed kept"]
     scene.disk.images["more"] = 900 * MIB
     scene.look()
-    assert scene.disk.done[1:] == ["ended more", "cut off more"]
+    assert scene.disk.done[1:] == ["ended more"]
+
+
+def test_uploads_on_their_way_count(store: Store) -> None:
+    """They are no job's yet, and may be as large and as slow as any."""
+    scene = Scene(store, ("mine", "alice", State.RUNNING, 300), ("one", "mallory", State.RUNNING, 100))
+    for number, account in enumerate(("joblet-mallory", "joblet-mallory", "joblet-bob")):
+        scene.disk.images[f".upload-{number}"] = (200 + number) * MIB
+        scene.disk.uploads[f".upload-{number}"] = account
+    scene.look()
+    assert scene.disk.done == ["cut off .upload-1"]
 
 
 def test_a_job_that_is_just_starting_is_passed_over(store: Store) -> None:
     scene = Scene(store, ("begun", "mallory", State.INITIALIZING, 700), ("other", "mallory", State.RUNNING, 250))
     scene.look()
-    assert scene.disk.done == ["ended other", "cut off other"]
+    assert scene.disk.done == ["ended other"]
 
 
-def test_there_is_no_room_to_store_why(store: Store) -> None:
-    scene = Scene(store, ("hog", "mallory", State.RUNNING, 999))
-    scene.full = True
+def test_one_that_cannot_be_removed_does_not_keep_the_others(store: Store) -> None:
+    scene = Scene(store, ("stuck", "mallory", State.COMPLETED, 500), ("other", "mallory", State.COMPLETED, 450))
     scene.look()
-    assert scene.disk.done == ["ended hog", "cut off hog"]
+    assert scene.disk.done == ["removed other"]
+
+
+def test_a_job_may_end_while_another_is_tried(store: Store) -> None:
+    """What is done to it then is by its state then."""
+    scene = Scene(store, ("stuck", "mallory", State.COMPLETED, 500), ("other", "mallory", State.RUNNING, 450))
+    remove, book = scene.disk.remove, scene.book
+
+    async def meanwhile(job_id: str) -> None:
+        if "other" in book:
+            book.end(dataclasses.replace(book["other"], state=State.COMPLETED))
+        await remove(job_id)
+
+    scene.disk.remove = meanwhile  # type: ignore[method-assign]
+    scene.look()
+    assert scene.disk.done == ["removed other"]
 
 
 def test_until_there_is_room(store: Store) -> None:

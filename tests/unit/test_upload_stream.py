@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from joblet_systemd.api import upload
+from joblet_systemd.api import answers, upload
 from joblet_systemd.api.server import Caller
 from joblet_systemd.api.slots import Slots
 from joblet_systemd.api.threads import Threads
@@ -153,6 +153,23 @@ def test_a_cancelled_call_waits_for_its_thread() -> None:
     assert asyncio.run(cancel()) == ["thread", "caller"]
 
 
+def service_of(job: Job) -> tuple[Any, upload.Uploads]:
+    """A JobService that accepts whatever comes as this job."""
+
+    async def checked(*_: object) -> None:
+        pass
+
+    async def submitted(*_: object) -> tuple[Job, list[str]]:
+        return job, []
+
+    jobs: Any = SimpleNamespace(
+        check=checked, submit=submitted, positions=dict, book=SimpleNamespace(store=SimpleNamespace(each=list))
+    )
+    anything: Any = None
+    uploads = upload.Uploads(anything)
+    return imported("api.jobs").JobService(jobs, anything, uploads, anything, "node"), uploads
+
+
 def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
     """A first message has up to 4 MiB, and thousands of calls may be open."""
 
@@ -166,18 +183,7 @@ def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
             await go.wait()
             yield END
 
-        async def checked(*_: object) -> None:
-            pass
-
-        async def submitted(*_: object) -> tuple[Job, list[str]]:
-            return Job("1", JobSpec("true"), "alice", "joblet-alice", State.PENDING, 1), []
-
-        jobs: Any = SimpleNamespace(
-            check=checked, submit=submitted, positions=dict, book=SimpleNamespace(store=SimpleNamespace(each=list))
-        )
-        anything: Any = None
-        uploads = upload.Uploads(anything)
-        service = imported("api.jobs").JobService(jobs, anything, uploads, anything, "node")
+        service, uploads = service_of(Job("1", JobSpec("true"), "alice", "joblet-alice", State.PENDING, 1))
 
         async def call() -> Any:
             caller = Caller(Identity("alice", Role.DEVELOPER))
@@ -190,6 +196,27 @@ def test_of_what_waits_for_its_turn_nothing_is_read() -> None:
         go.set()
         answers = await asyncio.gather(*calls)
         assert [answer.job_uuid for answer in answers] == ["1"] * (upload.AT_ONCE_EACH + 20)
+        uploads.close()
+
+    asyncio.run(play())
+
+
+def test_who_does_not_read_its_answers_keeps_no_turn_at_uploads() -> None:
+    """All share them. The answer is a short one, whatever the job is like, and waits for no other."""
+
+    async def play() -> None:
+        async def requests() -> AsyncIterator[SubmitJobRequest]:
+            yield JOB
+            yield END
+
+        long = JobSpec("true", ("x" * 100_000,), environment={"A": "x" * 100_000})
+        service, uploads = service_of(Job("1", long, "alice", "joblet-alice", State.PENDING, 1))
+        caller = Caller(Identity("alice", Role.DEVELOPER))
+        async with caller.held:
+            for _ in range(answers.AT_ONCE):
+                await service._answers.turn(caller)
+            answer = await asyncio.wait_for(service.submit(requests(), caller), 5)
+            assert (answer.job_uuid, answer.command, list(answer.args)) == ("1", "true", [])
         uploads.close()
 
     asyncio.run(play())

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from joblet_systemd.api import download
 from joblet_systemd.config import JobsConfig, Unenforced
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from joblet_systemd.files import image, loop, staging, terminals, work
+from joblet_systemd.files import mounts as mounts_module
 from joblet_systemd.files.staging import Staging
 from joblet_systemd.files.uploads import parse
 from joblet_systemd.files.work import WorkDirs
@@ -140,9 +142,25 @@ def test_the_end(dirs: WorkDirs, tmp_path: Path) -> None:
         with dirs.opened("filled") as other:
             assert os.listdir(other) == ["f"]
         dirs.remove("filled")
-        assert os.listdir(fd) == ["f"]
     with pytest.raises(NotFound), dirs.opened("filled"):
         pass
+
+
+def test_who_reads_what_is_removed_does_not_keep_its_room(dirs: WorkDirs) -> None:
+    """A client may read as slowly as it likes; what it holds would be nobody's when the disk gets full."""
+    dirs.mount("j", "joblet-x", Limits(disk_bytes=64 * MIB))
+    fill(dirs.path("j") / "f", 20)
+    assert dirs.finish("j", keep=True)
+    there = os.open(dirs.path("j").parent / "work.img", os.O_RDONLY)
+    assert os.fstat(there).st_blocks * 512 > 20 * MIB
+    messages = download._messages(dirs, "j", ".")
+    while not next(messages).data:
+        pass
+    dirs.remove("j")
+    assert os.fstat(there).st_blocks == 0
+    with pytest.raises(NotFound, match="removed while they were read"):
+        list(messages)
+    os.close(there)
 
 
 def test_the_end_with_what_cannot_be_read(dirs: WorkDirs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -428,6 +446,33 @@ def test_a_job_that_is_cut_off_takes_no_room_and_writes_nothing(dirs: WorkDirs) 
     assert [name for name in dirs.ids() if not name.startswith(".")] == ["other"]
     (dirs.path("other") / "file").write_bytes(b"x" * MIB)
     dirs.cut_off("hog")  # gone already
+
+
+def test_uploads_that_are_cut_off_become_no_job(dirs: WorkDirs) -> None:
+    """Whether that is while they are written, or before a job takes them in."""
+    for complete in (False, True):
+        staged = Staging(dirs, "joblet-x", Limits(disk_bytes=64 * MIB))
+        staged.begin()
+        [name] = dirs.uploads
+        assert dirs.uploads[name] == "joblet-x"
+        staged.write([parse("f", b"x" * (20 * MIB), 0o644, False)])
+        if complete:
+            staged.complete()
+        else:
+            mounts_module.sync(staged._root)
+        assert dirs.sizes()[name] > 20 * MIB
+        dirs.cut_off(name)
+        assert dirs.sizes()[name] == 0
+        if not complete:
+            with pytest.raises(Exhausted, match="cannot be written to the disk of the host"):
+                staged.write([b"y" * MIB])
+            with contextlib.suppress(Exhausted):  # there is nothing to be written, some kernels say
+                staged.complete()
+        with pytest.raises(Exhausted, match="had to give up"):
+            staged.take_in()
+        staged.discard()
+        assert dirs.uploads == {}
+    assert dirs.ids() == []
 
 
 def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
