@@ -24,7 +24,7 @@ from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import DISK_FULL, EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, never_ran, outcome, usage, withdrawn
 from .retention import Retention
 from .space import Space
 from .tasks import Tasks
@@ -162,10 +162,12 @@ class Lifecycle:
             self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         elif result != "done":
             # After a stop in the middle of the start ("canceled") it may still be on its way down.
-            if await self._manager.has_ended(job.unit):
-                self._has_ended(job)
-            else:
+            if not await self._manager.has_ended(job.unit):
                 self._tasks.spawn(self._settle(job_id, STARTING_SEC))
+            elif result == "canceled" and not job.stop_requested and not await self._runner.has_begun(job):
+                self.finish_with(job_id, STOPPED_EARLY)
+            else:
+                self._has_ended(job)
         elif job.stop_requested or job.reason.startswith(DISK_FULL):
             # Asked for before the unit was there, or by way of a daemon that was killed, or of a lost connection.
             self.book.change(job, state=State.STOPPING)
@@ -235,7 +237,7 @@ class Lifecycle:
                     else:
                         self._judged(job := self.book[job_id], end, job.usage, now_usec())
                         # PID 1 has loaded the unit, and keeps it for us, before it finds that it cannot start it.
-                        left = end.state is State.FAILED
+                        left = job.state is State.INITIALIZING
                     break
                 except JobletError as error:
                     log.error("the end of job %s cannot be recorded yet: %s", job_id, error)
@@ -255,7 +257,15 @@ class Lifecycle:
         """Returns what PID 1 says of the unit if it has it still."""
         result, record = await self._runner.end(self.book[job_id])
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
+        begun = record is not None or not never_ran(result) or await self._runner.has_begun(self.book[job_id])
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
+        if not begun and not self._lost_too_often(job_id):
+            self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
+            self._lost_starts[job_id] += 1
+            log.warning(
+                "job %s is queued again: PID 1 dropped its start, as systemd 252 may when it is reloaded", job_id
+            )
+            return result
         end = outcome(job, result, record, self._boot_id)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
@@ -276,6 +286,10 @@ class Lifecycle:
             del self._lost_starts[job.id]
         else:
             self._end(job, end, used, ended_usec)
+
+    def _lost_too_often(self, job_id: str) -> bool:
+        """Whether a job must not keep the others from starting again and again."""
+        return self._lost_starts[job_id] >= MAX_LOST_STARTS
 
     async def _clear_for_next(self, job_id: str) -> None:
         """Take out of use what the last attempt used, and let the job wait for the next one."""
@@ -428,8 +442,7 @@ class Lifecycle:
             self._has_ended(job)
         elif job.stop_requested:
             self.finish_with(job_id, withdrawn(job, State.STOPPED))
-        elif self._lost_starts[job_id] >= MAX_LOST_STARTS:
-            # It must not keep the others from starting again and again.
+        elif self._lost_too_often(job_id):
             reason = f"start-failed: the connection to PID 1 broke at {MAX_LOST_STARTS} attempts to start it"
             self.finish_with(job_id, Outcome(State.FAILED, EXIT_NOT_STARTED, reason))
         else:

@@ -58,6 +58,15 @@ class Outcome:
     reason: str
 
 
+# By an administrator, while the start waited in PID 1's queue.
+STOPPED_EARLY = Outcome(State.STOPPED, 128 + signal.SIGTERM, "stopped through systemd")
+
+
+def never_ran(unit: UnitResult | None) -> bool:
+    """Whether PID 1 has the unit and did nothing for it: it has seen no process end and found nothing wrong."""
+    return unit is not None and unit.code == 0 and unit.result == "success"
+
+
 def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
     """Judge from the unit's result, joblet-init's exit record, either of which may be missing.
 
@@ -144,7 +153,8 @@ def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:
         return Outcome(State.COMPLETED, 0, "")
     if unit.code == CLD_EXITED:
         return Outcome(State.FAILED, unit.status, f"exit-code {unit.status}")
-    return Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {unit.result or 'no process was started'}")
+    why = "systemd dropped it without a try" if never_ran(unit) else unit.result or "no process was started"
+    return Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {why}")
 
 
 def usage(unit: UnitResult | None, record: Exit | None) -> Usage:

@@ -43,7 +43,8 @@ class Retention:
         again: int | None = now + GAP_USEC
         try:
             due = self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES, AT_ONCE)
-            self._forget(due)
+            if due:
+                self._forget(due)
             if len(due) == AT_ONCE:
                 again = now_usec() + PAUSE_USEC
             else:

@@ -17,6 +17,7 @@ from joblet_systemd.jobs.lifecycle import Lifecycle
 from joblet_systemd.jobs.outcome import withdrawn
 from joblet_systemd.model import Job, JobSpec, State, Usage
 from joblet_systemd.store import Store
+from joblet_systemd.systemd.manager import UnitResult
 
 JOB = Job(
     "00000001-0000-0000-0000-000000000000",
@@ -26,6 +27,7 @@ JOB = Job(
     State.PENDING,
     submitted_usec=1,
 )
+ONCE = dataclasses.replace(JOB, spec=JobSpec("true"))
 
 
 class Manager:
@@ -38,8 +40,10 @@ class Manager:
         pass
 
     async def release(self, unit: str, *, failed: bool = True) -> None:
-        assert failed
         self.released.append(unit)
+
+    async def has_ended(self, _unit: str) -> bool:
+        return True
 
 
 class Runner:
@@ -47,6 +51,7 @@ class Runner:
 
     def __init__(self) -> None:
         self.answers: list[str | Exception] = []
+        self.begun = False
 
     async def start(self, _job: Job) -> str:
         answer = self.answers.pop(0)
@@ -56,6 +61,15 @@ class Runner:
 
     def forget(self, _job_id: str) -> None:
         pass
+
+    async def end(self, _job: Job) -> tuple[UnitResult, None]:
+        return UnitResult("success", 0, 0, None, None, None, None), None
+
+    async def last_number(self, _job: Job) -> int:
+        return 0
+
+    async def has_begun(self, _job: Job) -> bool:
+        return self.begun
 
 
 class Others:
@@ -133,6 +147,53 @@ def test_what_a_start_that_failed_has_left_is_released(scene: Callable[..., None
         await house.end(JOB)
         async with asyncio.timeout(10):
             while house.manager.released != [JOB.unit, JOB.unit]:
+                await asyncio.sleep(0.005)
+
+    scene(script)
+
+
+def test_a_start_that_pid_1_drops_is_no_attempt(scene: Callable[..., None]) -> None:
+    """systemd 252 does when it is reloaded while a start waits in its queue: the unit fails, and nothing ran."""
+
+    async def script(house: House) -> None:
+        house.runner.answers += ["failed", "failed", "dependency"]
+        house.add(ONCE)
+        ended = await house.end(ONCE)
+        assert ended.attempt == 1
+        assert ended.reason.startswith("start-failed: a unit that it requires did not start")
+
+    scene(script)
+
+
+def test_a_start_that_pid_1_drops_again_and_again_has_failed(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers += ["failed"] * 4
+        house.add(ONCE)
+        ended = await house.end(ONCE)
+        assert (ended.state, ended.exit_code, ended.attempt) == (State.FAILED, 125, 1)
+        assert ended.reason == "start-failed: systemd dropped it without a try"
+        assert house.runner.answers == []
+
+    scene(script)
+
+
+def test_a_job_that_ran_does_not_run_again_whatever_pid_1_says(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers, house.runner.begun = ["failed"], True
+        house.add(ONCE)
+        assert (await house.end(ONCE)).state is State.FAILED
+
+    scene(script)
+
+
+def test_a_start_that_an_administrator_cancels_is_not_repeated(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers += ["canceled"]
+        house.add(JOB)
+        ended = await house.end(JOB)
+        assert (ended.state, ended.exit_code, ended.reason) == (State.STOPPED, 143, "stopped through systemd")
+        async with asyncio.timeout(10):
+            while house.manager.released != [JOB.unit]:
                 await asyncio.sleep(0.005)
 
     scene(script)
