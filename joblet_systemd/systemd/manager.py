@@ -414,6 +414,12 @@ def unit_path(unit: str) -> str:
 
 
 class _Bus(MessageBus):
+    def send(self, msg: Message) -> asyncio.Future[Any]:  # type: ignore[override] # as MessageBus, not as its base
+        """dbus-fast itself drops this future, which asyncio would tell with a traceback when the bus goes away."""
+        sent = super().send(msg)
+        sent.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return sent
+
     async def _auth_readline(self) -> str:
         """dbus-fast before 5 reads on for ever, and lets nothing else run, when the bus goes away in the handshake."""
         assert self._sock is not None, "it is connected"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from pathlib import Path
 from typing import Any
 
 import pytest
+from dbus_fast import BusType, Message
 
 from joblet_systemd.errors import SystemdError
-from joblet_systemd.systemd.manager import Manager, UnitResult, escape, unescape
+from joblet_systemd.systemd.manager import Manager, UnitResult, _Bus, escape, unescape
 
 
 @pytest.mark.parametrize("answer", [b"", b"OK 0123", b"OK 0123456789abcdef0123456789abcdef\r\n"])
@@ -27,6 +29,32 @@ def test_a_handshake_cut_off_is_an_error(answer: bytes, tmp_path: Path, monkeypa
                 await asyncio.wait_for(Manager("joblet-job-*.service").connect(), 10)
 
     asyncio.run(connect())
+
+
+def test_a_message_that_a_bus_did_not_take_is_no_fault_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever sent it waits for an answer, and is told there."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
+    told: list[dict[str, Any]] = []
+
+    class Gone:
+        def schedule_write(self, _message: Message, future: asyncio.Future[None]) -> None:
+            future.set_exception(BrokenPipeError())
+
+    async def send() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        async with await asyncio.start_unix_server(lambda *_: None, f"{tmp_path}/bus"):
+            bus = _Bus(bus_type=BusType.SYSTEM)
+            bus._writer = Gone()  # type: ignore[assignment]
+            bus.send(Message(destination="a.b", path="/", member="C"))
+            await asyncio.sleep(0)
+            gc.collect()
+            if bus._sock is not None:
+                bus._sock.close()
+
+    asyncio.run(send())
+    assert told == []
 
 
 NOTHING_RAN = {"Result": "success", "ExecMainCode": 0, "ExecMainStatus": 0, "CPUUsageNSec": 2**64 - 1}
