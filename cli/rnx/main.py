@@ -93,7 +93,14 @@ def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
             return str(failure), failure.exit_code
         case click.UsageError():
             command = failure.ctx.command_path if failure.ctx else "rnx"
-            return f"{failure.format_message().rstrip('.')}. See '{command} --help'.", USAGE
+            message = failure.format_message().rstrip(".")
+            if isinstance(failure, click.NoSuchOption):  # which every version of click words in its own way
+                message = f"No such option: {failure.option_name}"
+                if failure.possibilities:
+                    message += f". Did you mean {' or '.join(sorted(failure.possibilities))}?"
+            return f"{message}{'' if message.endswith('?') else '.'} See '{command} --help'.", USAGE
+        case UnicodeEncodeError():  # what gRPC, YAML and the like cannot take of an argument, see is_text
+            return f"{failure.object!r} is not UTF-8, as names and paths on a node must be.", USAGE
         case KeyboardInterrupt():
             return "interrupted", INTERRUPTED
         case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
