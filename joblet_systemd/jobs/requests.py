@@ -149,7 +149,8 @@ class Jobs:
         if unenforced and self._config.unenforced_limits is Unenforced.REFUSE:
             raise Unsupported(
                 " ".join(unenforced),
-                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn'.",
+                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn' under 'jobs:'"
+                " in /etc/joblet/joblet-config.yml.",
             )
         return unenforced
 
