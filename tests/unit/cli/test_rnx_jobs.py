@@ -85,6 +85,29 @@ class TestList:
             f"{OTHER_ID}  -        FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
         ]
 
+    def test_on_a_terminal(self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With names, and without what is not needed where it is too narrow for all."""
+        monkeypatch.setattr("rnx.output.local_time", lambda text: text and "2025-01-02 03:04:05")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        self.jobs_of(jobs)
+        jobs.jobs[0].name = "nightly"
+        jobs.jobs[0].args[:] = ["3" * 40]
+        monkeypatch.setenv("COLUMNS", "80")
+        lines = run_rnx("job", "list").text.splitlines()
+        assert lines == [
+            "ID        STATUS   START TIME           COMMAND",
+            f"{JOB_ID[:8]}  RUNNING  -                    nightly: sleep {'3' * 24}…",
+            f"{OTHER_ID[:8]}  FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
+        ]
+        assert max(map(len, lines)) == 80
+        monkeypatch.setenv("COLUMNS", "120")
+        assert run_rnx("job", "list").text.splitlines() == [
+            "ID                                    NODE ID  STATUS   START TIME           COMMAND",
+            f"{JOB_ID}  n1       RUNNING  -                    nightly: sleep {'3' * 27}…",
+            f"{OTHER_ID}  -        FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
+        ]
+
     def test_status_filter(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         self.jobs_of(jobs)
         ids = [line.split()[0] for line in run_rnx("job", "list", "--status", "failed").text.splitlines()]
