@@ -55,7 +55,7 @@ def serve(listen: str | None) -> None:
 )
 @json_option
 def setup(address: str | None, as_json: bool) -> None:
-    """Make the keys, certificates and configuration files that are missing in /etc/joblet.
+    """Make the keys and files that are missing in /etc/joblet.
 
     What is there is kept, so that this can be run at any time; joblet-setup.service does at first start.
     """

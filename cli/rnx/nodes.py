@@ -53,7 +53,7 @@ def nodes(settings: Settings) -> None:
 @click.command("config-help", cls=Command)
 @pass_settings
 def config_help(settings: Settings) -> None:
-    """Explain the configuration file, and show which one is used here."""
+    """Explain the configuration file, and show which is used."""
     used, candidates = config.find(settings.config), config.candidates(settings.config)
     if settings.json:
         output.print_json({"used": str(used) if used else None, "tried": [str(path) for path in candidates]})

@@ -175,6 +175,17 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
     ]
 
 
+@pytest.mark.parametrize("group", [(), ("job",), ("monitor",)])
+def test_what_commands_are_for_is_listed_whole(
+    group: tuple[str, ...], run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = run_rnx(*group, "--help").text.split("Commands:\n")[1].splitlines()
+    assert len(listed) >= 3
+    assert not [line for line in listed if line.endswith("...")]
+    assert all(line.startswith("  ") and line[2] != " " for line in listed)  # in one line each
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion(shell: str, run_rnx: Rnx) -> None:
     result = run_rnx("completion", shell)
