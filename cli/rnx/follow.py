@@ -147,7 +147,10 @@ def exit_code_at_end(connection: Connection, uuid: str) -> int:
     """The exit code of a job whose output has ended, saying why it ended if that does not."""
     ended = await_status(connection, uuid, final=True)
     if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
-        output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+        why = ended.reason
+        if ended.status == "TIMEOUT" and ended.max_runtime_ms:
+            why = f"it came to the end of its {output.duration(ended.max_runtime_ms / 1000)}, see --max-runtime"
+        output.note(f"job {uuid} is {ended.status}{f': {why}' if why else ''}")
     if ended.status == "TIMEOUT":
         return TIMED_OUT
     if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from .command import Group
 from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError, told
 
 COMPLETE_VARIABLE = "_RNX_COMPLETE"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -106,7 +108,9 @@ def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
         case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
             return "", BROKEN_PIPE
         case OSError():
-            return told(failure), FAILURE
+            # Without a name it is what was printed that has no room, as in `rnx job log ID >file`.
+            where = "" if failure.filename else "cannot write the output: "
+            return f"{where if failure.errno in FULL else ''}{told(failure)}", FAILURE
     if os.environ.get("RNX_DEBUG"):
         raise failure
     return f"{type(failure).__name__}: {failure}. RNX_DEBUG=1 in the environment shows where.", FAILURE
