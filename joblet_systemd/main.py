@@ -6,6 +6,7 @@ code here and nowhere else.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .setup import Step
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -103,6 +105,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run ``jobletd`` with ``argv`` (the process's arguments by default); returns the exit code."""
     try:
         result = cli.main(args=argv, prog_name="jobletd", standalone_mode=False)
+        if sys.stdout:  # None when the caller has closed it
+            sys.stdout.flush()
     except JobletError as error:
         click.echo(f"jobletd: {error.message}", err=True)
         if error.hint:
@@ -114,10 +118,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone. Python flushes stdout once more at exit: give it a sink.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has gone
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL and not error.filename:
+            _discard_output()
+            click.echo(f"jobletd: the output cannot be written: {error.strerror}.", err=True)
+            return 1
         if os.environ.get("JOBLET_DEBUG") == "1":
             traceback.print_exc()
         summary = " ".join(str(error).split())
@@ -126,6 +133,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     # Without standalone_mode click returns the code of --help and --version.
     return result if isinstance(result, int) else 0
+
+
+def _discard_output() -> None:
+    """Give stdout a sink: Python flushes it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _steps_json(steps: Iterable[Step]) -> list[dict[str, str]]:

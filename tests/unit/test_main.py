@@ -195,17 +195,26 @@ def test_serve_and_doctor_call_the_daemon(etc: Path, monkeypatch: pytest.MonkeyP
     assert called == [(config.Config(), "127.0.0.1:1"), True]
 
 
+def help_into(stdout: int) -> tuple[int, bytes]:
+    script = "import sys; from joblet_systemd.main import main; sys.exit(main(['--help']))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with os.fdopen(stdout, "wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=file, stderr=subprocess.PIPE, env=environment, check=False
+        )
+    return done.returncode, done.stderr
+
+
 def test_a_reader_that_goes_away() -> None:
     """As in ``jobletd --help | head -1``: no traceback."""
-    script = "import sys; from joblet_systemd.main import main; sys.exit(main(['--help']))"
     read, write = os.pipe()
     os.close(read)
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with os.fdopen(write) as closed:
-        done = subprocess.run(
-            [sys.executable, "-c", script], stdout=closed, stderr=subprocess.PIPE, env=environment, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, b"")
+    assert help_into(write) == (1, b"")
+
+
+def test_a_full_disk_is_no_bug() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    assert help_into(full) == (1, b"jobletd: the output cannot be written: No space left on device.\n")
 
 
 def test_help_is_quick() -> None:
