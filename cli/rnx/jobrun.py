@@ -320,6 +320,8 @@ def _report(request: RunJobRequest, entries: list[Entry], reply: RunJobResponse,
     lines += schedule_lines(request, reply.scheduledTime)
     lines += limit_lines(request)
     lines += attempt_lines(request)
+    if request.retry_delay_ms:
+        lines.append(f"Retry Delay: {output.duration(request.retry_delay_ms / 1000)}")
     if entries:
         from .uploads import summary
 

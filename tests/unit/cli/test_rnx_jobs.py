@@ -203,7 +203,7 @@ class TestStatus:
             "  B=2",
             "  TOKEN=*** (secret)",
             f"Unit: joblet-job-{JOB_ID}.service",
-            f"  on the node: systemctl status joblet-job-{JOB_ID}.service",
+            f"  on the node: journalctl --namespace=joblet -u joblet-job-{JOB_ID}.service",
         ):
             assert line in lines
         assert "leaked" not in result.text
@@ -217,6 +217,12 @@ class TestStatus:
         ]
         answer = json.loads(run_rnx("job", "status", "--json", JOB_ID).out)
         assert (answer["exitCode"], answer["cpuUsec"], answer["startTime"]) == (None, None, None)
+
+    @pytest.mark.parametrize("status", ["PENDING", "SCHEDULED", "RUNNING", "STOPPING"])
+    def test_a_unit_is_there_while_the_job_is_at_work(self, status: str, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        jobs.answers = {JOB_ID: [joblet_pb2.GetJobStatusResponse(uuid=JOB_ID, status=status, unit="u")]}
+        last = run_rnx("job", "status", JOB_ID).text.splitlines()[-1]
+        assert last == ("  on the node: systemctl status u" if status in ("RUNNING", "STOPPING") else "Unit: u")
 
     def test_lines_of_time_queue_and_attempts(
         self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
