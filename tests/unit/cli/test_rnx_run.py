@@ -64,6 +64,12 @@ def test_json(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
             124,
             "TIMEOUT: it came to the end of its 1 min 30 s, see --max-runtime",
         ),
+        (ended("FAILED", 137, "oom-kill"), 137, "FAILED: oom-kill"),
+        (
+            GetJobStatusResponse(uuid=JOB_ID, status="FAILED", exit_code=137, reason="oom-kill", max_memory=64),
+            137,
+            "FAILED: oom-kill: it ran out of memory, of which it had 64 MB; see --max-memory",
+        ),
         (ended("STOPPED", 143), 143, "is STOPPED"),
     ],
 )
