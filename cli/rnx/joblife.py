@@ -167,7 +167,7 @@ def _confirm(node: str) -> None:
     "max_runtime_ms",
     type=values.removable(values.duration_ms, 0),
     metavar="DURATION",
-    help="The time limit, counted from the start of the job, or none.",
+    help="The time limit, of a job that waits, or none.",
 )
 @click.option("--priority", type=values.priority, metavar="N", help="From -100 to 100, of a job that waits.")
 @click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.LIVE))
