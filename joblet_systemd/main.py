@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             click.echo(error.hint, err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        click.echo(f"jobletd: {_usage(error)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -133,6 +133,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     # Without standalone_mode click returns the code of --help and --version.
     return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one paragraph, and what tells more."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option) and error.param.help:
+        message += f": {error.param.help.rstrip('.')}"
+    stop = "" if message.endswith("?") else "."  # "Did you mean ...?"
+    return f"{message}{stop} See '{context.command_path if context else 'jobletd'} --help'."
 
 
 def _discard_output() -> None:

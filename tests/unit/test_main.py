@@ -102,6 +102,20 @@ def test_usage(command: list[str], said: str, etc: Path, capsys: pytest.CaptureF
     assert not etc.exists()
 
 
+def test_a_usage_error_is_one_line_with_what_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    """As rnx has it."""
+    assert main(["cert", "issue", "alice"]) == 2
+    assert capsys.readouterr().err == (
+        "jobletd: Missing option '--role': reader (or viewer), developer, maintainer or admin."
+        " See 'jobletd cert issue --help'.\n"
+    )
+    assert main(["nonsense"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("jobletd: No such command 'nonsense'")
+    assert err.endswith(" See 'jobletd --help'.\n")
+    assert err.count("\n") == 1
+
+
 def test_setup_and_issue(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setup"]) == 0
     lines = capsys.readouterr().out.splitlines()
