@@ -103,10 +103,12 @@ cli.add_command(cert)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``jobletd`` with ``argv`` (the process's arguments by default); returns the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as in `jobletd ... >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open to the end)
     try:
         result = cli.main(args=argv, prog_name="jobletd", standalone_mode=False)
-        if sys.stdout:  # None when the caller has closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
     except JobletError as error:
         click.echo(f"jobletd: {error.message}", err=True)
         if error.hint:

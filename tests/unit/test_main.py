@@ -231,6 +231,16 @@ def test_a_full_disk_is_no_bug() -> None:
     assert help_into(full) == (1, b"jobletd: the output cannot be written: No space left on device.\n")
 
 
+def test_closed_streams() -> None:
+    script = "import sys; from joblet_systemd.main import main; sys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c", script]
+    assert [subprocess.run([*shell, word], env=environment, check=False).returncode for word in ("--help", "no")] == [
+        0,
+        2,
+    ]
+
+
 def test_help_is_quick() -> None:
     """The command line alone imports neither gRPC nor cryptography."""
     script = "import sys, joblet_systemd.main; print([m for m in ('grpc', 'cryptography', 'yaml') if m in sys.modules])"
