@@ -105,6 +105,7 @@ class Config:
 def load(path: Path = CONFIG_FILE) -> Config:
     """Read ``path`` and its drop-ins. Raises JobletError naming file, key and value."""
     merged: dict[str, Any] = {}
+    documents: list[tuple[Path, Mapping[str, Any]]] = []
     for file in [path, *sorted(path.with_suffix(".d").glob("*.yml"))]:
         try:
             document = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -119,9 +120,24 @@ def load(path: Path = CONFIG_FILE) -> Config:
             continue
         if not isinstance(document, dict):
             raise JobletError(f"{file}: the file must hold keys and values, not {type(document).__name__}.")
+        documents.append((file, document))
         _merge(merged, document)
-    built: Config = _build(Config, merged, "")
+    try:
+        built: Config = _build(Config, merged, "")
+    except InvalidValue as error:
+        # The last file that has the key, for that one counts; none may, when another key does not go with its default.
+        for file, document in reversed(documents):
+            if _holds(document, error.field.split(".")):
+                error.message = f"{file}: {error.message}"
+                break
+        raise
     return built
+
+
+def _holds(document: Any, keys: list[str]) -> bool:
+    if not keys:
+        return True
+    return isinstance(document, dict) and keys[0] in document and _holds(document[keys[0]], keys[1:])
 
 
 def _merge(into: dict[str, Any], document: Mapping[str, Any]) -> None:

@@ -62,7 +62,7 @@ async def _examine() -> list[Finding]:
         with tempfile.TemporaryDirectory(prefix=TRIAL_PREFIX, dir=configuration.RUNTIME_DIR) as directory:
             places = Places.prepare(configuration.RUNTIME_DIR, Path(directory), JobsConfig())
             trial = await _trial(manager, host, places)
-        findings = [*_isolation(host), *_limits(host), _work_size(), *await _listening(manager), trial]
+        findings = [*_isolation(host), *_limits(host), _work_size(), *await _daemon(manager), trial]
     finally:
         await manager.close()
     return findings
@@ -103,9 +103,14 @@ def _work_size() -> Finding:
     return Finding("max_disk", not why_not, why_not or "an ext4 image of that size for each job")
 
 
-async def _listening(manager: Manager) -> list[Finding]:
+async def _daemon(manager: Manager) -> list[Finding]:
+    state = await manager.state("joblet.service")
     grpc, http = await manager.listening("joblet.socket"), await manager.listening("joblet-http.socket")
+    active = state == "active"
+    why_not = f"joblet.service is {state or 'not there'}; 'journalctl -u joblet.service' says why"
     return [
+        # Its sockets are open without it, and clients wait there in vain when it does not start.
+        Finding("the daemon runs", active, "joblet.service is active" if active else why_not),
         Finding("listens for gRPC", bool(grpc), ", ".join(grpc) or "nowhere: joblet.socket is not active"),
         # An administrator may do without it.
         Finding("listens for HTTP", True, ", ".join(http) or "nowhere: joblet-http.socket is not active"),

@@ -6,6 +6,7 @@ code here and nowhere else.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .setup import Step
 
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -55,7 +57,7 @@ def serve(listen: str | None) -> None:
 )
 @json_option
 def setup(address: str | None, as_json: bool) -> None:
-    """Make the keys, certificates and configuration files that are missing in /etc/joblet.
+    """Make the keys and files that are missing in /etc/joblet.
 
     What is there is kept, so that this can be run at any time; joblet-setup.service does at first start.
     """
@@ -101,23 +103,30 @@ cli.add_command(cert)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``jobletd`` with ``argv`` (the process's arguments by default); returns the exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, as in `jobletd ... >&-`
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (stays open to the end)
     try:
         result = cli.main(args=argv, prog_name="jobletd", standalone_mode=False)
+        sys.stdout.flush()
     except JobletError as error:
         click.echo(f"jobletd: {error.message}", err=True)
         if error.hint:
             click.echo(error.hint, err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        click.echo(f"jobletd: {_usage(error)}", err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone. Python flushes stdout once more at exit: give it a sink.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()  # whoever read it has gone
         return 1
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL and not error.filename:
+            _discard_output()
+            click.echo(f"jobletd: the output cannot be written: {error.strerror}.", err=True)
+            return 1
         if os.environ.get("JOBLET_DEBUG") == "1":
             traceback.print_exc()
         summary = " ".join(str(error).split())
@@ -126,6 +135,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     # Without standalone_mode click returns the code of --help and --version.
     return result if isinstance(result, int) else 0
+
+
+def _usage(error: click.ClickException) -> str:
+    """What is wrong with a command line, in one paragraph, and what tells more."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    context = getattr(error, "ctx", None)
+    if isinstance(error, click.MissingParameter) and isinstance(error.param, click.Option) and error.param.help:
+        message += f": {error.param.help.rstrip('.')}"
+    stop = "" if message.endswith("?") else "."  # "Did you mean ...?"
+    return f"{message}{stop} See '{context.command_path if context else 'jobletd'} --help'."
+
+
+def _discard_output() -> None:
+    """Give stdout a sink: Python flushes it once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _steps_json(steps: Iterable[Step]) -> list[dict[str, str]]:

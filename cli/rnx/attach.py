@@ -19,10 +19,10 @@ END = "end"  # the cursor behind all there is
 @click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.LIVE))
 @pass_settings
 def attach(settings: Settings, uuid: str, no_stdin: bool) -> None:
-    """Follow the output of a job from now on and exit with its exit code.
+    """Follow the output of a job from now on, and give it input.
 
     If the job was run with --stdin, what rnx reads goes to it, the end of it included. Ctrl-C detaches,
-    the job goes on.
+    the job goes on. At its end rnx exits with its exit code.
     """
     if settings.json:
         raise click.UsageError("the output of a job is printed as it is; there is no --json for it")

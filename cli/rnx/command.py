@@ -10,18 +10,25 @@ from typing import Any
 import click
 
 from . import complete
-from .errors import USAGE
+from .errors import USAGE, RnxError
 
-# The commands, and options behind "--", of other versions of Joblet: what is to be said of those instead of
-# "no such command", or of a guess what else was meant.
+# The commands, and options behind "--", of other versions of Joblet: what to say of those, and what to do
+# instead, rather than "no such command", or a guess what else was meant.
 NOT_YET = {
-    "runtime": "runtimes yet: jobs have the programs of the node's /usr",
-    "volume": "volumes yet: every job has a /work of its own",
-    "network": "networks yet: jobs have a loopback interface only",
-    "workflow": "workflows yet",
-    "gpu": "GPUs for jobs yet",
-    "gpu-memory": "GPUs for jobs yet",
+    "runtime": "runtimes yet: jobs have the programs of the node's /usr. Have what they need installed there, or bring"
+    " it with --upload-dir.",
+    "volume": "volumes yet: every job has a /work of its own. --upload and --upload-dir bring files in, --output and"
+    " 'rnx job download' bring them back.",
+    "network": "networks yet: jobs have a loopback interface only. Bring what they need with --upload.",
+    "workflow": "workflows yet. 'rnx job run --wait' ends with the job's exit code, so that a script can run one job"
+    " after the other.",
+    "gpu": "GPUs for jobs yet. Leave --gpu out to run on the CPU.",
+    "gpu-memory": "GPUs for jobs yet. Leave --gpu-memory out to run on the CPU.",
+    "telematics": "telematics yet. 'rnx job metrics' shows what a job uses.",
 }
+
+# What other tools call some commands.
+CALLED_ELSEWHERE = {"ls": "list", "ps": "list", "rm": "delete", "kill": "stop", "submit": "run", "show": "status"}
 
 
 @dataclass
@@ -47,8 +54,8 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | b
 
 def _refuse_what_is_not_there_yet(word: str, context: click.Context) -> None:
     missing = NOT_YET.get(word.removeprefix("--"))
-    if missing:
-        raise click.UsageError(f"Joblet on systemd does not have {missing}", context)
+    if missing and not context.resilient_parsing:
+        raise RnxError(f"Joblet on systemd does not have {missing}", USAGE)
 
 
 def _global_options() -> list[click.Parameter]:
@@ -114,9 +121,27 @@ class Group(click.Group):
         target = self._lazy.get(cmd_name)
         if target is None:
             _refuse_what_is_not_there_yet(cmd_name, ctx)
+            if not ctx.resilient_parsing and (meant := self._meant(ctx, cmd_name)):
+                raise click.UsageError(f"No such command '{cmd_name}'. Did you mean '{meant}'?", ctx)
             return None
         command: click.Command = _imported(target)
         return command
+
+    def _meant(self, ctx: click.Context, word: str) -> str | None:
+        """The command that ``word`` likely stands for, here or in a group of this one: ``rnx job run`` for ``run``."""
+        import difflib  # noqa: PLC0415 - for mistakes alone
+
+        groups = [(ctx.command_path, self)]
+        for name in self._listed:
+            command = self.get_command(ctx, name)
+            if isinstance(command, Group):
+                groups.append((f"{ctx.command_path} {name}", command))
+        word = CALLED_ELSEWHERE.get(word, word)
+        for likeness in (1.0, 0.6):
+            for path, group in groups:
+                for name in difflib.get_close_matches(word, group._listed, 1, likeness):
+                    return f"{path} {name}"
+        return None
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Answer a group without a command with its help, as an error, on every version of click."""

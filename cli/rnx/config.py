@@ -77,14 +77,18 @@ class Config:
             return "default"
         return next(iter(self.nodes)) if len(self.nodes) == 1 else None
 
+    def chosen_name(self, name: str | None) -> str | None:
+        """That of the node called ``name``, which must be there; as ``default_name`` without one."""
+        if name and name not in self.nodes:
+            raise ConfigError(f"{self.path} has no node '{name}'; it has: {', '.join(self.nodes)}.")
+        return name or self.default_name()
+
     def select(self, name: str | None) -> Node:
         """The node called ``name``, or the default one, with all that is needed to talk to it."""
-        known = ", ".join(self.nodes)
-        chosen = name or self.default_name()
+        chosen = self.chosen_name(name)
         if chosen is None:
+            known = ", ".join(self.nodes)
             raise ConfigError(f"{self.path} has several nodes and no default; say --node NAME, one of: {known}.")
-        if chosen not in self.nodes:
-            raise ConfigError(f"{self.path} has no node '{chosen}'; it has: {known}.")
         node = self.nodes[chosen]
         if not ADDRESS.fullmatch(node.address):
             raise ConfigError(
@@ -130,15 +134,19 @@ def load(given: str | None) -> Config:
     path = given or find()
     if path is None:
         tried = ", ".join(candidates())
-        raise ConfigError(f"no configuration file found; tried {tried}. 'rnx config-help' tells what goes into it.")
+        if os.environ.get("RNX_CONFIG"):
+            raise ConfigError(f"cannot read {tried}, which is what RNX_CONFIG in the environment names: not there.")
+        raise ConfigError(
+            f"no configuration file found; tried {tried}. 'rnx config-help' tells how to get one, and what is in it."
+        )
     try:
         with open(path, "rb") as file:
             mode = os.fstat(file.fileno()).st_mode
             text = file.read()
     except PermissionError:
         raise ConfigError(
-            f"{path} may not be read by this user; it holds a private key. Run rnx as root, or have its owner copy it"
-            f" to ~/.rnx/{FILE} for you, readable by you alone."
+            f"{path} may not be read by this user; it holds a private key. Run rnx as root, or have the node's"
+            f" administrator make you a file of your own, to be ~/.rnx/{FILE}: 'jobletd cert issue NAME --role ROLE'."
         ) from None
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}.") from None

@@ -198,5 +198,4 @@ def _name(path: str) -> str:
 
 
 def _summary(fetched: Fetched) -> str:
-    what = "file" if fetched.files == 1 else "files and directories"
-    return f"{fetched.files} {what}, {output.size(fetched.bytes)}"
+    return f"{output.files(fetched.files)}, {output.size(fetched.bytes)}"

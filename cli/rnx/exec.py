@@ -63,7 +63,7 @@ def exec_(
     tty: bool | None,
     environment: tuple[tuple[str, str], ...],
 ) -> None:
-    """Execute COMMAND inside a job that runs: in its namespaces and limits, as its user.
+    """Execute COMMAND inside a job that runs. It has the job's namespaces, limits and user.
 
     Its input and output are those of rnx, which exits with its exit code, 128 + N for signal N. It is
     killed when rnx goes, and with the job.

@@ -147,12 +147,22 @@ def exit_code_at_end(connection: Connection, uuid: str) -> int:
     """The exit code of a job whose output has ended, saying why it ended if that does not."""
     ended = await_status(connection, uuid, final=True)
     if ended.status != "COMPLETED" and not ended.reason.startswith("exit-code"):
-        output.note(f"job {uuid} is {ended.status}{f': {ended.reason}' if ended.reason else ''}")
+        why = _limit_reached(ended) or ended.reason
+        output.note(f"job {uuid} is {ended.status}{f': {why}' if why else ''}")
     if ended.status == "TIMEOUT":
         return TIMED_OUT
     if ended.status == "COMPLETED" or 0 < ended.exit_code < 256:
         return ended.exit_code
     return FAILURE
+
+
+def _limit_reached(ended: GetJobStatusResponse) -> str:
+    """Which of its limits ended a job, as far as it had one; its reason is a word of systemd's."""
+    if ended.status == "TIMEOUT" and ended.max_runtime_ms:
+        return f"it came to the end of its {output.duration(ended.max_runtime_ms / 1000)}, see --max-runtime"
+    if ended.reason == "oom-kill" and ended.max_memory:
+        return f"oom-kill: it ran out of memory, of which it had {ended.max_memory} MB; see --max-memory"
+    return ""
 
 
 def _receive(connection: Connection, request: GetJobLogsRequest) -> Iterator[DataChunk]:

@@ -7,6 +7,7 @@ the commands' names.
 from __future__ import annotations
 
 import shlex
+import sys
 
 import click
 
@@ -26,6 +27,8 @@ STATES = (
     "CANCELED",
     "TIMEOUT",
 )
+HEAD = ("ID", "NODE ID", "STATUS", "START TIME", "COMMAND")
+COMMAND_WIDTH = 24  # as much of a command there should be to see
 ID_HELP = "ID may be the job's name, or its id shortened to the first 8 characters or more."
 
 
@@ -81,7 +84,23 @@ def list_(settings: Settings, states: tuple[str, ...], limit: int | None) -> Non
         (row.uuid, row.node_id, row.status, output.local_time(start_of(row)), shlex.join([row.command, *row.args]))
         for row in chosen
     ]
-    output.table(("ID", "NODE ID", "STATUS", "START TIME", "COMMAND"), rows, colour=2)
+    if sys.stdout.isatty():  # a person reads it: what others read has all columns, whole
+        _show([row.name for row in chosen], rows)
+    else:
+        output.table(HEAD, rows, colour=2)
+
+
+def _show(names: list[str], rows: list[tuple[str, str, str, str, str]]) -> None:
+    """Print the table with the names of jobs, which is what people call them by, and so that lines fit the terminal."""
+    import shutil
+
+    shown = [(*row[:4], f"{name}: {row[4]}" if name else row[4]) for name, row in zip(names, rows, strict=True)]
+    before = sum(2 + max(map(len, column)) for column in list(zip(HEAD, *rows, strict=True))[:4])
+    if shutil.get_terminal_size().columns - before >= COMMAND_WIDTH:
+        output.table(HEAD, shown, colour=2)
+        return
+    # The same node in every line can be done without, and what is left of an id is taken for it by every command.
+    output.table((HEAD[0], *HEAD[2:]), [(row[0][:8], *row[2:]) for row in shown], colour=1)
 
 
 @click.command("status", cls=Command, epilog=ID_HELP)

@@ -25,7 +25,7 @@ STOP_TIMEOUT = 600.0  # seconds; the node's grace period is its own affair
 @click.argument("uuids", metavar="ID...", nargs=-1, required=True, shell_complete=complete.job_in(complete.LIVE))
 @pass_settings
 def stop(settings: Settings, uuids: tuple[str, ...]) -> None:
-    """Stop jobs: SIGTERM first, SIGKILL after the node's grace period."""
+    """Stop jobs. They get SIGTERM first, and SIGKILL after the node's grace period."""
     _each(settings, uuids, _stop)
 
 
@@ -41,7 +41,7 @@ def _stop(connection: Connection, uuid: str) -> dict[str, Any]:
 @click.argument("uuids", metavar="ID...", nargs=-1, required=True, shell_complete=complete.job_in(complete.WAITING))
 @pass_settings
 def cancel(settings: Settings, uuids: tuple[str, ...]) -> None:
-    """Take jobs that have not started off the queue or the schedule; they end as CANCELED."""
+    """Cancel jobs that have not started. Those of a schedule come no more."""
     _each(settings, uuids, _cancel)
 
 
@@ -57,7 +57,7 @@ def _cancel(connection: Connection, uuid: str) -> dict[str, Any]:
 @click.argument("uuids", metavar="ID...", nargs=-1, required=True, shell_complete=complete.job_in(complete.ENDED))
 @pass_settings
 def delete(settings: Settings, uuids: tuple[str, ...]) -> None:
-    """Forget jobs that have ended: what is known of them, and their files.
+    """Forget jobs that have ended, and remove their files.
 
     What they printed stays in the node's journal until that is full, for its administrators alone.
     """
@@ -109,9 +109,10 @@ def _tell(answer: dict[str, Any]) -> None:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask. On a pipe rnx never asks.")
 @pass_settings
 def delete_all(settings: Settings, yes: bool) -> None:
-    """Forget all jobs that have ended and are yours to delete: what is known of them, and their files.
+    """Forget all jobs that have ended and are yours to delete.
 
-    What they printed stays in the node's journal until that is full, for its administrators alone.
+    Their files are removed. What they printed stays in the node's journal until that is full, for its
+    administrators alone.
     """
     from joblet_wire.joblet_pb2 import DeleteAllJobsRequest
 
@@ -166,13 +167,13 @@ def _confirm(node: str) -> None:
     "max_runtime_ms",
     type=values.removable(values.duration_ms, 0),
     metavar="DURATION",
-    help="The time limit, counted from the start of the job, or none.",
+    help="The time limit, of a job that waits, or none.",
 )
 @click.option("--priority", type=values.priority, metavar="N", help="From -100 to 100, of a job that waits.")
 @click.argument("uuid", metavar="ID", shell_complete=complete.job_in(complete.LIVE))
 @pass_settings
 def update(settings: Settings, /, uuid: str, **changes: Any) -> None:
-    """Change the limits of a job that has not ended, even while it runs.
+    """Change the limits of a job. It may run already, and must not have ended.
 
     What is not given stays as it is; none takes a limit away.
     """

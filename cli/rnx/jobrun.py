@@ -187,6 +187,9 @@ def run(
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
+    if not settings.json and len(command) == 1 and command[0].split() != [command[0]]:
+        line = shlex.join(["sh", "-c", command[0]])
+        output.note(f"'{command[0]}' is taken for the name of one program; for a shell to read it: rnx job run {line}")
     if order.stdin:
         from .stdin import send_input
 
@@ -197,6 +200,10 @@ def run(
             code = _wait(connection, reply.job_uuid)
         except KeyboardInterrupt:
             raise RnxError(f"interrupted; the job goes on: {hint}", INTERRUPTED) from None
+        except BrokenPipeError:  # as in `rnx job run --wait yes | head`, after which one does not think of the job
+            if not settings.json:
+                output.note(f"nobody reads the output any more; the job goes on: {hint}")
+            raise
         except RnxError as error:
             raise RnxError(f"{error} The job itself may well go on: {hint}", error.exit_code) from error
         if outputs:
@@ -313,6 +320,8 @@ def _report(request: RunJobRequest, entries: list[Entry], reply: RunJobResponse,
     lines += schedule_lines(request, reply.scheduledTime)
     lines += limit_lines(request)
     lines += attempt_lines(request)
+    if request.retry_delay_ms:
+        lines.append(f"Retry Delay: {output.duration(request.retry_delay_ms / 1000)}")
     if entries:
         from .uploads import summary
 

@@ -80,7 +80,10 @@ def status_lines(job: GetJobStatusResponse, ended: bool) -> Iterator[str]:
         yield from (f"  {key}=*** (secret)" for key in sorted(job.secret_environment))
     if job.unit:
         yield f"Unit: {job.unit}"
-        yield f"  on the node: systemctl status {job.unit}"
+        if ended:  # PID 1 has forgotten the unit; before its start, it knows none either
+            yield f"  on the node: journalctl --namespace=joblet -u {job.unit}"
+        elif job.status not in ("PENDING", "SCHEDULED"):
+            yield f"  on the node: systemctl status {job.unit}"
 
 
 def _given(*pairs: tuple[str, str | int]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -15,6 +16,7 @@ from .command import Group
 from .errors import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, RnxError, told
 
 COMPLETE_VARIABLE = "_RNX_COMPLETE"
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
@@ -93,13 +95,22 @@ def _explained(failure: Exception | KeyboardInterrupt) -> tuple[str, int]:
             return str(failure), failure.exit_code
         case click.UsageError():
             command = failure.ctx.command_path if failure.ctx else "rnx"
-            return f"{failure.format_message().rstrip('.')}. See '{command} --help'.", USAGE
+            message = failure.format_message().rstrip(".")
+            if isinstance(failure, click.NoSuchOption):  # which every version of click words in its own way
+                message = f"No such option: {failure.option_name}"
+                if failure.possibilities:
+                    message += f". Did you mean {' or '.join(sorted(failure.possibilities))}?"
+            return f"{message}{'' if message.endswith('?') else '.'} See '{command} --help'.", USAGE
+        case UnicodeEncodeError():  # what gRPC, YAML and the like cannot take of an argument, see is_text
+            return f"{failure.object!r} is not UTF-8, as names and paths on a node must be.", USAGE
         case KeyboardInterrupt():
             return "interrupted", INTERRUPTED
         case BrokenPipeError():  # the reader has gone, as in `rnx job log ID | head`
             return "", BROKEN_PIPE
         case OSError():
-            return told(failure), FAILURE
+            # Without a name it is what was printed that has no room, as in `rnx job log ID >file`.
+            where = "" if failure.filename else "cannot write the output: "
+            return f"{where if failure.errno in FULL else ''}{told(failure)}", FAILURE
     if os.environ.get("RNX_DEBUG"):
         raise failure
     return f"{type(failure).__name__}: {failure}. RNX_DEBUG=1 in the environment shows where.", FAILURE

@@ -39,7 +39,7 @@ def metrics(
     until: str | None,
     limit: int | None,
 ) -> None:
-    """Show what a job uses: CPU, memory, I/O, tasks, network and pressure.
+    """Show what a job uses of CPU, memory, I/O and network.
 
     A reading is taken every second while somebody follows and every 5 seconds otherwise. I/O and network
     are bytes since the job's start. PRESSURE is the share of the last 10 seconds in which some of its tasks

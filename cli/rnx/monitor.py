@@ -50,7 +50,7 @@ def monitor() -> None:
 @_filter
 @pass_settings
 def status(settings: Settings, parts: tuple[str, ...]) -> None:
-    """Show the node once: host, CPU, memory, disks, networks, I/O, processes and cloud."""
+    """Show the node once. Its host, CPU, memory, disks, networks, I/O, processes and cloud."""
     from joblet_wire.joblet_pb2 import EmptyRequest
 
     from .connection import connect
@@ -73,7 +73,7 @@ def status(settings: Settings, parts: tuple[str, ...]) -> None:
 @_interval
 @pass_settings
 def top(settings: Settings, parts: tuple[str, ...], interval: int) -> None:
-    """Show what keeps the node busy, again and again on a terminal; Ctrl-C ends it."""
+    """Show what keeps the node busy. On a terminal again and again, until Ctrl-C."""
     from .connection import connect
 
     connection = connect(settings)

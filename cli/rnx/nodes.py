@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from . import config, output
@@ -33,7 +35,7 @@ nodes:
 def nodes(settings: Settings) -> None:
     """List the nodes of the configuration file."""
     found = config.load(settings.config)
-    chosen = settings.node or found.default_name()
+    chosen = found.chosen_name(settings.node)
     if settings.json:
         output.print_json(
             [
@@ -51,19 +53,27 @@ def nodes(settings: Settings) -> None:
 @click.command("config-help", cls=Command)
 @pass_settings
 def config_help(settings: Settings) -> None:
-    """Explain the configuration file, and show which one is used here."""
+    """Explain the configuration file, and show which is used."""
     used, candidates = config.find(settings.config), config.candidates(settings.config)
     if settings.json:
         output.print_json({"used": str(used) if used else None, "tried": [str(path) for path in candidates]})
         return
     print("rnx reads its nodes and keys from the first of these files that exists:\n")
     for path in candidates:
-        print(f"  {path}{'   <- used' if path == used else ''}")
+        print(f"  {path}{_remark(path) if path == used else ''}")
+    if used is None:
+        print("\nThere is none of them.")
     print(
         "\n$RNX_CONFIG names one file instead of these, and --config FILE comes before all."
-        "\n\nOn the node, 'jobletd setup' writes one to /etc/joblet/rnx-config.yml; copy it to ~/.rnx/ of whoever"
-        "\nshall run jobs, readable by that user alone. 'jobletd cert issue NAME --role ROLE' makes keys for others."
+        "\n\nOn the node, 'jobletd setup' makes /etc/joblet/rnx-config.yml, for root alone: it may do everything."
+        "\nFor everybody else, 'jobletd cert issue NAME --role ROLE --address HOST --output FILE' makes a file there,"
+        "\nwhich becomes ~/.rnx/rnx-config.yml of NAME, readable by that user alone."
         "\n\nThe node used is the one --node names, else the one with 'isDefault: true', else the one called"
         "\n'default', else the only one. An example:\n"
     )
     print(EXAMPLE, end="")
+
+
+def _remark(used: str) -> str:
+    readable = os.access(used, os.R_OK, effective_ids=True)
+    return f"   <- used{'' if readable else ', but may not be read by this user'}"

@@ -133,11 +133,16 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min {rest} s" if hours else f"{minutes} min {rest} s"
 
 
+def files(count: int) -> str:
+    """A number of files, some of which may be directories."""
+    return "1 file" if count == 1 else f"{count} files and directories"
+
+
 def size(count: int) -> str:
     """A number of bytes with a unit; 1 KB is 2^10 bytes, 1 MB 2^20."""
     value = float(count)
     for unit in ("bytes", "KB", "MB", "GB"):
         if value < 1024:
-            return f"{count} bytes" if unit == "bytes" else f"{value:.1f} {unit}"
+            return f"{count} byte{'' if count == 1 else 's'}" if unit == "bytes" else f"{value:.1f} {unit}"
         value /= 1024
     return f"{value:.1f} TB"

@@ -29,6 +29,7 @@ class Receiver:
         self._root: int | None = None
         self._file: int | None = None
         self._unfinished: tuple[int, str] | None = None
+        self._shown = local
         self._modes: dict[str, int] = {}
         self._links: list[tuple[str, bytes]] = []
         self._umask = os.umask(0)
@@ -64,8 +65,12 @@ class Receiver:
         if self._file is None:
             raise RnxError("the node sent data that belongs to no file.")
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._file, view) :]
+        try:
+            while view:
+                view = view[os.write(self._file, view) :]
+        except OSError as error:  # a full disk, most of all: write(2) does not know the name
+            stays = "" if self._shown == self.local else f" What came before it is in {self.local}."
+            raise RnxError(f"cannot write {self._shown}: {error.strerror}.{stays}") from error
 
     def finish(self) -> None:
         """All has come."""
@@ -101,7 +106,7 @@ class Receiver:
                 raise RnxError(f"{shown} exists already; --force replaces files that do.") from None
             os.unlink(name, dir_fd=directory)
             self._file = os.open(name, flags, 0o600, dir_fd=directory)
-        self._unfinished = (directory, name)
+        self._unfinished, self._shown = (directory, name), shown
         os.fchmod(self._file, mode & 0o777 & ~self._umask | 0o200)
 
     def _open(self, parts: list[str]) -> int:

@@ -39,7 +39,7 @@ LEFT = frozenset({0, 1, 9})  # columns of text
 )
 @pass_settings
 def top(settings: Settings, once: bool, sort: str, interval: int) -> None:
-    """Show the jobs that run and what they use, again and again; Ctrl-C ends it."""
+    """Show the jobs that run and what they use. On a terminal again and again, until Ctrl-C."""
     from joblet_wire.joblet_pb2 import TopJobsRequest
 
     from .connection import connect

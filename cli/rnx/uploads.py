@@ -120,7 +120,7 @@ def check_inline(entries: Sequence[Entry]) -> None:
 def summary(entries: Sequence[Entry]) -> str:
     """What the uploads are, in words."""
     sent = sum(entry.size + len(entry.target) for entry in entries)
-    return f"{len(entries)} files and directories, {output.size(sent)}"
+    return f"{output.files(len(entries))}, {output.size(sent)}"
 
 
 def _file(path: str) -> Entry:

@@ -37,7 +37,7 @@ class Admission:
             raise Denied(
                 f"{name.partition('/')[2]} needs the role {least}; "
                 f"the certificate of {leaf.identity.name!r} has the role {leaf.identity.role}.",
-                hint="Use the node of another role in rnx-config.yml (--node).",
+                hint="Use a node of rnx-config.yml with that role (--node), or ask the host's administrator for one.",
             )
 
     @contextlib.asynccontextmanager

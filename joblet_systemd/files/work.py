@@ -89,7 +89,11 @@ class WorkDirs:
             return []
         why = f"max_disk cannot be enforced: {self.why_unbounded}."
         if self._config.unenforced_limits is Unenforced.REFUSE:
-            raise Unsupported(why, hint="Let the host's administrator see to that, or set 'unenforced_limits: warn'.")
+            raise Unsupported(
+                why,
+                hint="Let the host's administrator see to that, or set 'unenforced_limits: warn' under 'jobs:' in"
+                " /etc/joblet/joblet-config.yml.",
+            )
         return [why] if asked is not None else []
 
     def size(self, limits: Limits) -> int:

@@ -149,7 +149,8 @@ class Jobs:
         if unenforced and self._config.unenforced_limits is Unenforced.REFUSE:
             raise Unsupported(
                 " ".join(unenforced),
-                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn'.",
+                hint="Leave the limit out, or let the host's administrator set 'unenforced_limits: warn' under 'jobs:'"
+                " in /etc/joblet/joblet-config.yml.",
             )
         return unenforced
 
@@ -237,7 +238,10 @@ class Jobs:
         if priority not in (None, spec.priority):
             raise WrongState(f"priority: job {job.id} runs already, and priorities order the jobs that wait.")
         if "runtime_usec" in changed:
-            raise WrongState(f"max_runtime: job {job.id} runs already, and systemd takes its time limit at the start.")
+            raise WrongState(
+                f"max_runtime: job {job.id} runs already, and systemd takes its time limit at the start.",
+                hint="'rnx job stop' ends it.",
+            )
         work = str(self._work.path(job.id))
         properties = unit.changed_limits(job.spec.limits, limits, work)
         if not await self._manager.change(job.unit, [(p.name, p.signature, p.value) for p in properties]):

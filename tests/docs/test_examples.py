@@ -144,6 +144,14 @@ def test_commands_and_options_that_are_mentioned_exist(page: Path) -> None:
             assert argument.partition("=")[0] in known, shlex.join(words)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_a_daemon_that_is_stopped_is_not_started_by_a_client(page: Path) -> None:
+    """Each of its sockets starts it again: in the middle of a backup, say."""
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if "systemctl stop " in line and "joblet.service" in line:
+            assert {"joblet.socket", "joblet-http.socket"} <= set(line.split())
+
+
 def test_there_are_examples() -> None:
     found = [" ".join(words) for page in PAGES for _, words in examples(page)]
     assert {"rnx job run", "jobletd cert issue", "rnx job stop"} <= {" ".join(line.split()[:3]) for line in found}

@@ -66,6 +66,11 @@ def test_a_daemon_that_does_not_start_after_a_boot(own_host: Host) -> None:
             one["guarantee"]: one for one in json.loads(host.exec("jobletd", "doctor", "--json", check=False).stdout)
         }
         assert found["a trial job runs isolated"]["holds"], found
+        assert found["the daemon runs"] == {
+            "guarantee": "the daemon runs",
+            "holds": False,
+            "how": "joblet.service is inactive; 'journalctl -u joblet.service' says why",
+        }
         assert host.exec("sh", "-c", "echo /run/joblet/trial-*").stdout == "/run/joblet/trial-*\n"
         assert "/run/joblet" not in host.exec("cat", "/proc/mounts").stdout
         host.exec("rm", "-r", "/run/joblet")

@@ -19,6 +19,7 @@ def test_the_life_of_the_package(own_host: Host) -> None:
     found = {finding["guarantee"]: finding for finding in findings}
     assert found["a trial job runs isolated"]["holds"], found
     assert found["own processes only"]["holds"]
+    assert found["the daemon runs"]["holds"]
     # Containers of the lab may have no controllers; doctor must then not claim limits.
     controllers = host.exec("cat", "/sys/fs/cgroup/cgroup.controllers").stdout.split()
     assert found["max_memory"]["holds"] == ("memory" in controllers)

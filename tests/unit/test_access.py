@@ -198,6 +198,7 @@ def test_every_method_by_every_role(role: Role, tmp_path: Path) -> None:
                 else:
                     assert (code, node.called) == (DENIED, []), name
                     assert f"needs the role {least}" in details
+                    assert "ask the host's administrator" in details  # most have one node, of one role
                     assert f"has the role {role}" in details
 
     with_node(tmp_path, test)

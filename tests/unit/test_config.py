@@ -17,10 +17,11 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def drop_in(file: Path, name: str, text: str) -> None:
-    directory = file.with_suffix(".d")
-    directory.mkdir(exist_ok=True)
-    (directory / name).write_text(text)
+def drop_in(file: Path, name: str, text: str) -> Path:
+    made = file.with_suffix(".d") / name
+    made.parent.mkdir(exist_ok=True)
+    made.write_text(text)
+    return made
 
 
 @pytest.mark.parametrize(
@@ -106,9 +107,27 @@ def test_errors_name_the_key_the_value_and_what_is_accepted(
     with pytest.raises(InvalidValue) as caught:
         load(file)
     assert caught.value.field == key
-    assert caught.value.message.startswith(f"{key}: {value} is not accepted")
+    assert caught.value.message.startswith(f"{file}: {key}: {value} is not accepted")
     assert accepted in caught.value.message
     assert caught.value.exit_code == 2
+
+
+def test_errors_name_the_file_that_counts(file: Path) -> None:
+    file.write_text("jobs: {max_running: 1, work_size: 2GB}\n")
+    drop_in(file, "10.yml", "jobs: {max_running: many}\n")
+    culprit = drop_in(file, "20.yml", "jobs: {max_running: more}\n")
+    drop_in(file, "30.yml", "jobs: {max_pending: 1}\n")
+    with pytest.raises(InvalidValue) as caught:
+        load(file)
+    assert caught.value.message.startswith(f"{culprit}: jobs.max_running: 'more' is not accepted")
+
+    # What is not in any file cannot be blamed on one.
+    file.write_text("jobs: {max_work_size: 100MB}\n")
+    culprit.unlink()
+    drop_in(file, "10.yml", "jobs: {}\n")
+    with pytest.raises(InvalidValue) as caught:
+        load(file)
+    assert caught.value.message.startswith("jobs.work_size: '1073741824 bytes' is not accepted")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

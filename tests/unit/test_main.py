@@ -102,6 +102,20 @@ def test_usage(command: list[str], said: str, etc: Path, capsys: pytest.CaptureF
     assert not etc.exists()
 
 
+def test_a_usage_error_is_one_line_with_what_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    """As rnx has it."""
+    assert main(["cert", "issue", "alice"]) == 2
+    assert capsys.readouterr().err == (
+        "jobletd: Missing option '--role': reader (or viewer), developer, maintainer or admin."
+        " See 'jobletd cert issue --help'.\n"
+    )
+    assert main(["nonsense"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("jobletd: No such command 'nonsense'")
+    assert err.endswith(" See 'jobletd --help'.\n")
+    assert err.count("\n") == 1
+
+
 def test_setup_and_issue(etc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setup"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -195,17 +209,36 @@ def test_serve_and_doctor_call_the_daemon(etc: Path, monkeypatch: pytest.MonkeyP
     assert called == [(config.Config(), "127.0.0.1:1"), True]
 
 
+def help_into(stdout: int) -> tuple[int, bytes]:
+    script = "import sys; from joblet_systemd.main import main; sys.exit(main(['--help']))"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    with os.fdopen(stdout, "wb") as file:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=file, stderr=subprocess.PIPE, env=environment, check=False
+        )
+    return done.returncode, done.stderr
+
+
 def test_a_reader_that_goes_away() -> None:
     """As in ``jobletd --help | head -1``: no traceback."""
-    script = "import sys; from joblet_systemd.main import main; sys.exit(main(['--help']))"
     read, write = os.pipe()
     os.close(read)
+    assert help_into(write) == (1, b"")
+
+
+def test_a_full_disk_is_no_bug() -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    assert help_into(full) == (1, b"jobletd: the output cannot be written: No space left on device.\n")
+
+
+def test_closed_streams() -> None:
+    script = "import sys; from joblet_systemd.main import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    with os.fdopen(write) as closed:
-        done = subprocess.run(
-            [sys.executable, "-c", script], stdout=closed, stderr=subprocess.PIPE, env=environment, check=False
-        )
-    assert (done.returncode, done.stderr) == (1, b"")
+    shell = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-c", script]
+    assert [subprocess.run([*shell, word], env=environment, check=False).returncode for word in ("--help", "no")] == [
+        0,
+        2,
+    ]
 
 
 def test_help_is_quick() -> None:

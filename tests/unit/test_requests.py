@@ -109,7 +109,7 @@ def test_what_only_counts_before_the_start_is_refused_of_a_job_that_runs(scene: 
         await house.update(priority=JOB.spec.priority, runtime_usec=None)
         with pytest.raises(WrongState, match=r"priority: job .* runs already"):
             await house.update(priority=7, memory_bytes=200 * MIB)
-        with pytest.raises(WrongState, match=r"max_runtime: job .* runs already"):
+        with pytest.raises(WrongState, match=r"max_runtime: job .* runs already.*'rnx job stop' ends it"):
             await house.update(runtime_usec=1_000_000, memory_bytes=200 * MIB)
         assert house.stored() == JOB.spec.limits
         assert house.manager.limits == {}

@@ -20,6 +20,9 @@ PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 LOOP_NODES = 64
 PREPARE_SECONDS = 60
 
+# The clock is the one thing that no namespace divides (time_namespaces(7)): set in a host, it is set on the machine.
+CLOCK = "sys_time"
+
 # Nothing to log in on, and nothing that starts by itself while a test measures.
 MASKED = (
     "console-getty.service",
@@ -151,6 +154,7 @@ def boot(host: Host, image: Image, files: Path | None, *, overlay: bool) -> None
         "--keep-unit",
         "--console=pipe",
         "--capability=all",
+        f"--drop-capability=CAP_{CLOCK.upper()}",
         "--link-journal=no",
         "--resolv-conf=off",
         "--timezone=off",
@@ -223,7 +227,8 @@ def exec_argv(host: Host, argv: list[str]) -> list[str]:
     environment = [f"PATH={PATH}", "HOME=/root", "USER=root", "LOGNAME=root", "SHELL=/bin/bash", "LANG=C.UTF-8"]
     environment.append(f"TERM={os.environ.get('TERM', 'dumb')}")
     join = ["sh", "-c", 'umask 022; [ -z "$1" ] || echo 0 >"$1"; shift; exec "$@"', "lab-exec", procs]
-    return [*join, *enter, "env", "-i", "-C", "/root", *environment, *argv]
+    keep_time = ["setpriv", f"--bounding-set=-{CLOCK}", f"--inh-caps=-{CLOCK}", "--"]
+    return [*join, *keep_time, *enter, "env", "-i", "-C", "/root", *environment, *argv]
 
 
 def controllers(host: Host) -> list[str]:

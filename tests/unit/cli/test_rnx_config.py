@@ -58,7 +58,8 @@ def test_a_file_that_is_named_must_exist(how: str, run_rnx: Rnx, monkeypatch: py
         monkeypatch.setenv("RNX_CONFIG", "nowhere.yml")
     result = run_rnx(*(("--config", "nowhere.yml") if how == "option" else ()), "nodes")
     assert result.code == 2
-    assert "nowhere.yml" in result.err
+    assert result.err.startswith("rnx: cannot read nowhere.yml")
+    assert ("RNX_CONFIG" in result.err) == (how == "variable")
 
 
 @pytest.mark.parametrize("option", ["--node", "--config"])
@@ -81,6 +82,10 @@ def test_not_readable_for_this_user(run_rnx: Rnx, tmp_path: Path) -> None:
     assert result.code == 2
     assert "rnx-config.yml may not be read by this user" in result.err
     assert "Run rnx as root" in result.err
+    assert "'jobletd cert issue NAME --role ROLE'" in result.err  # and not a copy of the administrator's key
+    with unprivileged():
+        help_ = run_rnx("config-help")
+    assert "  rnx-config.yml   <- used, but may not be read by this user" in help_.text.splitlines()
 
 
 def test_in_a_directory_that_may_not_be_entered(run_rnx: Rnx, tmp_path: Path) -> None:
@@ -193,6 +198,20 @@ def test_config_help(run_rnx: Rnx, tmp_path: Path) -> None:
     assert "  config/rnx-config.yml   <- used" in lines
     example = result.text[result.text.index('version: "3.0"') :]
     assert set(yaml.safe_load(example)["nodes"]) == {"default", "gpu"}
+
+
+def test_config_help_without_a_file(run_rnx: Rnx) -> None:
+    result = run_rnx("config-help")
+    assert result.code == 0
+    assert "\nThere is none of them.\n" in result.text
+    assert "jobletd cert issue NAME --role ROLE" in result.text
+
+
+def test_nodes_with_one_that_is_not_there(run_rnx: Rnx, tmp_path: Path) -> None:
+    put(tmp_path / "rnx-config.yml", "h:1")
+    result = run_rnx("nodes", "--node=other")
+    assert (result.code, result.out) == (2, b"")
+    assert result.err == "rnx: rnx-config.yml has no node 'other'; it has: default.\n"
 
 
 def test_config_help_with_a_file_that_is_named(run_rnx: Rnx, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import pty
@@ -206,6 +207,21 @@ def test_a_download_that_fails_leaves_no_half_file(jobs: FakeJobs, run_rnx: Rnx,
     jobs.files = [total(), TOP, entry("half", FILE), data(b"x"), total(), TOP]
     assert run_rnx("job", "download", JOB_ID, "e").code == 1
     assert os.listdir(tmp_path / "e") == ["half"]
+
+
+@pytest.mark.parametrize("directory", [False, True])
+def test_a_full_disk_is_told_with_the_file(
+    directory: bool, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_file: int, _data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("rnx.receive.os.write", full)
+    jobs.files = [total(2, 1), TOP, entry("file", FILE), data(b"x")] if directory else ONE
+    result = run_rnx("job", "download", JOB_ID, "out")
+    assert result.code == 1
+    shown, stays = ("out/file", " What came before it is in out.") if directory else ("out", "")
+    assert result.err == f"rnx: cannot write {shown}: No space left on device.{stays}\n"
 
 
 def test_failures(jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> None:

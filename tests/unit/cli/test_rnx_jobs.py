@@ -85,6 +85,29 @@ class TestList:
             f"{OTHER_ID}  -        FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
         ]
 
+    def test_on_a_terminal(self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With names, and without what is not needed where it is too narrow for all."""
+        monkeypatch.setattr("rnx.output.local_time", lambda text: text and "2025-01-02 03:04:05")
+        monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+        monkeypatch.setenv("NO_COLOR", "1")
+        self.jobs_of(jobs)
+        jobs.jobs[0].name = "nightly"
+        jobs.jobs[0].args[:] = ["3" * 40]
+        monkeypatch.setenv("COLUMNS", "80")
+        lines = run_rnx("job", "list").text.splitlines()
+        assert lines == [
+            "ID        STATUS   START TIME           COMMAND",
+            f"{JOB_ID[:8]}  RUNNING  -                    nightly: sleep {'3' * 24}…",
+            f"{OTHER_ID[:8]}  FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
+        ]
+        assert max(map(len, lines)) == 80
+        monkeypatch.setenv("COLUMNS", "120")
+        assert run_rnx("job", "list").text.splitlines() == [
+            "ID                                    NODE ID  STATUS   START TIME           COMMAND",
+            f"{JOB_ID}  n1       RUNNING  -                    nightly: sleep {'3' * 27}…",
+            f"{OTHER_ID}  -        FAILED   2025-01-02 03:04:05  sh -c 'evil \\x1b[2J\\nline'",
+        ]
+
     def test_status_filter(self, jobs: FakeJobs, run_rnx: Rnx) -> None:
         self.jobs_of(jobs)
         ids = [line.split()[0] for line in run_rnx("job", "list", "--status", "failed").text.splitlines()]
@@ -180,7 +203,7 @@ class TestStatus:
             "  B=2",
             "  TOKEN=*** (secret)",
             f"Unit: joblet-job-{JOB_ID}.service",
-            f"  on the node: systemctl status joblet-job-{JOB_ID}.service",
+            f"  on the node: journalctl --namespace=joblet -u joblet-job-{JOB_ID}.service",
         ):
             assert line in lines
         assert "leaked" not in result.text
@@ -194,6 +217,12 @@ class TestStatus:
         ]
         answer = json.loads(run_rnx("job", "status", "--json", JOB_ID).out)
         assert (answer["exitCode"], answer["cpuUsec"], answer["startTime"]) == (None, None, None)
+
+    @pytest.mark.parametrize("status", ["PENDING", "SCHEDULED", "RUNNING", "STOPPING"])
+    def test_a_unit_is_there_while_the_job_is_at_work(self, status: str, jobs: FakeJobs, run_rnx: Rnx) -> None:
+        jobs.answers = {JOB_ID: [joblet_pb2.GetJobStatusResponse(uuid=JOB_ID, status=status, unit="u")]}
+        last = run_rnx("job", "status", JOB_ID).text.splitlines()[-1]
+        assert last == ("  on the node: systemctl status u" if status in ("RUNNING", "STOPPING") else "Unit: u")
 
     def test_lines_of_time_queue_and_attempts(
         self, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch

@@ -35,7 +35,7 @@ def test_text(server: Server, jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path) -> N
         "CPU Cores: 0-1",
         "Max Memory: 256 MB",
         "Max IO: 1048576 bytes/s",
-        "Uploads: 1 files and directories, 2.0 KB",
+        "Uploads: 1 file, 2.0 KB",
     ]
     assert result.err == "note: The volume 'a' was made.\n"
 
@@ -59,6 +59,17 @@ def test_json(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
         (ended("FAILED", 4711, "exit-code 4711"), 1, ""),
         (ended("TIMEOUT", 124, "timeout"), 124, "TIMEOUT: timeout"),
         (ended("TIMEOUT", 143, "timeout"), 124, "TIMEOUT: timeout"),
+        (
+            GetJobStatusResponse(uuid=JOB_ID, status="TIMEOUT", reason="timeout", max_runtime_ms=90_000),
+            124,
+            "TIMEOUT: it came to the end of its 1 min 30 s, see --max-runtime",
+        ),
+        (ended("FAILED", 137, "oom-kill"), 137, "FAILED: oom-kill"),
+        (
+            GetJobStatusResponse(uuid=JOB_ID, status="FAILED", exit_code=137, reason="oom-kill", max_memory=64),
+            137,
+            "FAILED: oom-kill: it ran out of memory, of which it had 64 MB; see --max-memory",
+        ),
         (ended("STOPPED", 143), 143, "is STOPPED"),
     ],
 )
@@ -191,7 +202,33 @@ def test_a_full_disk_is_told(server: Server, jobs: FakeJobs) -> None:
     with open("/dev/full", "wb") as full:
         process = start_rnx("job", "log", JOB_ID, stdout=full)
         _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (1, b"rnx: No space left on device\n")
+    assert (process.returncode, err) == (1, b"rnx: cannot write the output: No space left on device\n")
+
+
+def test_a_reader_that_leaves_a_job_behind_is_told(server: Server, jobs: FakeJobs) -> None:
+    jobs.answers, jobs.log = {JOB_ID: [ended("COMPLETED")]}, [(1, b"x" * 65536)] * 64
+    process = start_rnx("job", "run", "--wait", "yes")
+    assert process.stdout
+    assert process.stderr
+    with process:
+        assert process.stdout.read(10) == b"x" * 10
+        process.stdout.close()
+        told = process.stderr.read().decode().splitlines()[-1]
+    assert told.startswith("note: nobody reads the output any more; the job goes on: ")
+    assert f"'rnx job stop {JOB_ID}' ends it" in told
+    assert process.returncode == 141
+
+
+def test_a_command_line_in_one_word(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    result = run_rnx("job", "run", "echo it's me")
+    assert result.code == 0
+    assert jobs.seen(RunJobRequest)[0].command == "echo it's me"
+    assert result.err == (
+        "note: 'echo it's me' is taken for the name of one program;"
+        """ for a shell to read it: rnx job run sh -c 'echo it'"'"'s me'\n"""
+    )
+    assert run_rnx("job", "run", "echo", "it's me").err == ""
+    assert run_rnx("--json", "job", "run", "echo it's me").err == ""
 
 
 def test_in_a_process_of_its_own(server: Server, jobs: FakeJobs) -> None:

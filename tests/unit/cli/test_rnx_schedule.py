@@ -132,6 +132,7 @@ def test_text(server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
         "Max Disk: 500 MB",
         "Priority: 5",
         "Retries: 2",
+        "Retry Delay: 10 s",
     ]
 
 

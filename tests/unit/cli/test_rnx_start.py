@@ -101,19 +101,57 @@ def test_usage_errors(arguments: tuple[str, ...], run_rnx: Rnx) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "missing"),
+    ("line", "meant"),
     [
-        ("runtime list", "runtimes"),
-        ("volume create data --size=1GB", "volumes"),
-        ("job run --runtime=python-3.11 python3 x.py", "runtimes"),
-        ("job run --max-cpu=50 --network isolated true", "networks"),
-        ("job run --gpu=1 true", "GPUs"),
+        ("run true", "rnx job run"),
+        ("list", "rnx job list"),
+        ("logs nightly", "rnx job log"),
+        ("jobs list", "rnx job"),
+        ("node", "rnx nodes"),
+        ("job ls", "rnx job list"),
+        ("job rm nightly", "rnx job delete"),
+        ("job stauts nightly", "rnx job status"),
+        ("monitor stat", "rnx monitor status"),
     ],
 )
-def test_what_is_not_there_yet(line: str, missing: str, run_rnx: Rnx) -> None:
+def test_the_command_that_was_meant(line: str, meant: str, run_rnx: Rnx) -> None:
+    result = run_rnx(*line.split())
+    assert (result.code, result.out) == (2, b"")
+    assert f"'. Did you mean '{meant}'? See 'rnx" in result.err
+
+
+def test_the_option_that_was_meant(run_rnx: Rnx) -> None:
+    result = run_rnx("job", "run", "--wiat", "true")
+    assert result.code == 2
+    assert result.err == "rnx: No such option: --wiat. Did you mean --wait? See 'rnx job run --help'.\n"
+    assert run_rnx("job", "run", "--frobnicate", "true").err.startswith("rnx: No such option: --frobnicate. See ")
+
+
+@pytest.mark.parametrize("command", ["status", "log", "stop", "metrics"])
+def test_bytes_that_are_no_text(command: str, server: Server, jobs: FakeJobs, run_rnx: Rnx) -> None:
+    result = run_rnx("job", command, "caf\udce9")
+    assert (result.code, result.out, jobs.requests) == (2, b"", [])
+    assert result.err == "rnx: 'caf\\udce9' is not UTF-8, as names and paths on a node must be.\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "missing", "instead"),
+    [
+        ("runtime list", "runtimes", "--upload-dir"),
+        ("volume create data --size=1GB", "volumes", "rnx job download"),
+        ("workflow run x.yml", "workflows", "rnx job run --wait"),
+        ("job telematics nightly", "telematics", "rnx job metrics"),
+        ("job run --runtime=python-3.11 python3 x.py", "runtimes", "--upload-dir"),
+        ("job run --max-cpu=50 --network isolated true", "networks", "--upload"),
+        ("job run --gpu=1 true", "GPUs", "Leave --gpu out"),
+        ("job run --workflow=x.yml", "workflows", "rnx job run --wait"),
+    ],
+)
+def test_what_is_not_there_yet(line: str, missing: str, instead: str, run_rnx: Rnx) -> None:
     result = run_rnx(*line.split())
     assert (result.code, result.out) == (2, b"")
     assert result.err.startswith(f"rnx: Joblet on systemd does not have {missing} ")
+    assert instead in result.err
 
 
 def test_help_lists_the_commands(run_rnx: Rnx) -> None:
@@ -135,6 +173,17 @@ def test_help_lists_the_commands(run_rnx: Rnx) -> None:
         "delete-all",
         "download",
     ]
+
+
+@pytest.mark.parametrize("group", [(), ("job",), ("monitor",)])
+def test_what_commands_are_for_is_listed_whole(
+    group: tuple[str, ...], run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = run_rnx(*group, "--help").text.split("Commands:\n")[1].splitlines()
+    assert len(listed) >= 3
+    assert not [line for line in listed if line.endswith("...")]
+    assert all(line.startswith("  ") and line[2] != " " for line in listed)  # in one line each
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -244,6 +244,6 @@ def test_large_files_travel_in_pieces(server: Server, jobs: FakeJobs, run_rnx: R
     write(tmp_path / "big", data)
     result = run_rnx("job", "run", "--upload=big", "prog")
     assert (result.code, result.err) == (0, "")
-    assert "Uploads: 1 files and directories, 5.0 MB" in result.text
+    assert "Uploads: 1 file, 5.0 MB" in result.text
     assert jobs.requests[-1].uploads[0].content == data
     assert jobs.largest_message < 512 << 10
