@@ -23,3 +23,7 @@ class RnxError(Exception):
     def __init__(self, message: str, exit_code: int = FAILURE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Passing(RnxError):
+    """A failure that may be over at the next attempt: the daemon is restarted, say."""

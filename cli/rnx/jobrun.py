@@ -246,7 +246,10 @@ def _entries(order: Order) -> list[Entry]:
 
 
 def _submit(connection: Connection, request: RunJobRequest, entries: list[Entry]) -> RunJobResponse:
-    """Have the node take the job, and return its answer. Raises RnxError; then nothing was started."""
+    """Have the node take the job, and return its answer.
+
+    Raises RnxError; then nothing was started, unless that says that it is not known.
+    """
     if entries:
         from .transfer import submit
 
