@@ -11,7 +11,7 @@ import shlex
 import click
 
 from . import complete, output
-from .command import Command, Group, Settings, pass_settings
+from .command import Command, Group, Number, Settings, pass_settings
 from .jobview import list_json, start_of, status_json, status_lines
 
 STATES = (
@@ -61,7 +61,7 @@ def job() -> None:
     type=click.Choice(STATES, case_sensitive=False),
     help="Only jobs in this state; can be given several times.",
 )
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N of them; all without it.")
+@click.option("--limit", type=Number(min=1), metavar="N", help="Only the newest N of them; all without it.")
 @pass_settings
 def list_(settings: Settings, states: tuple[str, ...], limit: int | None) -> None:
     """List the jobs of a node, the oldest first."""

@@ -54,7 +54,7 @@ def config_help(settings: Settings) -> None:
     """Explain the configuration file, and show which one is used here."""
     used, candidates = config.find(settings.config), config.candidates(settings.config)
     if settings.json:
-        output.print_json({"used": str(used) if used else None, "tried": [str(path) for path in candidates]})
+        output.print_json({"used": used, "tried": candidates})
         return
     print("rnx reads its nodes and keys from the first of these files that exists:\n")
     for path in candidates:
