@@ -74,7 +74,8 @@ class Connection:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.end_noted = False  # whether the user has been told of the end of his certificate
+        self.quiet = False  # nothing may be told on stderr: JSON is to come there
+        self._end_noted = False  # whether the user has been told of the end of his certificate
         credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
         options = list(OPTIONS)
         if node.is_loopback:
@@ -147,9 +148,9 @@ class Connection:
         """Tell once, on stderr, that the certificate ends soon, if the node says so."""
         told = dict(call.trailing_metadata() or ()).get(EXPIRES_KEY, "")
         end = output.parsed_time(str(told))
-        if end is None or self.end_noted:
+        if end is None or self._end_noted or self.quiet:
             return
-        self.end_noted = True
+        self._end_noted = True
         days = (end - datetime.datetime.now(datetime.UTC)).days
         left = f"in {days} days" if days > 1 else "in 1 day" if days == 1 else "within a day"
         output.note(
@@ -196,7 +197,7 @@ class Connection:
 
     def _waiting(self) -> contextlib.AbstractContextManager[None]:
         what = f"node '{self.node.name}' ({self.node.address}): the connection broke; jobs are not affected"
-        return output.waiting(what, always=True)
+        return output.waiting(what, always=not self.quiet)
 
 
 def connect(settings: Settings) -> Connection:

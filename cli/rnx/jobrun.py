@@ -178,7 +178,7 @@ def run(
     from .connection import connect
 
     connection = connect(settings)
-    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
+    connection.quiet = wait and settings.json  # the JSON is on stderr then
     request = _request(command, order, *variables)
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
@@ -187,6 +187,7 @@ def run(
     except KeyboardInterrupt:
         raise RnxError("interrupted; 'rnx job list' tells whether the job was accepted", INTERRUPTED) from None
     _report(request, entries, reply, settings.json, sys.stderr if wait else sys.stdout)
+    connection.quiet = False
     if order.stdin:
         from .stdin import send_input
 

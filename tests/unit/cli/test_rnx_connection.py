@@ -272,6 +272,16 @@ def test_a_wait_for_the_daemon_is_told(server: Server, run_rnx: Rnx, monkeypatch
     assert result.err.endswith("): the connection broke; jobs are not affected\n")
 
 
+def test_a_wait_for_the_daemon_is_not_told_before_json(
+    server: Server, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="COMPLETED")]
+    monkeypatch.setattr("rnx.output.PATIENCE", 0)
+    server.interrupt(3)
+    result = run_rnx("--json", "job", "run", "--wait", "true")
+    assert (result.code, json.loads(result.err)["job_uuid"]) == (0, JOB_ID)
+
+
 def test_it_does_not_wait_for_ever(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rnx.connection.REPEAT_SECONDS", 0.2)
     monkeypatch.setattr("rnx.connection.NEXT_TRY_SECONDS", 0.1)
