@@ -22,12 +22,11 @@ with put_off("asyncio", "grpc.aio"):
 from . import output
 from .command import Settings
 from .config import SERVER_NAME, Node, load
-from .errors import DENIED, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, Passing, RnxError
+from .errors import DENIED, FAILURE, NOT_FOUND, REPEAT_SECONDS, UNREACHABLE, USAGE, Passing, RnxError
 
 CONNECT_TIMEOUT_MS = 10_000
 ANSWER_TIMEOUT = 60.0  # seconds, for calls that should be answered at once
 RECONNECT_TIMEOUT = 60.0
-REPEAT_SECONDS = 5.0  # after its first break, a call is begun again for so long
 NEXT_TRY_SECONDS = 3.0  # for gRPC to connect once more: its longest pause before that, and the handshake
 
 # What a call ends with when the daemon goes away under it, rather than answering.

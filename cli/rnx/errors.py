@@ -11,6 +11,8 @@ TIMED_OUT = 124  # as timeout(1) has it
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
+REPEAT_SECONDS = 5.0  # after what is Passing, something is begun again for so long
+
 
 def told(failure: OSError) -> str:
     """``No such file or directory: out/x``, without the number that Python puts before it."""
