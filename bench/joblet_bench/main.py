@@ -163,10 +163,11 @@ def main() -> int:
     parser.add_argument("--suite", default="trixie", help="the Debian suite of the host (default: trixie)")
     parser.add_argument("--host", metavar="NAME", help="measure on this host of the lab, which is up")
     parser.add_argument("--keep", action="store_true", help="leave the host up")
-    parser.add_argument("--only", metavar="ROW", action="append", choices=ROWS, help="only this row; may be repeated")
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--only", metavar="ROW", action="append", choices=ROWS, help="only this row; may be repeated")
+    what.add_argument("--profile", action="store_true", help="tell where time and memory go, not how much it is")
     parser.add_argument("--quick", action="store_true", help="a few measurements of each, to see that it works")
     parser.add_argument("--json", action="store_true", help="print JSON instead of the table")
-    parser.add_argument("--profile", action="store_true", help="tell where time and memory go, not how much it is")
     options = parser.parse_args()
     if os.geteuid() != 0:
         sys.exit("bench: needs root; run it with sudo")

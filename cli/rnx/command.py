@@ -47,7 +47,8 @@ def _remember(context: click.Context, parameter: click.Parameter, value: str | b
     settings = context.ensure_object(Settings)
     if value == "":
         # A variable that is not set, in a script: any other node would be the wrong one.
-        raise click.BadParameter("'' is not accepted; expected a name, or leave the option out.")
+        accepted = str(parameter.metavar).lower()  # a file, a name
+        raise click.BadParameter(f"'' is not accepted; expected a {accepted}, or leave the option out.")
     if value and parameter.name:
         setattr(settings, parameter.name, value)
 
@@ -82,6 +83,17 @@ def lazily(target: str) -> Callable[[str], Any]:
         return _imported(target)(text)
 
     return convert
+
+
+class Number(click.IntRange):
+    """A whole number within bounds; anything else is refused in the words of all options."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            bounds = f"{self.min} or more" if self.max is None else f"from {self.min} to {self.max}"
+            raise click.BadParameter(f"{value!r} is not accepted; expected a whole number, {bounds}.") from None
 
 
 class Command(click.Command):

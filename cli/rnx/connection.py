@@ -4,9 +4,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import time
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 # gRPC's own log lines are no help to users; must be set before the import.
@@ -20,14 +22,18 @@ with put_off("asyncio", "grpc.aio"):
 from . import output
 from .command import Settings
 from .config import SERVER_NAME, Node, load
-from .errors import DENIED, FAILURE, NOT_FOUND, UNREACHABLE, USAGE, RnxError
+from .errors import DENIED, FAILURE, NOT_FOUND, REPEAT_SECONDS, UNREACHABLE, USAGE, Passing, RnxError
 
 CONNECT_TIMEOUT_MS = 10_000
 ANSWER_TIMEOUT = 60.0  # seconds, for calls that should be answered at once
 RECONNECT_TIMEOUT = 60.0
+NEXT_TRY_SECONDS = 3.0  # for gRPC to connect once more: its longest pause before that, and the handshake
 
 # What a call ends with when the daemon goes away under it, rather than answering.
 BROKEN = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+
+# What gRPC says first of a call for which it had no connection, so that nothing of it was sent.
+NEVER_SENT = "failed to connect to all addresses"
 
 # Behind an answer, when the certificate of whoever asked ends in less than a month.
 EXPIRES_KEY = "joblet-certificate-expires"
@@ -67,7 +73,8 @@ class Connection:
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.end_noted = False  # whether the user has been told of the end of his certificate
+        self.quiet = False  # nothing may be told on stderr: JSON is to come there
+        self._end_noted = False  # whether the user has been told of the end of his certificate
         credentials = grpc.ssl_channel_credentials(node.ca.encode(), node.key.encode(), node.cert.encode())
         options = list(OPTIONS)
         if node.is_loopback:
@@ -87,28 +94,62 @@ class Connection:
         request: Request,
         what: str,
         timeout: float | None = ANSWER_TIMEOUT,
+        *,
+        harmless: bool = False,
     ) -> Response:
         """Make one call, saying that rnx waits for ``what`` if it takes long.
 
-        ``timeout`` is in seconds; without one, only a node that shows no sign of life ends the call.
-        Raises RnxError.
+        ``timeout`` is in seconds; without one, only a node that shows no sign of life ends the call. ``harmless`` is
+        whether it may be carried out twice. Raises RnxError.
         """
-        with output.waiting(f"{what} (node '{self.node.name}', {self.node.address})"):
-            try:
-                response, done = method.with_call(request, timeout=timeout)
-            except grpc.RpcError as error:
-                self._note_end(error)
-                raise self.explained(error) from error
+
+        def attempt() -> tuple[Response, grpc.Call]:
+            with output.waiting(f"{what} (node '{self.node.name}', {self.node.address})"):
+                return method.with_call(request, timeout=timeout)
+
+        try:
+            response, done = self.repeated(attempt, harmless=harmless)
+        except grpc.RpcError as error:
+            self._note_end(error)
+            raise self.explained(error) from error
         self._note_end(done)
         return response
+
+    def repeated(self, attempt: Callable[[], Response], *, harmless: bool) -> Response:
+        """What ``attempt`` returns, which is made again for a few seconds while the connection breaks.
+
+        Not if it may have been carried out, unless it is ``harmless`` to do so twice. Raises RnxError when it comes to
+        nothing, grpc.RpcError for what the node answers.
+        """
+        until, number = 0.0, 0
+        with contextlib.ExitStack() as told:
+            while True:
+                try:
+                    return attempt()
+                except grpc.RpcError as error:
+                    if error.code() not in BROKEN:
+                        raise
+                    found = self.explained(error)
+                    if found.exit_code != UNREACHABLE and not isinstance(found, Passing):
+                        raise found from error
+                    if not harmless and not (error.details() or "").startswith(NEVER_SENT):
+                        not_known = "Whether it was carried out is not known: 'rnx job list' may tell."
+                        raise RnxError(f"{found} {not_known}", found.exit_code) from error
+                    until = until or time.monotonic() + REPEAT_SECONDS
+                    if not isinstance(found, Passing) or time.monotonic() >= until:
+                        raise found from error
+                number += 1
+                if number == 1:
+                    told.enter_context(self._waiting())
+                self._is_back(number, max(until - time.monotonic(), NEXT_TRY_SECONDS))
 
     def _note_end(self, call: Any) -> None:
         """Tell once, on stderr, that the certificate ends soon, if the node says so."""
         told = dict(call.trailing_metadata() or ()).get(EXPIRES_KEY, "")
         end = output.parsed_time(str(told))
-        if end is None or self.end_noted:
+        if end is None or self._end_noted or self.quiet:
             return
-        self.end_noted = True
+        self._end_noted = True
         days = (end - datetime.datetime.now(datetime.UTC)).days
         left = f"in {days} days" if days > 1 else "in 1 day" if days == 1 else "within a day"
         output.note(
@@ -123,6 +164,8 @@ class Connection:
             from .diagnose import diagnose
 
             return diagnose(self.node, details)
+        if code is grpc.StatusCode.CANCELLED:
+            return Passing(f"node '{self.node.name}' ({self.node.address}) broke the call off.", UNREACHABLE)
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             details = f"node '{self.node.name}' ({self.node.address}) took the call and did not answer in time."
         elif code is grpc.StatusCode.UNIMPLEMENTED:
@@ -134,16 +177,26 @@ class Connection:
 
         Raises RnxError if it cannot within a minute.
         """
+        with self._waiting():
+            if not self._is_back(attempt, RECONNECT_TIMEOUT):
+                from .diagnose import diagnose
+
+                raise diagnose(self.node, f"not back after {RECONNECT_TIMEOUT:.0f} s")
+
+    def _is_back(self, attempt: int, seconds: float) -> bool:
         time.sleep(min(0.05 * 2**attempt, 5.0))
         ready = grpc.channel_ready_future(self._channel)
         try:
-            ready.result(RECONNECT_TIMEOUT)
+            ready.result(seconds)
         except grpc.FutureTimeoutError:
-            from .diagnose import diagnose
-
-            raise diagnose(self.node, f"not back after {RECONNECT_TIMEOUT:.0f} s") from None
+            return False
         finally:
             ready.cancel()
+        return True
+
+    def _waiting(self) -> contextlib.AbstractContextManager[None]:
+        what = f"node '{self.node.name}' ({self.node.address}): the connection broke; jobs are not affected"
+        return output.waiting(what, always=not self.quiet)
 
 
 def connect(settings: Settings) -> Connection:

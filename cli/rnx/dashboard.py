@@ -21,7 +21,7 @@ from typing import Any
 import click
 
 from . import output
-from .command import Command, Settings, pass_settings
+from .command import Command, Number, Settings, pass_settings
 from .config import load
 from .door import LINK_SECONDS, Door
 from .errors import FAILURE, USAGE, RnxError
@@ -65,9 +65,7 @@ OWN_HEADERS = {
 
 
 @click.command("dashboard", cls=Command)
-@click.option(
-    "--port", type=click.IntRange(1, 65535), metavar="N", help="Listen on this local port, not on any free one."
-)
+@click.option("--port", type=Number(1, 65535), metavar="N", help="Listen on this local port, not on any free one.")
 @click.option("--no-browser", is_flag=True, help="Print the link only, and start no browser.")
 @pass_settings
 def dashboard(settings: Settings, port: int | None, no_browser: bool) -> None:

@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Iterator
 
 from .config import SERVER_NAME, Node
-from .errors import DENIED, UNREACHABLE, USAGE, RnxError
+from .errors import DENIED, UNREACHABLE, USAGE, Passing, RnxError
 
 TIMEOUT = 5.0  # seconds, for connecting and for each read
 PROXIES = ("grpc_proxy", "https_proxy", "http_proxy")  # as gRPC looks for one
@@ -24,13 +24,16 @@ NOT_YET_VALID, EXPIRED, NAME_MISMATCH = 9, 10, 62
 
 
 def diagnose(node: Node, seen: str) -> RnxError:
-    """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds."""
+    """Why talking to ``node`` failed; ``seen`` is what gRPC said, for when this connection succeeds.
+
+    A ``Passing`` one if it may be that the daemon was restarted.
+    """
     found = _tried(node, seen)
     proxy = next((name for name in PROXIES if os.environ.get(name)), None)
     if proxy is None or node.is_loopback or found.exit_code != UNREACHABLE:
         return found
     told = f"{proxy} is set: unless no_proxy has this node, calls go by that proxy, and this was tried without it."
-    return RnxError(f"{found} {told}", UNREACHABLE)
+    return type(found)(f"{found} {told}", UNREACHABLE)
 
 
 def _tried(node: Node, seen: str) -> RnxError:
@@ -38,7 +41,7 @@ def _tried(node: Node, seen: str) -> RnxError:
         context = client_context(node, "h2")
         host, port = node.reached_at
         with socket.create_connection((host, port), TIMEOUT) as plain:
-            return _handshake(node, context, plain) or RnxError(f"{_subject(node)} fails: {seen}.", UNREACHABLE)
+            return _handshake(node, context, plain) or Passing(f"{_subject(node)} fails: {seen}.", UNREACHABLE)
     except RnxError as error:
         return error
     except OSError as error:
@@ -54,7 +57,7 @@ def unreachable(node: Node, error: OSError) -> RnxError:
             why = (error.reason or str(error)).replace("_", " ").lower()
             if why == "wrong version number":
                 return RnxError(f"{_subject(node)} does not speak TLS: that is not a Joblet daemon.", UNREACHABLE)
-            return _refused(node, why)
+            return _refused(node, why, told=not isinstance(error, ssl.SSLEOFError))
         case socket.gaierror():
             return RnxError(f"cannot find the address of {_subject(node)}: {error.strerror}.", UNREACHABLE)
         case TimeoutError():
@@ -81,11 +84,18 @@ def _handshake(node: Node, context: ssl.SSLContext, plain: socket.socket) -> Rnx
             why = "it closed the connection"
     except ConnectionError as error:
         why = str(error.strerror).lower()
-    return _refused(node, why)
+    except TimeoutError:
+        return Passing(
+            f"{_subject(node)} accepts connections and says nothing: its daemon starts, or hangs.", UNREACHABLE
+        )
+    return _refused(node, why, told=False)
 
 
-def _refused(node: Node, why: str) -> RnxError:
-    """The node ended the handshake when it had seen our certificate; ``why`` is all it said."""
+def _refused(node: Node, why: str, *, told: bool) -> RnxError:
+    """The node ended the handshake when it had seen our certificate.
+
+    ``why`` is all that is known, and ``told`` whether the node said so; if not, its daemon may have ended just then.
+    """
     start = f"{_subject(node)} refuses the client certificate"
     fault = _own_certificate_fault(node)
     if fault == EXPIRED:
@@ -95,7 +105,10 @@ def _refused(node: Node, why: str) -> RnxError:
     elif fault:
         message = f"{start}: it was issued by another CA than the one in the configuration."
     else:
-        message = f"{start} ({why}): the node's keys were made anew, perhaps. Copy its rnx-config.yml again."
+        keys = "the node's keys were made anew, perhaps. Copy its rnx-config.yml again."
+        if not told:
+            return Passing(f"{start} ({why}), or is being restarted. If it stays so: {keys}", DENIED)
+        message = f"{start} ({why}): {keys}"
     return RnxError(message, DENIED)
 
 

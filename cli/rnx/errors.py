@@ -11,6 +11,8 @@ TIMED_OUT = 124  # as timeout(1) has it
 INTERRUPTED = 130  # 128 + SIGINT, as a shell has it
 BROKEN_PIPE = 141  # 128 + SIGPIPE
 
+REPEAT_SECONDS = 5.0  # after what is Passing, something is begun again for so long
+
 
 def told(failure: OSError) -> str:
     """``No such file or directory: out/x``, without the number that Python puts before it."""
@@ -23,3 +25,7 @@ class RnxError(Exception):
     def __init__(self, message: str, exit_code: int = FAILURE) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Passing(RnxError):
+    """A failure that may be over at the next attempt: the daemon is restarted, say."""

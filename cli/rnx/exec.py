@@ -82,15 +82,19 @@ def exec_(
     from joblet_wire.joblet_pb2 import ExecStart
 
     from .connection import connect
+    from .follow import status_of
 
     variables = dict(environment)
     if with_terminal and "TERM" in os.environ and is_text(os.environ["TERM"]):
         variables.setdefault("TERM", os.environ["TERM"])
+    connection = connect(settings)
+    # The stream cannot be begun again: input that it took would be lost. This call can, and then the node is there.
+    uuid = status_of(connection, uuid).uuid
     start = ExecStart(uuid=uuid, command=words[0], args=words[1:], environment=variables)
     if with_terminal:
         start.terminal.CopyFrom(_size())
     with _raw() if with_terminal and os.isatty(0) else contextlib.nullcontext():
-        result = _Exchange(start).run(connect(settings))
+        result = _Exchange(start).run(connection)
     if result.reason:
         output.note(f"the command ended with {result.reason}" if result.reason.startswith("sig") else result.reason)
     click.get_current_context().exit(result.exit_code if 0 <= result.exit_code < 256 else FAILURE)

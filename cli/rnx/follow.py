@@ -34,7 +34,7 @@ AHEAD = 64  # chunks of several logs that wait to be printed
 def status_of(connection: Connection, uuid: str) -> GetJobStatusResponse:
     """The status of a job. ``uuid`` may be a prefix of 8 characters or more that fits one job only."""
     request = GetJobStatusRequest(uuid=uuid)
-    return connection.call(connection.jobs.GetJobStatus, request, f"the status of job {uuid}")
+    return connection.call(connection.jobs.GetJobStatus, request, f"the status of job {uuid}", harmless=True)
 
 
 def received(connection: Connection, wanted: GetJobLogsRequest) -> Iterator[DataChunk]:
@@ -71,8 +71,7 @@ def received(connection: Connection, wanted: GetJobLogsRequest) -> Iterator[Data
             attempts = 1 if time.monotonic() - began > SETTLED else attempts + 1
             if attempts > ATTEMPTS:
                 raise connection.explained(error) from error
-        with output.waiting(f"node '{connection.node.name}', the connection broke; the job is not affected", True):
-            connection.reconnect(attempts)
+        connection.reconnect(attempts)
 
 
 def received_together(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from typing import Any
 
 from .config import SERVER_NAME, Node
 from .diagnose import client_context, unreachable
-from .errors import DENIED, FAILURE, UNREACHABLE, RnxError
+from .errors import DENIED, FAILURE, REPEAT_SECONDS, UNREACHABLE, Passing, RnxError
 
 CONNECT_SECONDS = 10.0
 # Streams show a sign of life every 15 s; a stop is answered when the job has ended.
@@ -29,7 +30,17 @@ class Gateway:
         return _Connection(host, port, self._context)
 
     def whoami(self) -> dict[str, Any]:
-        """Who the node says that we are. Raises RnxError."""
+        """Who the node says that we are, asked again for a few seconds while it restarts. Raises RnxError."""
+        until = time.monotonic() + REPEAT_SECONDS
+        while True:
+            try:
+                return self._whoami()
+            except Passing:
+                if time.monotonic() >= until:
+                    raise
+            time.sleep(0.2)
+
+    def _whoami(self) -> dict[str, Any]:
         connection = self.connection()
         try:
             connection.request("GET", "/v1/whoami", headers={"Accept": "application/json"})
@@ -56,8 +67,8 @@ class Gateway:
                     " joblet-http.socket there tells how to open it, and 'gateway' in rnx-config.yml where it is.",
                     UNREACHABLE,
                 )
-            case http.client.RemoteDisconnected():
-                return RnxError(f"{subject} closed the connection: it is restarting, perhaps.", UNREACHABLE)
+            case ConnectionResetError() | ssl.SSLEOFError():
+                return Passing(f"{subject} closed the connection: it is restarting, perhaps.", UNREACHABLE)
             case OSError():
                 return unreachable(self.node, error)
         return RnxError(f"{subject} does not answer as one: {type(error).__name__}.", UNREACHABLE)

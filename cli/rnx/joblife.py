@@ -185,7 +185,7 @@ def update(settings: Settings, /, uuid: str, **changes: Any) -> None:
 
     connection = connect(settings)
     request = UpdateJobRequest(uuid=uuid, **changes)
-    answer = connection.call(connection.jobs.UpdateJob, request, f"job {uuid} to be changed")
+    answer = connection.call(connection.jobs.UpdateJob, request, f"job {uuid} to be changed", harmless=True)
     if settings.json:
         output.print_json({"job_uuid": answer.uuid, "status": answer.status, "notices": list(answer.notices)})
         return

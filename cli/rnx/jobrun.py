@@ -178,7 +178,7 @@ def run(
     from .connection import connect
 
     connection = connect(settings)
-    connection.end_noted = wait and settings.json  # the JSON is on stderr then, and nothing else may be
+    connection.quiet = wait and settings.json  # the JSON is on stderr then
     request = _request(command, order, *variables)
     if order.schedule and order.schedule.repeats and not order.schedule.time_zone:
         output.note("this machine's time zone has no name; the schedule is taken in the node's. Set TZ to choose one.")
@@ -190,6 +190,7 @@ def run(
     if not settings.json and len(command) == 1 and command[0].split() != [command[0]]:
         line = shlex.join(["sh", "-c", command[0]])
         output.note(f"'{command[0]}' is taken for the name of one program; for a shell to read it: rnx job run {line}")
+    connection.quiet = False
     if order.stdin:
         from .stdin import send_input
 
@@ -253,7 +254,10 @@ def _entries(order: Order) -> list[Entry]:
 
 
 def _submit(connection: Connection, request: RunJobRequest, entries: list[Entry]) -> RunJobResponse:
-    """Have the node take the job, and return its answer. Raises RnxError; then nothing was started."""
+    """Have the node take the job, and return its answer.
+
+    Raises RnxError; then nothing was started, unless that says that it is not known.
+    """
     if entries:
         from .transfer import submit
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import complete, output, screen, usage
-from .command import Command, Settings, pass_settings
+from .command import Command, Number, Settings, pass_settings
 from .job import ID_HELP
 from .moment import moment
 
@@ -27,7 +27,7 @@ SHOWN = 20  # readings in the table without --limit
 @click.option("--since", type=moment, metavar="TIME", help="Readings from then on.")
 @click.option("--until", type=moment, metavar="TIME", help="Readings up to then.")
 @click.option(
-    "--limit", type=click.IntRange(1, 100_000), metavar="N", help=f"The newest N; {SHOWN} without it, and all as JSON."
+    "--limit", type=Number(1, 100_000), metavar="N", help=f"The newest N; {SHOWN} without it, and all as JSON."
 )
 @click.argument("uuid", metavar="ID", shell_complete=complete.job)
 @pass_settings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import hostview, output, screen
-from .command import Command, Group, Settings, pass_settings
+from .command import Command, Group, Number, Settings, pass_settings
 from .messages import as_json
 from .values import refused
 
@@ -37,7 +37,7 @@ _filter = click.option(
     "--filter", "parts", multiple=True, callback=_parts, metavar="PART,...", help=f"Only these of {', '.join(PARTS)}."
 )
 _interval = click.option(
-    "--interval", type=click.IntRange(1, 60), default=2, show_default=True, metavar="SECONDS", help="Between two looks."
+    "--interval", type=Number(1, 60), default=2, show_default=True, metavar="SECONDS", help="Between two looks."
 )
 
 
@@ -56,7 +56,8 @@ def status(settings: Settings, parts: tuple[str, ...]) -> None:
     from .connection import connect
 
     connection = connect(settings)
-    answer = connection.call(connection.monitoring.GetSystemStatus, EmptyRequest(), "the state of the node")
+    read = connection.monitoring.GetSystemStatus
+    answer = connection.call(read, EmptyRequest(), "the state of the node", harmless=True)
     if settings.json:
         wanted = {hostview.FIELDS[part] for part in parts or PARTS}
         others = {field for field in hostview.FIELDS.values() if field not in wanted}

@@ -56,7 +56,7 @@ def config_help(settings: Settings) -> None:
     """Explain the configuration file, and show which is used."""
     used, candidates = config.find(settings.config), config.candidates(settings.config)
     if settings.json:
-        output.print_json({"used": str(used) if used else None, "tried": [str(path) for path in candidates]})
+        output.print_json({"used": used, "tried": candidates})
         return
     print("rnx reads its nodes and keys from the first of these files that exists:\n")
     for path in candidates:

@@ -12,7 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import output
-from .errors import RnxError
+from .errors import Passing, RnxError
 
 if TYPE_CHECKING:
     from .connection import Connection
@@ -84,7 +84,7 @@ def received(connection: Connection, begin: Callable[[], Iterable[Answer]], what
 
     from .connection import BROKEN  # noqa: PLC0415
 
-    attempts = 0
+    came, attempts = False, 0
     while True:
         stream = begin()
         try:
@@ -94,13 +94,17 @@ def received(connection: Connection, begin: Callable[[], Iterable[Answer]], what
             if first is None:
                 return
             yield first
-            attempts = 0
+            came, attempts = True, 0
             yield from answers
             return
         except grpc.RpcError as error:
             attempts += 1
             if error.code() not in BROKEN or attempts > ATTEMPTS:
                 raise connection.explained(error) from error
+            if not came:
+                found = connection.explained(error)
+                if not isinstance(found, Passing):
+                    raise found from error
             connection.reconnect(attempts)
         finally:
             stream.cancel()  # type: ignore[attr-defined]

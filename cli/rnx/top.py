@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import output, screen, usage
-from .command import Command, Settings, pass_settings
+from .command import Command, Number, Settings, pass_settings
 from .messages import as_json
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ LEFT = frozenset({0, 1, 9})  # columns of text
 @click.option("--once", is_flag=True, help="Print the table once, as is done where stdout is no terminal.")
 @click.option("--sort", type=click.Choice(list(SORTS)), default="cpu", show_default=True, help="What comes first.")
 @click.option(
-    "--interval", type=click.IntRange(1, 60), default=1, show_default=True, metavar="SECONDS", help="Between two looks."
+    "--interval", type=Number(1, 60), default=1, show_default=True, metavar="SECONDS", help="Between two looks."
 )
 @pass_settings
 def top(settings: Settings, once: bool, sort: str, interval: int) -> None:

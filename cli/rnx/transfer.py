@@ -17,9 +17,12 @@ CHUNK = 256 << 10  # bytes
 
 
 def submit(connection: Connection, request: RunJobRequest, entries: Sequence[Entry]) -> RunJobResponse:
-    """Have the node take a job with uploads, and return its answer. Raises RnxError; then nothing was started."""
+    """Have the node take a job with uploads, and return its answer.
+
+    Raises RnxError; then nothing was started, unless that says that it is not known.
+    """
     try:
-        return _stream(connection, request, entries)
+        return connection.repeated(lambda: _stream(connection, request, entries), harmless=False)
     except grpc.RpcError as error:
         if error.code() is not grpc.StatusCode.UNIMPLEMENTED:
             raise connection.explained(error) from error

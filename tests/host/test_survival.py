@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -73,6 +75,38 @@ def test_a_follower_and_a_waiter_outlive_a_restart(host: Host) -> None:
     host.exec("systemctl", "restart", "joblet.service")
     out, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, out) == (5, LINES), err.decode()
+
+
+def test_no_call_fails_when_the_daemon_restarts(host: Host) -> None:
+    """The socket stays, so that a client has to wait at most, in whatever moment of its call the daemon goes."""
+    failed: list[str] = []
+    made = [0, 0, 0]  # by each of those who ask, one call after the other
+    over = threading.Event()
+
+    def ask(who: int) -> None:
+        while not over.is_set():
+            listed = host.rnx("job", "list")
+            if listed.returncode:
+                failed.append(listed.stderr)
+            made[who] += 1
+
+    def has_passed(before: list[int]) -> bool:
+        """Whether all have made a call since: one call is not to live through two restarts."""
+        return all(number >= past + 2 for number, past in zip(made, before, strict=True))
+
+    asking = [threading.Thread(target=ask, args=(who,)) for who in range(len(made))]
+    for one in asking:
+        one.start()
+    try:
+        for command in (("kill", "--kill-whom=main", "--signal=KILL"), ("restart",)) * 3:
+            before = list(made)
+            host.exec("systemctl", *command, "joblet.service")
+            until(functools.partial(has_passed, before))
+    finally:
+        over.set()
+        for one in asking:
+            one.join()
+    assert failed == []
 
 
 @pytest.fixture(scope="session")

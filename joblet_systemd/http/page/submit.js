@@ -149,8 +149,9 @@ function text(id, maxlength, placeholder) {
   return h("input", { id, type: "text", maxlength, placeholder, autocomplete: "off", spellcheck: "false" });
 }
 
+// The decimal keys of a phone may have no minus.
 function number(id, { min = 0, step = 1, placeholder = "none" } = {}) {
-  return h("input", { id, type: "number", min, step, inputmode: "decimal", placeholder });
+  return h("input", { id, type: "number", min, step, inputmode: min < 0 ? "text" : "decimal", placeholder });
 }
 
 function field(label, control, help = null) {

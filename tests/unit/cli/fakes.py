@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -268,6 +270,7 @@ class Server:
         self._client_ca = client_ca or authority().cert
         self._server: grpc.Server | None = None
         self._restart: threading.Thread | None = None
+        self._between: socket.socket | None = None
         self.start()
 
     @property
@@ -287,6 +290,9 @@ class Server:
         self._server = server
 
     def stop(self) -> None:
+        if self._between:
+            with contextlib.suppress(OSError):  # if it is over
+                self._between.shutdown(socket.SHUT_RDWR)
         if self._restart:
             self._restart.join()
         if self._server:
@@ -301,6 +307,26 @@ class Server:
             self._server.stop(None).wait()
             threading.Event().wait(away)
             self.start()
+
+        self._restart = threading.Thread(target=go)
+        self._restart.start()
+
+    def interrupt(self, connections: int) -> None:
+        """Go away, and come back when so many connections have been closed on the socket that stays."""
+        assert self._server
+        self._server.stop(None).wait()
+        self._server = None
+        listener = self._between = socket.socket()
+        for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # gRPC sets the latter as well
+            listener.setsockopt(socket.SOL_SOCKET, option, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen()
+
+        def go() -> None:
+            with listener, contextlib.suppress(OSError):
+                for _ in range(connections):
+                    listener.accept()[0].close()
+                self.start()
 
         self._restart = threading.Thread(target=go)
         self._restart.start()

@@ -7,11 +7,13 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import grpc
 import pytest
 
-from joblet_wire.joblet_pb2 import GetJobStatusResponse
+from joblet_wire.joblet_pb2 import ExecJobResponse, ExecResult, GetJobStatusResponse, RunJobRequest
 from rnx.config import Node
 from rnx.connection import Connection
 
@@ -53,8 +55,12 @@ def test_client_certificate_not_valid_yet(server: Server, list_jobs: Rnx) -> Non
     assert told(result, 4, "refuses the client certificate", "is the clock right")
 
 
-def test_client_certificate_that_only_the_server_dislikes(jobs: FakeJobs, list_jobs: Rnx) -> None:
+def test_client_certificate_that_only_the_server_dislikes(
+    jobs: FakeJobs, list_jobs: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The server's certificate is of the CA we know, and that is not the one it wants from its clients."""
+    monkeypatch.setattr("rnx.connection.REPEAT_SECONDS", 0)
+    monkeypatch.setattr("rnx.connection.NEXT_TRY_SECONDS", 0.1)
     other = Server(jobs, client_ca=Authority().cert)
     try:
         assert told(list_jobs(other.address), 4, "refuses the client certificate (", "Copy its rnx-config.yml again")
@@ -224,6 +230,134 @@ def test_nonsense_about_the_end_is_ignored(told: str, server: Server, jobs: Fake
     assert run_rnx("job", "list").err == ""
 
 
+@pytest.mark.parametrize("closed", [1, 3])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job", "list"),
+        ("job", "run", "true"),
+        ("job", "stop", JOB_ID),
+        ("job", "top"),
+        ("job", "exec", JOB_ID, "true"),
+        ("monitor", "status"),
+    ],
+    ids=" ".join,
+)
+def test_a_daemon_that_is_restarted_as_rnx_connects(
+    words: tuple[str, ...], closed: int, server: Server, jobs: FakeJobs
+) -> None:
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="RUNNING")]
+    jobs.execution = lambda _requests: iter([ExecJobResponse(result=ExecResult())])
+    server.interrupt(closed)
+    result = spawn_rnx(*words)
+    assert (result.code, result.err) == (0, "")
+    assert len(jobs.seen(RunJobRequest)) == words.count("run")
+
+
+def test_uploads_are_sent_again_if_nothing_of_them_arrived(
+    server: Server, jobs: FakeJobs, run_rnx: Rnx, tmp_path: Path
+) -> None:
+    (tmp_path / "data").write_bytes(b"x" * 1_000_000)
+    server.interrupt(2)
+    assert run_rnx("job", "run", "--upload", "data", "true").code == 0
+    assert [len(request.uploads[0].content) for request in jobs.seen(RunJobRequest)] == [1_000_000]
+
+
+def test_a_wait_for_the_daemon_is_told(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnx.output.PATIENCE", 0)
+    server.interrupt(3)
+    result = run_rnx("job", "list")
+    assert result.code == 0
+    assert result.err.startswith("note: waiting for node 'default' (127.0.0.1:")
+    assert result.err.endswith("): the connection broke; jobs are not affected\n")
+
+
+def test_a_wait_for_the_daemon_is_not_told_before_json(
+    server: Server, jobs: FakeJobs, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="COMPLETED")]
+    monkeypatch.setattr("rnx.output.PATIENCE", 0)
+    server.interrupt(3)
+    result = run_rnx("--json", "job", "run", "--wait", "true")
+    assert (result.code, json.loads(result.err)["job_uuid"]) == (0, JOB_ID)
+
+
+def test_it_does_not_wait_for_ever(server: Server, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnx.connection.REPEAT_SECONDS", 0.2)
+    monkeypatch.setattr("rnx.connection.NEXT_TRY_SECONDS", 0.1)
+    server.interrupt(1_000_000)
+    assert told(run_rnx("job", "list"), 4, "refuses the client certificate (", "Copy its rnx-config.yml again")
+
+
+BREAKS = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+@pytest.mark.parametrize("code", BREAKS)
+@pytest.mark.parametrize("words", [("list",), ("status", JOB_ID), ("update", "--priority=1", JOB_ID)], ids=" ".join)
+def test_what_may_be_done_twice_is_repeated(
+    words: tuple[str, ...], code: grpc.StatusCode, broken_once: Callable[[grpc.StatusCode], None], run_rnx: Rnx
+) -> None:
+    broken_once(code)
+    result = run_rnx("job", *words)
+    assert (result.code, result.err) == (0, "")
+
+
+@pytest.mark.parametrize("code", BREAKS)
+@pytest.mark.parametrize(
+    "words", [("run", "true"), ("stop", JOB_ID), ("cancel", JOB_ID), ("delete", JOB_ID), ("delete-all",)], ids=" ".join
+)
+def test_what_may_have_been_done_is_not_repeated(
+    words: tuple[str, ...],
+    code: grpc.StatusCode,
+    broken_once: Callable[[grpc.StatusCode], None],
+    jobs: FakeJobs,
+    run_rnx: Rnx,
+) -> None:
+    broken_once(code)
+    assert told(run_rnx("job", *words), 5, "Whether it was carried out is not known: 'rnx job list' may tell.")
+    assert len(jobs.requests) == 1
+
+
+@pytest.fixture
+def broken_once(server: Server, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> Callable[[grpc.StatusCode], None]:
+    """Has the first call end with a status, as if the daemon went away when it had been carried out."""
+    jobs.answers[JOB_ID] = [GetJobStatusResponse(uuid=JOB_ID, status="RUNNING")]
+
+    def begin(code: grpc.StatusCode) -> None:
+        enter = jobs._enter
+
+        def broken(request: object, context: grpc.ServicerContext) -> None:
+            enter(request, context)
+            if len(jobs.requests) == 1:
+                context.abort(code, "The daemon goes away.")
+
+        monkeypatch.setattr(jobs, "_enter", broken)
+
+    return begin
+
+
+@pytest.mark.parametrize("words", [("job", "top"), ("monitor", "watch")], ids=" ".join)
+def test_views_too_fail_at_once_where_nothing_listens(
+    words: tuple[str, ...], tmp_path: Path, run_rnx: Rnx, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rnx.connection.RECONNECT_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setattr(Connection, "reconnect", lambda _connection, _attempt: pytest.fail("it waits for a node"))
+    result = run_rnx("--config", str(write_config(tmp_path / "c.yml", address)), *words)
+    assert told(result, 5, "nothing listens at node 'default'")
+
+
+def test_a_daemon_that_says_nothing(list_jobs: Rnx, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rnx.connection.OPTIONS", [("grpc.min_reconnect_backoff_ms", 300)])
+    monkeypatch.setattr("rnx.connection.REPEAT_SECONDS", 0)
+    monkeypatch.setattr("rnx.connection.NEXT_TRY_SECONDS", 0.1)
+    monkeypatch.setattr("rnx.diagnose.TIMEOUT", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        result = list_jobs(f"127.0.0.1:{listener.getsockname()[1]}")
+    assert told(result, 5, "accepts connections and says nothing: its daemon starts, or hangs")
+
+
 def test_it_connects_before_the_first_call() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.settimeout(30)
@@ -232,4 +366,5 @@ def test_it_connects_before_the_first_call() -> None:
         made = Connection(Node("default", address, pair.cert, pair.key, authority().cert, "", True))
         accepted, _ = listener.accept()
         accepted.close()
-        made._channel.close()
+        # Not close(): gRPC's thread that watches the connection would raise if it looked just then.
+        del made

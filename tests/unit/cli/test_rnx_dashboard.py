@@ -16,7 +16,7 @@ import yaml
 
 from rnx import config, door
 from rnx.dashboard import MAX_CONNECTIONS, PAGE_POLICY, Server
-from rnx.errors import DENIED, UNREACHABLE, USAGE, RnxError
+from rnx.errors import DENIED, UNREACHABLE, USAGE, Passing, RnxError
 from rnx.gateway import Gateway
 
 from .conftest import Rnx, write_config
@@ -50,6 +50,9 @@ class Node(BaseHTTPRequestHandler):
             self.close_connection = True
         elif self.path == "/silent":
             self.close_connection = True
+        elif self.path == "/v1/whoami" and Node.closes:
+            Node.closes -= 1
+            self.close_connection = True
         elif self.path == "/v1/whoami":
             self._answer({"name": "alice", "role": "reader"}, 403 if Node.denied else 200)
         else:
@@ -61,6 +64,7 @@ class Node(BaseHTTPRequestHandler):
 
     do_POST = do_DELETE = do_GET
     denied = False
+    closes = 0  # so many connections, when it is asked who somebody is
 
     def _answer(self, value: Any, status: int = 200) -> None:
         body = json.dumps(value if status == 200 else {"detail": "revoked", "hint": "Ask."}).encode()
@@ -101,6 +105,7 @@ def node(tmp_path: Path) -> Iterator[config.Node]:
     Node.go_on.clear()
     Node.connections.clear()
     Node.denied = False
+    Node.closes = 0
     running = serve(authority().server("joblet"), tmp_path)
     keys = authority().client()
     address = f"127.0.0.1:{running.server_port}"
@@ -285,6 +290,15 @@ def test_connections_are_bounded(server: Server, browser: Browser) -> None:
     for other in others:
         other.connection.close()
     assert browser.ask(browser.home).status == 200
+
+
+def test_a_daemon_that_restarts_is_asked_again(node: config.Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    Node.closes = 2
+    assert Gateway(node).whoami()["name"] == "alice"
+    Node.closes = 2
+    monkeypatch.setattr("rnx.gateway.REPEAT_SECONDS", 0)
+    with pytest.raises(Passing, match="closed the connection: it is restarting, perhaps"):
+        Gateway(node).whoami()
 
 
 def test_whoami(node: config.Node) -> None:

@@ -120,6 +120,7 @@ def echo(requests: Iterator[ExecJobRequest]) -> Iterator[ExecJobResponse]:
 
 
 def test_exec(server: Server, jobs: FakeJobs) -> None:
+    jobs.answers[JOB_ID] = [status("RUNNING")]
     jobs.execution = echo
     data = bytes(range(256)) * 1000
     result = spawn_rnx("job", "exec", "-e", "A=b=c", JOB_ID, "--", "sh", "-c", "exit 7", "--", "-x", stdin=data)
@@ -140,6 +141,7 @@ def test_exec(server: Server, jobs: FakeJobs) -> None:
     ],
 )
 def test_how_exec_ends(server: Server, jobs: FakeJobs, answer: ExecResult, code: int, told: str) -> None:
+    jobs.answers[JOB_ID] = [status("RUNNING")]
     jobs.execution = lambda _requests: iter([ExecJobResponse(result=answer)])
     result = spawn_rnx("job", "exec", JOB_ID, "x")
     assert (result.code, result.err) == (code, told)
@@ -168,6 +170,7 @@ def test_a_second_interrupt_leaves(server: Server, jobs: FakeJobs) -> None:
             if request.signal:
                 heard.put(request.signal)
 
+    jobs.answers[JOB_ID] = [status("RUNNING")]
     jobs.execution = ignoring
     process = start_rnx("job", "exec", JOB_ID, "x", stdin=subprocess.PIPE)
     assert process.stdout

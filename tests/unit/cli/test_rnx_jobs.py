@@ -342,8 +342,14 @@ class TestLog:
     ],
 )
 def test_a_refusal_is_told_and_ends_in_its_exit_code(
-    jobs: FakeJobs, run_rnx: Rnx, arguments: tuple[str, ...], status: grpc.StatusCode, code: int
+    jobs: FakeJobs,
+    run_rnx: Rnx,
+    arguments: tuple[str, ...],
+    status: grpc.StatusCode,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("rnx.connection.REPEAT_SECONDS", 0)
     jobs.failure = (status, "Because of\nthis. Do that.")
     result = run_rnx("job", *arguments)
     assert (result.code, result.out) == (code, b"")

@@ -161,7 +161,7 @@ class TestBrokenConnection:
         self.restarting(server, 1, away=0.4)
         result = run_rnx("job", "log", JOB_ID)
         assert (result.code, result.out) == (0, b"one\nthree\nfour")
-        assert "note: waiting for node 'default', the connection broke; the job is not affected\n" in result.err
+        assert "the connection broke; jobs are not affected\n" in result.err
 
     def test_the_end_may_be_asked_for_twice(self, server: Server, run_rnx: Rnx) -> None:
         jobs = self.restarting(server, 4)

@@ -246,3 +246,20 @@ def test_colours(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     monkeypatch.setenv("NO_COLOR", "1")
     output.table(("ID", "STATUS", "COMMAND"), [row], colour=1)
     assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("job", "list", "--limit=x"), "'--limit': 'x' is not accepted; expected a whole number, 1 or more"),
+        (("job", "list", "--limit=0"), "'--limit': '0' is not accepted; expected a whole number, 1 or more"),
+        (("job", "top", "--interval=61"), "'--interval': '61' is not accepted; expected a whole number, from 1 to 60"),
+        (("dashboard", "--port=0x50"), "'--port': '0x50' is not accepted; expected a whole number, from 1 to 65535"),
+        (("--node", "", "nodes"), "'--node': '' is not accepted; expected a name, or leave the option out"),
+        (("--config=", "nodes"), "'--config': '' is not accepted; expected a file, or leave the option out"),
+    ],
+)
+def test_a_refusal_says_what_is_accepted(arguments: tuple[str, ...], told: str, run_rnx: Rnx) -> None:
+    result = run_rnx(*arguments)
+    assert result.code == 2
+    assert f"Invalid value for {told}" in result.err
