@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc import aio
 
 from ..errors import Exhausted, InvalidValue, TooSlow
+from .threads import Threads
 
 MAX_REQUEST_BYTES = 128 << 20
 # What gRPC takes of a call that is not read yet.
@@ -32,6 +33,8 @@ SMALL_SEC, LARGE_SEC = 10.0, 900.0
 # Of one identity: calls in all, those of them that are not read yet, and those that are being read at the same
 # time, once for the small and once for the large.
 MAX_CALLS, MAX_UNREAD, MAX_READS = 12_000, 2_000, 2
+
+_parsers = Threads(8, "parse")
 
 END: Any = aio.EOF  # type: ignore[attr-defined] # the stubs do not have it
 # In pure Python it also lets pass what it comes across, such as UnicodeDecodeError.
@@ -100,7 +103,8 @@ def _too_large(size: int, limit: int) -> InvalidValue:
 async def _parsed(raw: bytes, parse: Parse) -> Message:
     try:
         # protobuf in pure Python, which some distributions ship, takes a second for each megabyte of small fields.
-        return await asyncio.to_thread(parse, raw) if len(raw) > SMALL_BYTES else parse(raw)
+        # Whoever goes meanwhile, it counts until that has been done.
+        return await _parsers.run(parse, raw) if len(raw) > SMALL_BYTES else parse(raw)
     except BAD_MESSAGE:
         raise InvalidValue(
             "request",

@@ -6,7 +6,6 @@ slowly as he likes.
 
 from __future__ import annotations
 
-import asyncio
 import io
 from collections.abc import Callable, Iterable, Mapping
 
@@ -18,6 +17,7 @@ from . import messages
 from .answers import Answers
 from .brief import MAX_BYTES, brief
 from .server import Caller
+from .threads import Threads
 
 # A hundred thousand jobs take about 40 MB. From here on nothing of them is told that can be left out.
 FULL_BYTES = 64 << 20
@@ -37,7 +37,7 @@ class Listing:
         self._positions = positions
         self._node_id = node_id
         self._shared: Shared[bytes] = Shared(1)
-        self._one_part = asyncio.Semaphore(1)
+        self._all_thread, self._part_thread = Threads(1, "list"), Threads(1, "newest")
         self._answers = answers
         self._size = 0  # of the latest one: the next will be much the same
 
@@ -49,11 +49,10 @@ class Listing:
     async def part(self, jobs: Callable[[], Iterable[Job]], caller: Caller) -> bytes:
         """The same of some jobs only: quickly made, and not behind lists of all."""
         await self._answers.turn(caller)
-        async with self._one_part:
-            return await asyncio.to_thread(self._serialized, dict(self._positions()), jobs)
+        return await self._part_thread.run(self._serialized, dict(self._positions()), jobs)
 
     async def _make(self) -> bytes:
-        made = await asyncio.to_thread(self._serialized, dict(self._positions()))
+        made = await self._all_thread.run(self._serialized, dict(self._positions()))
         self._size = len(made)
         return made
 

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from joblet_wire import joblet_pb2 as wire
 
+from ..api.threads import Threads
 from ..errors import InvalidValue, TooSlow
 from .problems import BadRequest
 
@@ -23,6 +24,7 @@ READ_SEC = 30.0
 # Bodies of one identity that are in memory at a time.
 AT_ONCE = 2
 THREAD_BYTES = 64 << 10
+_parsers = Threads(2, "json")
 INT32 = (-(2**31), 2**31 - 1)
 INT64 = (-(2**63), 2**63 - 1)
 
@@ -53,7 +55,7 @@ class Bodies:
             ) from None
         except asyncio.IncompleteReadError:
             raise ConnectionResetError("the client has gone") from None
-        return await asyncio.to_thread(_parsed, raw) if len(raw) > THREAD_BYTES else _parsed(raw)
+        return await _parsers.run(_parsed, raw) if len(raw) > THREAD_BYTES else _parsed(raw)
 
 
 def _parsed(raw: bytes) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import socket
+import threading
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,34 @@ def test_few_are_read_at_a_time_of_one_identity_and_others_do_not_wait(monkeypat
             task.cancel()
         await asyncio.wait(tasks)
         assert (await ask(limits, Call(REQUEST))).uuid == "x"
+
+    scenario(play())
+
+
+def test_what_is_being_understood_counts_until_it_is() -> None:
+    """Whoever sends it and goes: it may have 128 MiB, and take seconds."""
+
+    async def play() -> None:
+        limits, go, begun = Bounds(), threading.Event(), 0
+
+        def parse(_: bytes) -> Any:
+            nonlocal begun
+            begun += 1
+            assert go.wait(10)
+
+        async def send() -> None:
+            call = Call(bytes(bounds.SMALL_BYTES + 1))
+            async with limits.request("JobService/RunJob", "alice", parse, call):
+                pass
+
+        sent = [asyncio.create_task(send()) for _ in range(5)]
+        for task in sent:
+            await asyncio.sleep(0.02)
+            task.cancel()
+        await asyncio.sleep(0.05)
+        assert begun == bounds.MAX_READS
+        go.set()
+        await asyncio.wait(sent)
 
     scenario(play())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import threading
 import tracemalloc
 from collections.abc import Coroutine, Iterator
 from typing import Any
@@ -87,6 +88,39 @@ def test_a_list_of_many_long_jobs_is_small_and_there_once(monkeypatch: pytest.Mo
     assert len(wire.Jobs.FromString(whole).jobs) == 3000
     assert len(whole) < 2 << 20
     assert peak < 1.5 * len(whole)
+
+
+def test_a_list_of_some_is_made_to_its_end_before_the_next_whoever_goes() -> None:
+    """Who asks, goes and asks again has the daemon make one at a time all the same."""
+
+    async def play() -> None:
+        go, begun = threading.Event(), 0
+
+        def jobs() -> Iterator[Job]:
+            nonlocal begun
+            begun += 1
+            assert go.wait(10)
+            yield job(begun)
+
+        made = Listing(jobs, dict, "node", Answers())
+
+        async def ask() -> bytes:
+            async with contextlib.AsyncExitStack() as held:
+                return await made.part(jobs, Caller(Identity("alice", Role.READER), held=held))
+
+        async def gone(asked: asyncio.Task[bytes]) -> None:
+            await asyncio.sleep(0.02)
+            asked.cancel()
+
+        asked = [asyncio.create_task(ask()) for _ in range(5)]
+        await asyncio.gather(*map(gone, asked))
+        last = asyncio.create_task(ask())
+        await asyncio.sleep(0.05)
+        assert begun == 1
+        go.set()
+        assert len(wire.Jobs.FromString(await last).jobs) == 1
+
+    scenario(play())
 
 
 async def turns(bound: Answers, who: str, *sizes: int) -> tuple[list[Caller], list[asyncio.Task[None]]]:
