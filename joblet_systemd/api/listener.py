@@ -38,6 +38,7 @@ class Listener:
         self._servers: list[asyncio.Server] = []
         self._relays: set[asyncio.Task[None]] = set()
         self._crowd = Crowd()
+        self._stopped = False
 
     async def start(self) -> None:
         """Begin to accept."""
@@ -47,6 +48,7 @@ class Listener:
 
     def stop(self) -> None:
         """Accept no more. Sockets of joblet.socket stay open in PID 1, and new clients wait there."""
+        self._stopped = True
         for server in self._servers:
             server.close()
         for relay in self._relays:
@@ -59,7 +61,7 @@ class Listener:
         inner: asyncio.StreamWriter | None = None
         try:
             with self._crowd.join(writer.get_extra_info("peername")) as may_stay:
-                if not may_stay:
+                if self._stopped or not may_stay:  # accepted in the last moment, it would start the server again
                     return
                 async with self._server.connection():
                     inner_reader, inner = await asyncio.open_unix_connection(str(self._target), limit=BUFFER_BYTES)

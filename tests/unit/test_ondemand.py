@@ -141,3 +141,26 @@ def test_a_server_that_cannot_start_is_told_and_tried_again(
     with caplog.at_level(logging.ERROR):
         play(monkeypatch, test)
     assert "no room for a socket. Make some." in caplog.text.replace("\n", " ")
+
+
+# At one of these moments asyncio leaves a transport of its own behind.
+@pytest.mark.filterwarnings("ignore:.*:pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("ticks", range(12))
+def test_nobody_who_comes_at_the_end_of_the_daemon_starts_it_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ticks: int
+) -> None:
+    async def test(server: Server, demand: OnDemand) -> None:
+        front = socket.create_server(("127.0.0.1", 0))
+        relay = Listener([front], tmp_path / "inner", demand)
+        await relay.start()
+        await demand.start()
+        client = socket.create_connection(front.getsockname())
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        relay.stop()
+        await demand.stop()
+        await asyncio.sleep(0.05)
+        assert server.log == START + STOP
+        client.close()
+
+    play(monkeypatch, test)
