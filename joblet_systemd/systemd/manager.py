@@ -194,10 +194,15 @@ class Manager:
 
         PID 1 counts references: with two of one connection, ``release`` would leave one, and the unit loaded for ever.
         """
-        if unit not in self._held:
-            with _ignoring(NO_SUCH_UNIT, UNKNOWN_OBJECT):
-                await self._call(unit_path(unit), UNIT, "Ref")
-                self._held.add(unit)
+        if unit in self._held:
+            return
+        self._held.add(unit)  # at once, for another look at the same job may be on its way
+        try:
+            await self._call(unit_path(unit), UNIT, "Ref")
+        except SystemdError as error:
+            self._held.discard(unit)
+            if error.name not in (NO_SUCH_UNIT, UNKNOWN_OBJECT):
+                raise
 
     async def release(self, unit: str, *, failed: bool = True) -> None:
         """Let PID 1 forget an ended unit, also one that may have ``failed``."""

@@ -50,6 +50,39 @@ def test_how_a_unit_ended(properties: dict[str, Any], result: tuple[Any, ...] | 
     assert (found and (found.result, found.code, found.status, found.cpu_nsec)) == result
 
 
+def test_a_unit_is_held_once_whoever_asks_at_the_same_time() -> None:
+    """Of two references one release would leave one, and the unit loaded."""
+    references = 0
+
+    class Counting(Manager):
+        refusal: SystemdError | None = None
+
+        async def _call(self, path: str, interface: str, member: str, *_: Any) -> list[Any]:
+            nonlocal references
+            await asyncio.sleep(0)
+            if self.refusal:
+                raise self.refusal
+            references += {"Ref": 1, "Unref": -1}.get(member, 0)
+            return []
+
+    async def play() -> None:
+        manager = Counting("x*")
+        manager.refusal = SystemdError("It is gone.", name="org.freedesktop.systemd1.NoSuchUnit")
+        await manager.hold("x.service")
+        manager.refusal = SystemdError("No.")
+        with pytest.raises(SystemdError):
+            await manager.hold("x.service")
+        manager.refusal = None
+        await asyncio.gather(*(manager.hold("x.service") for _ in range(3)))
+        assert references == 1
+        await manager.release("x.service")
+        assert references == 0
+        await manager.hold("x.service")
+        assert references == 1
+
+    asyncio.run(play())
+
+
 def test_names_of_units_in_paths() -> None:
     for _ in range(2):
         assert escape("a-b.service") == "a_2db_2eservice"
