@@ -180,9 +180,12 @@ class Waiting:
         return run
 
     async def _take_back(self, run: Job | None) -> None:
-        """Undo a run that is not stored."""
+        """Undo a run that is not stored. What cannot be removed goes with the next start of the daemon."""
         if run is not None:
-            await disk.clean_up(self._runner.remove, run.id)
+            try:
+                await disk.clean_up(self._runner.remove, run.id)
+            except (JobletError, OSError) as error:
+                log.error("job %s: %s", run.id, error)
 
     def follow_clock(self) -> None:
         """The clock may have been set: whoever waits for so long, not for a moment, does so by the new one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from joblet_systemd.config import JobsConfig, Missed
-from joblet_systemd.errors import Exhausted
+from joblet_systemd.errors import Exhausted, JobletError
 from joblet_systemd.jobs import timetable
 from joblet_systemd.jobs.alarm import now_usec
 from joblet_systemd.jobs.book import Book
@@ -190,6 +190,26 @@ def test_a_full_disk_puts_a_run_off(scene: Callable[..., None], monkeypatch: pyt
         house.files.full = False
         await until(lambda: house.started)
         assert len(house.book.store.all()) == 2
+
+    scene(script)
+
+
+def test_a_run_that_cannot_be_taken_back_does_not_end_its_schedule(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_job_id: str) -> None:
+        raise JobletError("It cannot be removed.")
+
+    async def script(house: House) -> None:
+        house.files.go.clear()
+        monkeypatch.setattr(house.files, "remove", fail)
+        house.add(dataclasses.replace(PARENT, due_usec=now_usec()))
+        await until(lambda: PARENT.id in house.waiting._making)
+        parent = house.book[PARENT.id]
+        house.book.change(parent, spec=dataclasses.replace(parent.spec, priority=7))
+        house.files.go.set()
+        await until(lambda: house.started)
+        assert "It cannot be removed." in caplog.text
 
     scene(script)
 
