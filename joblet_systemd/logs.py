@@ -187,7 +187,10 @@ class Logs:
     def _reader(self) -> Iterator[Journal]:
         reader = None
         try:
-            reader = self._readers.pop() if self._readers else self._open_journal()
+            try:
+                reader = self._readers.pop()
+            except IndexError:  # not looked at before: another thread may take the last one in between
+                reader = self._open_journal()
             yield reader
         except OSError as error:  # no descriptor or inotify instance is free, no memory, or the disk fails
             if reader is not None:

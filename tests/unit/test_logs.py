@@ -522,3 +522,21 @@ def test_a_journal_that_cannot_be_read_is_the_hosts_fault_for_a_while() -> None:
         job.logs.close()
 
     asyncio.run(play())
+
+
+def test_another_thread_takes_the_last_idle_reader() -> None:
+    class Contended(list[Any]):
+        """Not empty when one looks, and empty when one takes."""
+
+        def __bool__(self) -> bool:
+            return True
+
+    async def play() -> None:
+        paper = Paper()
+        paper.write(b"one")
+        several = Logs(lambda: Reader(paper))  # type: ignore[arg-type,return-value]
+        several._readers = Contended()
+        assert await several.newest(UNIT) == 1
+        several.close()
+
+    asyncio.run(play())
