@@ -122,7 +122,7 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
         if _settled(path := directory(job_id))
     ]
     units = await manager.states()
-    unfinished = {job.id: job for job in store.unfinished()}
+    unfinished = {job.id: job.state for job in store.unfinished()}  # each may have megabytes besides
     active = {job_id_of_unit(name) for name, state in units.items() if state not in ENDED}
     needed = unfinished.keys() | active
 
@@ -150,7 +150,8 @@ async def find(manager: Manager, store: Store, places: Places) -> list[Leftover]
     for job_id in sorted(set(directories) - needed - kept):
         why = "no job that the store knows has files there"
         found.append(Leftover(str(places.work.path(job_id).parent), why, partial(_remove, places, job_id)))
-    at_work = {job.id for job in unfinished.values() if job.state not in (State.PENDING, State.SCHEDULED)} | active
+    waiting = (State.PENDING, State.SCHEDULED)
+    at_work = {job_id for job_id, state in unfinished.items() if state not in waiting} | active
     for job_id in sorted(set(places.work.mounted(directories)) - at_work):
         if job_id in needed | kept:
             why = "it is mounted, and its job does not run"
