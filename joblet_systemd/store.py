@@ -275,9 +275,9 @@ class Store:
         return found
 
     def kept(self) -> dict[str, str]:
-        """The owners of all ended jobs with files, by the jobs' ids."""
+        """The accounts of all ended jobs with files, by the jobs' ids."""
         with self._explained():
-            return dict(self._execute(f"SELECT id, owner FROM jobs WHERE files_kept AND state IN ({_FINAL})"))
+            return dict(self._execute(f"SELECT id, account FROM jobs WHERE files_kept AND state IN ({_FINAL})"))
 
     def files_gone(self, job_id: str) -> None:
         """The files of a job have been removed."""

@@ -37,6 +37,7 @@ class Staging:
         """Make /work and mount it. Raises what ``WorkDirs.mount`` does."""
         owner = lookup(self._account)
         name = self._work.stage(self.job_id)
+        self._work.uploads[name] = self._account
         self._work.mount(name, self._account, self._limits)
         self._root = os.open(self._work.path(name), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._writer = Writer(self._root, owner.pw_uid, owner.pw_gid)
@@ -70,13 +71,15 @@ class Staging:
         self._work.complete(self.job_id)
 
     def take_in(self) -> None:
-        """Make it the /work of the job. Quick. Raises JobletError."""
+        """Make it the /work of the job. Quick. Raises JobletError, Exhausted if it had to be given up meanwhile."""
         self._work.take_in(self.job_id)
 
     def discard(self) -> None:
         """Remove what no job has taken over. Raises JobletError."""
         self._close()
-        self._work.remove(self._work.stage(self.job_id))
+        name = self._work.stage(self.job_id)
+        self._work.remove(name)
+        self._work.uploads.pop(name, None)
 
     def _close(self) -> None:
         if self._writer is not None:

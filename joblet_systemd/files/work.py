@@ -48,6 +48,7 @@ class WorkDirs:
         self._template = directory / f".template-{config.work_size}"
         self._locks: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()  # as long as they are held
         self._finding_lock = threading.Lock()
+        self.uploads: dict[str, str] = {}  # whose accounts, by the names that ``stage`` gives
         self.why_unbounded = ""
 
     def prepare(self) -> None:
@@ -264,9 +265,15 @@ class WorkDirs:
         return f".upload-{job_id}"
 
     def take_in(self, job_id: str) -> None:
-        """Make what is staged, complete and unmounted, the job's /work. Raises JobletError."""
+        """Make what is staged, complete and unmounted, the job's /work. Raises JobletError, Exhausted if cut off."""
+        made = self._directory / self.stage(job_id) / IMAGE
         try:
-            (self._directory / self.stage(job_id)).rename(self._directory / job_id)
+            if made.exists() and made.stat().st_size == 0:
+                raise Exhausted(
+                    "The disk of the host got full, and the uploads had to give up their room.",
+                    hint="Try again when there is more; its administrator can tell.",
+                )
+            made.parent.rename(self._directory / job_id)
         except OSError as error:
             raise _explained(error, self._directory) from error
 
@@ -300,17 +307,17 @@ class WorkDirs:
             )
 
     def sizes(self) -> dict[str, int]:
-        """What each job's image takes of the host's disk, in bytes."""
+        """What each job's image, and each that uploads are written to, takes of the host's disk, in bytes."""
         found = {}
-        for job_id in self.ids():
+        for name in (*self.ids(), *list(self.uploads)):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found[job_id] = (self._directory / job_id / IMAGE).stat().st_blocks * 512
+                found[name] = (self._directory / name / IMAGE).stat().st_blocks * 512
         return found
 
     def cut_off(self, job_id: str) -> None:
-        """Have /work take no room any more, whoever uses it: to its users it is a disk that has failed.
+        """Have /work, or one of ``uploads``, take no room any more, whoever uses it: to them it is a disk that failed.
 
-        Only ``finish`` and ``remove`` come after this. Raises JobletError.
+        Only ``finish`` and ``remove`` come after this; ``take_in`` refuses it. Raises JobletError.
         """
         with self._lock(job_id):
             try:

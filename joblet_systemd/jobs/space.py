@@ -1,8 +1,8 @@
 """The disk that all jobs share: some of it stays free, for the store, the journal and the jobs that are not to blame.
 
 Images are sparse, and together may promise more than there is, as nearly all jobs take a fraction of what they may.
-When they do take more, whoever has most gives: of the identity whose jobs, at work, waiting and kept, take most, the
-largest /work goes, until there is room.
+When they do take more, whoever has most gives: of the identity whose jobs, at work, waiting and kept, and uploads on
+their way take most, the largest /work goes, until there is room.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ RETRY_SEC = 5.0
 class Space:
     """Keeps ``jobs.keep_free`` of the disk free while jobs are at work. Nothing wakes up while none is.
 
-    ``busy`` tells whether there are; ``end(job, reason)`` ends one that waits or runs, its /work given up, and is False
-    for any other.
-    Methods are called from the event loop's thread.
+    ``busy`` tells whether there are; ``end(job, reason)`` gives up the /work of one that waits or runs and ends it, and
+    is False for any other. Methods are called from the event loop's thread.
     """
 
     def __init__(
@@ -83,36 +82,38 @@ class Space:
                 log.warning("the disk is nearly full, but not of the files of jobs; no job starts")
             self._warned = True
             return False
-        kept = self._book.store.kept()
-        owners = {}
-        for job_id in sizes:
-            live = self._book.live(job_id)
-            owner = live.owner if live is not None else kept.get(job_id)
-            if owner is not None:  # else it is being made, or a leftover
-                owners[job_id] = owner
+        kept, uploads = self._book.store.kept(), self._work.uploads
+        accounts = {}
+        for name in sizes:
+            live = self._book.live(name)
+            account = live.account if live is not None else kept.get(name) or uploads.get(name)
+            if account is not None:  # else it is being made, or a leftover
+                accounts[name] = account
         taken: Counter[str] = Counter()
-        for job_id, owner in owners.items():
-            taken[owner] += sizes[job_id]
-        for job_id in sorted(owners, key=lambda job_id: (taken[owners[job_id]], sizes[job_id]), reverse=True):
-            if sizes[job_id] and await self._give_up(job_id, sizes[job_id] // MIB):
+        for name, account in accounts.items():
+            taken[account] += sizes[name]
+        for name in sorted(accounts, key=lambda name: (taken[accounts[name]], sizes[name]), reverse=True):
+            if sizes[name] and await self._give_up(name, sizes[name] // MIB):
                 return True
         return False
 
-    async def _give_up(self, job_id: str, size: int) -> bool:
+    async def _give_up(self, name: str, size: int) -> bool:
         reason = (
             f"the host's disk had less than {self._work.reserve_bytes() // MIB} MB left, "
             f"and its /work was the largest, with {size} MB, of the client that took most"
         )
         try:
-            live = self._book.live(job_id)  # as it is now: another one has been tried before, perhaps
-            if live is None:
-                await self._kept.remove(job_id)
+            live = self._book.live(name)  # as it is now: another one has been tried before, perhaps
+            if name in self._work.uploads:
+                await asyncio.to_thread(self._work.cut_off, name)
+            elif live is None:
+                await self._kept.remove(name)
             elif not await self._end(live, reason):
                 return False
         except JobletError as error:
-            log.error("job %s cannot give up its /work: %s", job_id, error)  # the next one can, perhaps
+            log.error("job %s cannot give up its /work: %s", name, error)  # the next one can, perhaps
             return False
-        log.error("job %s had to give up its /work: %s", job_id, reason)
+        log.error("job %s had to give up its /work: %s", name, reason)
         return True
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ class Disk:
     def __init__(self, size: int) -> None:
         self._size = size
         self.images: dict[str, int] = {}
+        self.uploads: dict[str, str] = {}
         self.done: list[str] = []
 
     def reserve_bytes(self) -> int:
@@ -36,6 +37,10 @@ class Disk:
 
     def sizes(self) -> dict[str, int]:
         return dict(self.images)
+
+    def cut_off(self, name: str) -> None:
+        self.images[name] = 0
+        self.done.append(f"cut off {name}")
 
     async def remove(self, job_id: str) -> None:
         if job_id == "stuck":
@@ -104,6 +109,16 @@ def test_files_of_ended_and_waiting_jobs_count(store: Store) -> None:
     scene.disk.images["more"] = 900 * MIB
     scene.look()
     assert scene.disk.done[1:] == ["ended more"]
+
+
+def test_uploads_on_their_way_count(store: Store) -> None:
+    """They are no job's yet, and may be as large and as slow as any."""
+    scene = Scene(store, ("mine", "alice", State.RUNNING, 300), ("one", "mallory", State.RUNNING, 100))
+    for number, account in enumerate(("joblet-mallory", "joblet-mallory", "joblet-bob")):
+        scene.disk.images[f".upload-{number}"] = (200 + number) * MIB
+        scene.disk.uploads[f".upload-{number}"] = account
+    scene.look()
+    assert scene.disk.done == ["cut off .upload-1"]
 
 
 def test_a_job_that_is_just_starting_is_passed_over(store: Store) -> None:

@@ -18,6 +18,7 @@ from joblet_systemd.api import download
 from joblet_systemd.config import JobsConfig, Unenforced
 from joblet_systemd.errors import Exhausted, InvalidValue, JobletError, NotFound, Unsupported
 from joblet_systemd.files import image, loop, staging, terminals, work
+from joblet_systemd.files import mounts as mounts_module
 from joblet_systemd.files.staging import Staging
 from joblet_systemd.files.uploads import parse
 from joblet_systemd.files.work import WorkDirs
@@ -445,6 +446,33 @@ def test_a_job_that_is_cut_off_takes_no_room_and_writes_nothing(dirs: WorkDirs) 
     assert [name for name in dirs.ids() if not name.startswith(".")] == ["other"]
     (dirs.path("other") / "file").write_bytes(b"x" * MIB)
     dirs.cut_off("hog")  # gone already
+
+
+def test_uploads_that_are_cut_off_become_no_job(dirs: WorkDirs) -> None:
+    """Whether that is while they are written, or before a job takes them in."""
+    for complete in (False, True):
+        staged = Staging(dirs, "joblet-x", Limits(disk_bytes=64 * MIB))
+        staged.begin()
+        [name] = dirs.uploads
+        assert dirs.uploads[name] == "joblet-x"
+        staged.write([parse("f", b"x" * (20 * MIB), 0o644, False)])
+        if complete:
+            staged.complete()
+        else:
+            mounts_module.sync(staged._root)
+        assert dirs.sizes()[name] > 20 * MIB
+        dirs.cut_off(name)
+        assert dirs.sizes()[name] == 0
+        if not complete:
+            with pytest.raises(Exhausted, match="cannot be written to the disk of the host"):
+                staged.write([b"y" * MIB])
+            with contextlib.suppress(Exhausted):  # there is nothing to be written, some kernels say
+                staged.complete()
+        with pytest.raises(Exhausted, match="had to give up"):
+            staged.take_in()
+        staged.discard()
+        assert dirs.uploads == {}
+    assert dirs.ids() == []
 
 
 def test_nothing_is_begun_on_a_disk_that_is_nearly_full(
