@@ -17,6 +17,7 @@ from ..files.root import lookup
 from ..files.staging import Staging
 from ..files.work import WorkDirs
 from ..model import Actor, Job, JobSpec, Limits, State, parse_cpuset
+from ..shared import Shared
 from ..systemd.manager import Manager
 from . import timetable
 from .alarm import now_usec
@@ -55,7 +56,7 @@ class Jobs:
         self._previews = timetable.Previews()
         self._updates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         # Of each identity one schedule at a time: whatever one asks for, the others get their turn.
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(1))
+        self._turns: defaultdict[str, Shared[tuple[JobSpec, int]]] = defaultdict(lambda: Shared(1))
 
     async def submit(
         self,
@@ -74,8 +75,7 @@ class Jobs:
         lookup(account)
         now, due = now_usec(), None
         if spec.schedule:
-            async with self._turns[caller.name]:
-                spec, due = await timetable.first(spec, now)
+            spec, due = await self._first(spec, now, caller)
         job_id = staged.job_id if staged else str(uuid.uuid4())
         await self._runner.seal(job_id, secrets)
         # From here on nothing is waited for: a client that goes away leaves a whole job behind or none.
@@ -106,8 +106,11 @@ class Jobs:
         """Raise what ``submit`` would, as far as it can be told before the uploads are there."""
         self._admit(spec, caller)
         if spec.schedule:
-            async with self._turns[caller.name]:
-                await timetable.first(spec, now_usec())
+            await self._first(spec, now_usec(), caller)
+
+    async def _first(self, spec: JobSpec, now: int, caller: Actor) -> tuple[JobSpec, int]:
+        # Each by itself, but to its end, and no other of the same identity before, even if the caller goes away.
+        return await self._turns[caller.name].get(object(), lambda: timetable.first(spec, now))
 
     def _admit(self, spec: JobSpec, caller: Actor) -> list[str]:
         notes = [*self._check(spec.limits), *self._work.check(spec.limits)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -117,5 +118,33 @@ def test_identities_take_turns_at_having_their_schedules_checked(store: Store, m
         await asyncio.gather(*flood, jobs.check(JobSpec("true", schedule="alice"), ALICE))
         # Each takes two questions, and two may be under way.
         assert asked.index("alice") < 6
+
+    asyncio.run(play())
+
+
+def test_a_schedule_counts_until_it_has_been_checked_whoever_goes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some take seconds, and threads do not end because nobody waits for them any more."""
+    asked, go = 0, threading.Event()
+
+    def analyze(_expression: str, *_: object) -> tuple[int, str]:
+        nonlocal asked
+        asked += 1
+        assert go.wait(10)
+        return 0, "Normalized form: x\n    Next elapse: Mon 2026-03-09 00:00:00 UTC\n"
+
+    monkeypatch.setattr(calendar, "_analyze", analyze)
+
+    async def play() -> None:
+        house = House(store)
+        spec = JobSpec("true", schedule="hard")
+        for ask in (house.jobs.check(spec, ALICE), house.submit(spec), house.submit(spec)):
+            asking = asyncio.create_task(ask)
+            await asyncio.sleep(0.02)
+            asking.cancel()
+        await asyncio.sleep(0.02)
+        assert asked == 1
+        go.set()
 
     asyncio.run(play())
