@@ -70,11 +70,14 @@ class Alarm:
         return known
 
     def close(self) -> None:
-        """Ring no more."""
+        """Ring no more, whatever is set from now on."""
         asyncio.get_running_loop().remove_reader(self._fd)
         os.close(self._fd)
+        self._fd = -1
 
     def _arm(self) -> None:
+        if self._fd < 0:
+            return
         if len(self._heap) > 2 * len(self._times) + FEW:
             self._heap = [(usec, name) for name, usec in self._times.items()]
             heapq.heapify(self._heap)

@@ -118,3 +118,16 @@ def test_clear_tells_whether_there_was_a_time() -> None:
         return answers
 
     assert asyncio.run(scenario()) == (True, False)
+
+
+def test_once_closed_it_is_set_for_nobody() -> None:
+    """What is under way as the daemon ends may still put something off."""
+
+    async def scenario() -> None:
+        alarm = Alarm(lambda _: None, lambda: None)
+        alarm.set("a", now_usec() + 60_000_000)
+        alarm.close()
+        alarm.set("b", now_usec())
+        assert alarm.clear("a")
+
+    asyncio.run(scenario())
