@@ -309,22 +309,18 @@ class Lifecycle:
     async def delete(self, job_ids: Sequence[str], with_files: Sequence[str]) -> None:
         """Forget jobs that have ended, and remove what there is of some: all of it, even if the caller goes away."""
         self.book.delete(job_ids)
+        await asyncio.shield(self._tasks.spawn(self._clean_up(with_files)))
 
-        async def clean_up() -> None:
-            for job_id in with_files:
-                await self._clean_up(job_id)
+    async def _clean_up(self, job_ids: Sequence[str]) -> None:
+        for job_id in job_ids:
+            try:
+                await disk.clean_up(self._runner.remove, job_id)
+            except (JobletError, OSError) as error:
+                log.error("job %s: %s", job_id, error)
 
-        await asyncio.shield(self._tasks.spawn(clean_up()))
-
-    async def _clean_up(self, job_id: str) -> None:
-        try:
-            await disk.clean_up(self._runner.remove, job_id)
-        except (JobletError, OSError) as error:
-            log.error("job %s: %s", job_id, error)
-
-    def _forget(self, job_id: str) -> None:
-        self.book.delete([job_id])
-        self._tasks.spawn(self._clean_up(job_id))
+    def _forget(self, job_ids: Sequence[str]) -> None:
+        self.book.delete(job_ids)
+        self._tasks.spawn(self._clean_up(job_ids))
 
     # --- restart
 

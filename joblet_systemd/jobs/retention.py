@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import JobletError
 from ..store import Store
@@ -20,12 +20,12 @@ ALARM = "oldest"
 
 
 class Retention:
-    """Calls ``forget(job_id)`` for finished jobs beyond the newest ``keep`` and for those older than ``keep_usec``.
+    """Calls ``forget(job_ids)`` for finished jobs beyond the newest ``keep`` and for those older than ``keep_usec``.
 
-    ``forget`` may raise JobletError; a job it could not remove comes again.
+    ``forget`` may raise JobletError; jobs that it could not remove come again.
     """
 
-    def __init__(self, store: Store, keep: int, keep_usec: int, forget: Callable[[str], None]) -> None:
+    def __init__(self, store: Store, keep: int, keep_usec: int, forget: Callable[[Sequence[str]], None]) -> None:
         self._store = store
         self._keep = keep
         self._keep_usec = keep_usec
@@ -39,8 +39,9 @@ class Retention:
         now = now_usec()
         again: int | None = now + GAP_USEC
         try:
-            for job_id in self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES):
-                self._forget(job_id)
+            surplus = self._store.surplus(self._keep, now - self._keep_usec, KEEP_BYTES)
+            if surplus:
+                self._forget(surplus)
             oldest = self._store.oldest_end()
             # An oldest job that is due still is one that could not be removed.
             again = None if oldest is None else max(oldest + self._keep_usec + 1, now + GAP_USEC)
