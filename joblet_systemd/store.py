@@ -211,10 +211,6 @@ class Store:
         oldest = self._execute(f"SELECT min(ended_usec) FROM jobs WHERE state IN ({_FINAL})", ()).fetchone()[0]
         return None if oldest is None else int(oldest)
 
-    def all(self) -> list[Job]:
-        """All jobs, the oldest first."""
-        return self._select("ORDER BY number")
-
     def each(self) -> Iterator[Job]:
         """All jobs, the oldest first, one by one, as they are at the first. May be used in any one thread."""
         with self._reading() as db:

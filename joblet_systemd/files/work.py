@@ -358,7 +358,10 @@ class WorkDirs:
         work = self.path(job_id)
         try:
             while os.path.ismount(work):
-                mounts.detach(work)  # what is in memory only need not be written any more
+                with contextlib.suppress(OSError), os.scandir(work) as entries:
+                    if next(entries, None) is not None:
+                        image.cut_off(work)  # or the kernel would write out first what is in memory only
+                mounts.detach(work)
             terminals.unmount(self.terminals(job_id))
         except OSError as error:
             raise JobletError(f"{error.filename or work} cannot be unmounted: {error.strerror}.") from error

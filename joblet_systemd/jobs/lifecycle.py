@@ -112,8 +112,7 @@ class Lifecycle:
                 reason=job.reason if job.attempt else "",
             )
         except JobletError as error:
-            self.waiting.queue.vacate(job_id)
-            self.waiting.later(job_id, error)
+            self.waiting.put_off(job_id, error)
             return
         try:
             result = await self._runner.start(self.book.whole(job))
@@ -150,8 +149,7 @@ class Lifecycle:
         except JobletError as full:
             self._look_later(job_id, full)
         else:
-            self.waiting.queue.vacate(job_id)
-            self.waiting.later(job_id, error)
+            self.waiting.put_off(job_id, error)
 
     async def _started(self, job_id: str, result: str) -> None:
         job = self.book.live(job_id)

@@ -44,6 +44,7 @@ class StartQueue:
         self._at_work: dict[str, str] = {}  # job: owner
         self._load: Counter[str] = Counter()  # by owner, how many are at work
         self._starting: set[asyncio.Task[None]] = set()
+        self._rest: asyncio.TimerHandle | None = None
         self._order: dict[str, int] | None = None  # what positions() gave, until something changes
 
     def __len__(self) -> int:
@@ -130,12 +131,21 @@ class StartQueue:
                 heapq.heappop(turns)
         return order
 
+    def rest(self, seconds: float) -> None:
+        """Begin no starts for so long, as there is something that they would all lack."""
+        if self._rest is None:
+            self._rest = asyncio.get_running_loop().call_later(seconds, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._pump()
+
     def close(self) -> None:
         """Begin no more starts."""
         self._in_flight = 0
 
     def _pump(self) -> None:
-        while len(self._starting) < self._in_flight and len(self._at_work) < self._running:
+        while self._rest is None and len(self._starting) < self._in_flight and len(self._at_work) < self._running:
             place = self._next()
             if place is None:
                 return

@@ -30,9 +30,8 @@ RETRY_SEC = 5.0
 class Space:
     """Keeps ``jobs.keep_free`` of the disk free while jobs are at work. Nothing wakes up while none is.
 
-    ``busy`` tells whether there are; ``end(job, reason)`` ends one that waits or runs, its /work given up, and is False
-    for any other.
-    Methods are called from the event loop's thread.
+    ``busy`` tells whether there are; ``end(job, reason)`` gives up the /work of one that waits or runs and ends it, and
+    is False for any other. Methods are called from the event loop's thread.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ..config import JobsConfig, Missed
 from ..errors import JobletError
-from ..model import Job, State
+from ..model import USEC_PER_SEC, Job, State
 from . import disk, timetable
 from .alarm import Alarm, now_usec
 from .book import Book
@@ -86,6 +86,12 @@ class Waiting:
         """Come back to a job whose start failed for a reason that may pass."""
         log.error("job %s cannot be started yet: %s", job_id, error)
         self._alarm.set(job_id, now_usec() + LATER_USEC)
+
+    def put_off(self, job_id: str, error: JobletError) -> None:
+        """Come back to a job whose turn had come, and to all others, which would lack the same."""
+        self.queue.rest(LATER_USEC / USEC_PER_SEC)
+        self.queue.vacate(job_id)
+        self.later(job_id, error)
 
     def close(self) -> None:
         """Start nothing any more."""

@@ -6,7 +6,7 @@ import asyncio
 import dataclasses
 import logging
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -148,3 +148,28 @@ def test_a_store_that_fails_for_a_while(
         scene(script, 5)
     assert "finished jobs cannot be forgotten" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_what_is_due_together_is_forgotten_together(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In one transaction: thousands, as after a change of the configuration, would hold everybody up for seconds."""
+    deleted: list[int] = []
+
+    async def script(house: House) -> None:
+        delete = house.book.store.delete
+
+        def counted(job_ids: Iterable[str]) -> None:
+            deleted.append(len(list(job_ids)))
+            delete(job_ids)
+
+        monkeypatch.setattr(house.book.store, "delete", counted)
+        house.go.set()
+        retained = house.lifecycle._retention
+        retained._keep = 0
+        retained.look()
+        retained.look()
+        assert deleted == [20]
+        await until(lambda: house.directories == {"00000001"})
+
+    scene(script, 20)

@@ -240,6 +240,38 @@ def test_a_job_that_waits_gives_up_its_files_and_does_not_try_again(scene: Calla
     scene(script)
 
 
+def test_what_one_start_lacks_the_next_ones_do_not_try_to_get(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a full disk thousands of jobs may wait; each would be tried every few seconds, with a line in the log."""
+    monkeypatch.setattr("joblet_systemd.jobs.waiting.LATER_USEC", 300_000)
+    tries = full = 0
+
+    async def script(house: House) -> None:
+        async def start(_job: Job) -> str:
+            nonlocal tries
+            tries += 1
+            if full:
+                raise Exhausted("The disk is full.")
+            raise JobletError("No.")
+
+        nonlocal full
+        full = 1
+        monkeypatch.setattr(house.runner, "start", start)
+        jobs = [
+            dataclasses.replace(JOB, id=f"{number:08}-0000-0000-0000-000000000000", spec=JobSpec("true"))
+            for number in range(50)
+        ]
+        for job in jobs:
+            house.add(job)
+        await asyncio.sleep(0.1)
+        assert 0 < tries <= JobsConfig().starts_in_flight
+        full = 0
+        await asyncio.gather(*map(house.end, jobs))
+
+    scene(script)
+
+
 def given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, list[str]]:
     """A job that runs, and what is done to it."""
     done: list[str] = []

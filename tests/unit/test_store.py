@@ -61,7 +61,7 @@ def test_round_trip(store: Store) -> None:
     assert store.find(FULL.id) == FULL
     changed = dataclasses.replace(FULL, state=State.FAILED, exit_code=None)
     store.update(changed)
-    assert store.all() == [changed]
+    assert list(store.each()) == [changed]
     assert list(store.unfinished()) == []
     assert store.count() == 1
     assert store.finished(None) == store.finished("alice") == [FULL.id]
@@ -80,13 +80,13 @@ def test_only_what_differs_is_written(store: Store, tmp_path: Path) -> None:
     stored = store.find(FULL.id)
     assert stored == dataclasses.replace(changed, owner="nobody else writes here")
     store.update(changed, changed)
-    assert store.all() == [stored]
+    assert list(store.each()) == [stored]
 
 
 def test_it_survives_a_killed_daemon(store: Store, tmp_path: Path) -> None:
     store.add(FULL)
     # Not closed: a second connection sees what a new daemon would.
-    assert Store(tmp_path / "joblet.db").all() == [FULL]
+    assert list(Store(tmp_path / "joblet.db").each()) == [FULL]
 
 
 def test_prefixes(store: Store) -> None:
@@ -168,7 +168,7 @@ def test_a_damaged_file_is_explained(damage: Callable[[Path], None], tmp_path: P
     # The way out.
     for file in tmp_path.iterdir():
         file.rename(file.with_name(f"{file.name}.old"))
-    assert Store(path).all() == []
+    assert list(Store(path).each()) == []
 
 
 def test_a_damaged_log_is_explained(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_damaged_log_is_explained(tmp_path: Path) -> None:
     assert f"move {log}" in caught.value.hint
     assert log.stat().st_size == 10_000, "kept"
     log.rename(tmp_path / "moved")
-    assert len(Store(path).all()) == 200
+    assert len(list(Store(path).each())) == 200
 
 
 @pytest.mark.parametrize("head", [b"", b"\0" * 4096])
@@ -190,7 +190,7 @@ def test_a_log_that_was_just_begun_at_a_power_cut(head: bytes, tmp_path: Path) -
     path = tmp_path / "joblet.db"
     filled(path)
     (tmp_path / "joblet.db-wal").write_bytes(head)
-    assert len(Store(path).all()) == 200
+    assert len(list(Store(path).each())) == 200
 
 
 def test_a_newer_store_is_refused(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_record_that_is_no_jobs(tmp_path: Path) -> None:
     edited(path, "UPDATE jobs SET spec = '[]' WHERE number = 2")
     store = Store(path)
     with pytest.raises(JobletError, match=r"the record of job 00000001-.* is no job's"):
-        store.all()
+        list(store.each())
     assert store.find("00000000").id.startswith("00000000")
 
 
@@ -221,7 +221,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(Exhausted, match=r"Is the disk full") as caught:
         store.add(dataclasses.replace(FULL, id="ffffffff-89ab-cdef-0123-456789abcdef", uploads=("x" * 100_000,)))
     assert str(tmp_path / "joblet.db") in caught.value.message
-    assert store.all() == [FULL]
+    assert list(store.each()) == [FULL]
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
@@ -245,7 +245,7 @@ def test_what_is_left_when_nothing_fits(tmp_path: Path) -> None:
     store = Store(tmp_path / "joblet.db")
     store.close()
     with pytest.raises(JobletError, match="cannot be used: Cannot operate on a closed database"):
-        store.all()
+        store.count()
 
 
 def job(number: int, **changes: Any) -> Job:
@@ -305,7 +305,7 @@ def test_a_run_and_its_parent_are_stored_together_or_not_at_all(store: Store) ->
     parent, run = job(1, state=State.SCHEDULED), job(2, parent=job(1).id)
     store.add(parent)
     store.add_run(run, dataclasses.replace(parent, due_usec=77))
-    assert [found.due_usec for found in store.all()] == [77, 5]
+    assert [found.due_usec for found in store.each()] == [77, 5]
     with pytest.raises(JobletError):
         store.add_run(run, dataclasses.replace(parent, due_usec=88))  # such a job is there already
     assert store.find(parent.id).due_usec == 77
@@ -325,7 +325,7 @@ def test_what_is_surplus(store: Store) -> None:
     assert len(store.surplus(0, 0, 1 << 30, 1000)) == 5
     assert len(store.surplus(0, 0, 1 << 30, 2)) == 2
     store.delete(store.surplus(0, 0, 1 << 30, 1000))
-    assert store.all() == [running]
+    assert list(store.each()) == [running]
     assert store.oldest_end() is None
 
 
@@ -361,7 +361,7 @@ def test_a_store_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
                 (number, job(number).id, state, spec),
             )
         db.commit()
-    running, done = Store(tmp_path / "joblet.db").all()
+    running, done = Store(tmp_path / "joblet.db").each()
     assert running.spec == JobSpec("c", ("a",), "n", limits=Limits(50))
     assert (running.attempt, running.files_kept) == (1, True)
     assert not done.files_kept
@@ -403,7 +403,7 @@ def test_a_store_of_the_second_version_is_taken_over(second: Path) -> None:
         **{"submitted_usec": 1, "started_usec": 2, "boot_id": "b", "uploads": ("x",), "usage": Usage(8, 9)},
         **{"parent": "p", "attempt": 3, "seq_base": 4, "files_kept": True},
     )
-    assert store.all() == list(store.unfinished()) == [running]
+    assert list(store.each()) == list(store.unfinished()) == [running]
     # It ends with what this version tells of an end.
     ended = dataclasses.replace(running, state=State.FAILED, ended_usec=9, exit_code=5, usage=Usage(8, 9, tasks_peak=3))
     store.update(ended)
@@ -419,4 +419,4 @@ def test_a_migration_that_is_cut_off_is_made_anew(tmp_path: Path) -> None:
         db.executescript(f"BEGIN; {MIGRATIONS[1]}")  # and no further
     store = Store(path)
     store.add(FULL)
-    assert store.all() == [FULL]
+    assert list(store.each()) == [FULL]

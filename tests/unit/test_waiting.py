@@ -104,7 +104,7 @@ def test_a_run_is_a_job_of_its_own_and_the_next_time_is_set(scene: Callable[...,
     async def script(house: House) -> None:
         house.add(dataclasses.replace(PARENT, due_usec=now_usec()))
         await until(lambda: house.started)
-        parent, run = house.book.store.all()
+        parent, run = house.book.store.each()
         assert run.parent == parent.id
         assert (run.spec.schedule, run.spec.calendar) == ("", ())
         assert house.files.copies == [run.id] == house.started
@@ -120,7 +120,7 @@ def test_a_run_has_all_that_is_long_of_its_parent(scene: Callable[..., None]) ->
         spec = dataclasses.replace(PARENT.spec, args=("x" * 100_000,))
         house.add(dataclasses.replace(PARENT, spec=spec, uploads=("u" * 10_000,), due_usec=now_usec()))
         await until(lambda: house.started)
-        parent, run = house.book.store.all()
+        parent, run = house.book.store.each()
         assert run.spec.args == parent.spec.args == spec.args
         assert run.uploads == parent.uploads == ("u" * 10_000,)
 
@@ -156,7 +156,7 @@ def test_canceled_while_its_run_is_made(scene: Callable[..., None]) -> None:
         house.files.go.set()
         await until(lambda: house.files.removed)
         assert house.files.removed == house.files.copies
-        assert [job.id for job in house.book.store.all()] == [PARENT.id]
+        assert [job.id for job in house.book.store.each()] == [PARENT.id]
         assert not house.waiting.withdraw(house.book[PARENT.id])
 
     scene(script)
@@ -173,7 +173,7 @@ def test_changed_while_its_run_is_made(scene: Callable[..., None]) -> None:
         await until(lambda: house.started)
         # The run that was being made is taken back, and the next is like the job is now.
         assert len(house.files.removed) == 1
-        (run,) = [job for job in house.book.store.all() if job.parent]
+        (run,) = [job for job in house.book.store.each() if job.parent]
         assert run.spec.priority == 7
 
     scene(script)
@@ -189,7 +189,7 @@ def test_a_full_disk_puts_a_run_off(scene: Callable[..., None], monkeypatch: pyt
         assert not house.started
         house.files.full = False
         await until(lambda: house.started)
-        assert len(house.book.store.all()) == 2
+        assert len(list(house.book.store.each())) == 2
 
     scene(script)
 
@@ -222,7 +222,7 @@ def test_missed(scene: Callable[..., None], policy: Missed) -> None:
         house.add(dataclasses.replace(PARENT, due_usec=now_usec() - 5 * HOUR))
         house.add(once)
         await until(lambda: (house.book[PARENT.id].due_usec or 0) > now_usec())
-        runs = [job for job in house.book.store.all() if job.parent]
+        runs = [job for job in house.book.store.each() if job.parent]
         if policy is Missed.RUN:
             await until(lambda: len(house.started) == 2)
             assert len(runs) == 1  # five times were missed, and are made up for once

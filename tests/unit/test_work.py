@@ -199,6 +199,22 @@ def test_removal_does_not_depend_on_what_is_in_it(dirs: WorkDirs, tmp_path: Path
     dirs.remove("j")  # again: nothing there, no error
 
 
+def test_what_is_removed_is_not_written_out_before(dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would take its time, and room on a disk that may have none."""
+    written = []
+    detach = mounts_module.detach
+
+    def look(target: Path) -> None:
+        detach(target)
+        written.append((target.parent / "work.img").stat().st_blocks * 512)
+
+    dirs.mount("j", "joblet-x", Limits(disk_bytes=64 * MIB))
+    fill(dirs.path("j") / "f", 20)
+    monkeypatch.setattr(mounts_module, "detach", look)
+    dirs.remove("j")
+    assert [size > 10 * MIB for size in written] == [False]
+
+
 def test_a_daemon_that_was_killed_while_it_made_one(dirs: WorkDirs, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
