@@ -19,7 +19,7 @@ from joblet_wire import joblet_pb2 as wire
 # A job may be in its last retry or its grace period when the storm is over, or wait behind all others.
 CALM_SEC = 240.0
 TELL_SEC = 10.0
-SETTLE_SEC = 15.0
+SETTLE_SEC = 60.0
 # PID 1 is what stops and ends units; its last words tell which and when.
 SYSTEMD_SAYS = ("journalctl", "--output=short-precise", "--no-pager", "--lines=400", "_PID=1")
 RUNS_SEC = 90.0
@@ -96,7 +96,8 @@ class _Storm:
                 faults += verdicts.of_job(track, starting)
         if faults:
             said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
-            self._note(f"what systemd says:\n{said.stdout}")
+            # Again at the end; here in case that what follows fails as well.
+            self._note("\n".join([*faults, f"what systemd says:\n{said.stdout}"]))
         jobs = await self._settled(clients)
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
