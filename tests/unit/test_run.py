@@ -94,6 +94,7 @@ def test_a_command_that_hangs_is_interrupted_and_then_killed(
     assert status
     assert said.splitlines() == ["begun", "ERROR it hung: interrupted after 2 s", "ERROR killed 0.5 s later"]
     # Whoever then ends well has failed all the same.
+    monkeypatch.setattr(runner, "INTERRUPTED_SEC", 60)
     status, said = runner.execute(["sh", "-c", "trap 'exit 0' INT; echo begun; while :; do sleep 0.1; done"])
     assert (status, "killed" in said) == (2, False)
 
