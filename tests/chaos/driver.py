@@ -249,8 +249,10 @@ class Clients:
         }
         while not track.acted:
             try:
-                await _retried(calls[plan.act], track)
-                track.acted = "done"
+                answer = await _retried(calls[plan.act], track)
+                # A job that ended while its unit was changed stays as it was, and the answer says that it has ended.
+                changes = plan.act.startswith("update")
+                track.acted = "too late" if changes and answer.status in FINAL else "done"
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
