@@ -23,7 +23,7 @@ from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import DISK_FULL, EXIT_NOT_STARTED, Outcome, outcome, usage, withdrawn
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, Outcome, may_have_never_run, outcome, usage, withdrawn
 from .retention import Retention
 from .space import Space
 from .tasks import Tasks
@@ -246,8 +246,9 @@ class Lifecycle:
         """Returns what PID 1 says of the unit if it has it still."""
         result, record = await self._runner.end(self.book[job_id])
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
+        never_ran = may_have_never_run(result, record) and not await self._runner.has_begun(self.book[job_id])
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
-        end = outcome(job, result, record, self._boot_id)
+        end = outcome(job, result, record, self._boot_id, never_ran=never_ran)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
         self._judged(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)

@@ -58,14 +58,28 @@ class Outcome:
     reason: str
 
 
-def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
+def may_have_never_run(unit: UnitResult | None, record: Exit | None) -> bool:
+    """Whether what PID 1 saw end may be the process that makes the namespace of processes, and not joblet-init.
+
+    That one ends with 1 when it cannot tell PID 1 of joblet-init (systemd 257 and newer), which then does not run, and
+    with 0 when it can. joblet-init, whose exit code is the command's, says more than that.
+    """
+    return record is None and unit is not None and unit.code == CLD_EXITED and unit.status in (0, 1)
+
+
+def outcome(
+    job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str, *, never_ran: bool = False
+) -> Outcome:
     """Judge from the unit's result, joblet-init's exit record, either of which may be missing.
 
-    ``boot_id`` is that of the running system.
+    ``boot_id`` is that of the running system. ``never_ran``: it was not joblet-init that PID 1 saw end.
     """
     if job.reason.startswith(DISK_FULL):
         return Outcome(State.FAILED, 128 + signal.SIGKILL, job.reason)
-    found = _own_end(job, unit, record, boot_id)
+    if never_ran and job.boot_id == boot_id:
+        found = Outcome(State.FAILED, EXIT_NOT_STARTED, LOST_SIGHT)
+    else:
+        found = _own_end(job, unit, record, boot_id)
     if record is not None and record.error:
         return found
     if not job.stop_requested:

@@ -14,9 +14,10 @@ from joblet_systemd.config import JobsConfig
 from joblet_systemd.errors import Exhausted, JobletError
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.lifecycle import Lifecycle
-from joblet_systemd.jobs.outcome import withdrawn
+from joblet_systemd.jobs.outcome import CLD_EXITED, LOST_SIGHT, withdrawn
 from joblet_systemd.model import Job, JobSpec, State, Usage
 from joblet_systemd.store import Store
+from joblet_systemd.systemd.manager import UnitResult
 
 JOB = Job(
     "00000001-0000-0000-0000-000000000000",
@@ -33,12 +34,13 @@ class Manager:
 
     def __init__(self) -> None:
         self.released: list[str] = []
+        self.failed = True  # what all of them did
 
     def watch(self, *_: object) -> None:
         pass
 
     async def release(self, unit: str, *, failed: bool = True) -> None:
-        assert failed
+        assert failed is self.failed
         self.released.append(unit)
 
 
@@ -47,12 +49,22 @@ class Runner:
 
     def __init__(self) -> None:
         self.answers: list[str | Exception] = []
+        self.result, self.begun = UnitResult("exit-code", CLD_EXITED, 1, None, None, None, None), True
 
     async def start(self, _job: Job) -> str:
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
         return answer
+
+    async def end(self, _job: Job) -> tuple[UnitResult, None]:
+        return self.result, None
+
+    async def last_number(self, _job: Job) -> int:
+        return 0
+
+    async def has_begun(self, _job: Job) -> bool:
+        return self.begun
 
     def forget(self, _job_id: str) -> None:
         pass
@@ -120,6 +132,38 @@ def test_a_start_that_fails_is_an_attempt(scene: Callable[..., None], answers: l
         assert (ended.state, ended.exit_code, ended.attempt) == (State.FAILED, 125, 2)
         assert ended.reason.startswith(reason)
         assert house.runner.answers == []
+
+    scene(script)
+
+
+@pytest.mark.parametrize(
+    ("status", "begun", "expected"),
+    [
+        # What a job that ran ends with counts, should journald have lost its last words.
+        (1, True, (State.FAILED, 1, "exit-code 1")),
+        (0, True, (State.COMPLETED, 0, "")),
+        # One that never ran has not ended so.
+        (1, False, (State.FAILED, 125, LOST_SIGHT)),
+        (0, False, (State.FAILED, 125, LOST_SIGHT)),
+        (3, False, (State.FAILED, 3, "exit-code 3")),
+    ],
+)
+def test_a_job_that_never_ran_has_no_exit_code_of_its_own(
+    scene: Callable[..., None], status: int, begun: bool, expected: tuple[State, int, str]
+) -> None:
+    job = dataclasses.replace(JOB, spec=dataclasses.replace(JOB.spec, retries=0), state=State.RUNNING, boot_id="boot")
+    job = dataclasses.replace(job, attempt=1)
+
+    async def script(house: House) -> None:
+        result = "exit-code" if status else "success"
+        house.runner.result = UnitResult(result, CLD_EXITED, status, None, None, None, None)
+        house.runner.begun = begun
+        house.manager.failed = status != 0
+        house.book.store.add(job)
+        house.book.adopt(job)
+        house.lifecycle._has_ended(job)
+        ended = await house.end(job)
+        assert (ended.state, ended.exit_code, ended.reason) == expected
 
     scene(script)
 
