@@ -24,7 +24,7 @@ from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, never_ran, outcome, usage, withdrawn
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, outcome, usage, was_dropped, withdrawn
 from .retention import Retention
 from .space import Space
 from .tasks import Tasks
@@ -255,16 +255,14 @@ class Lifecycle:
         """Returns what PID 1 says of the unit if it has it still."""
         result, record = await self._runner.end(self.book[job_id])
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
-        begun = record is not None or not never_ran(result) or await self._runner.has_begun(self.book[job_id])
+        never_ran = await self._runner.never_ran(self.book[job_id], result, record)
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
-        if not begun and not self._lost_too_often(job_id):
+        if never_ran and was_dropped(result) and not self._lost_too_often(job_id):
             self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
             self._lost_starts[job_id] += 1
-            log.warning(
-                "job %s is queued again: PID 1 dropped its start, as systemd 252 may when it is reloaded", job_id
-            )
+            log.warning("job %s is queued again: PID 1 dropped its start, as 252 may when it is reloaded", job_id)
             return result
-        end = outcome(job, result, record, self._boot_id)
+        end = outcome(job, result, record, self._boot_id, never_ran=never_ran)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
         self._judged(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)

@@ -62,19 +62,25 @@ class Outcome:
 STOPPED_EARLY = Outcome(State.STOPPED, 128 + signal.SIGTERM, "stopped through systemd")
 
 
-def never_ran(unit: UnitResult | None) -> bool:
+def was_dropped(unit: UnitResult | None) -> bool:
     """Whether PID 1 has the unit and did nothing for it: it has seen no process end and found nothing wrong."""
     return unit is not None and unit.code == 0 and unit.result == "success"
 
 
-def outcome(job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str) -> Outcome:
+def outcome(
+    job: Job, unit: UnitResult | None, record: Exit | None, boot_id: str, *, never_ran: bool = False
+) -> Outcome:
     """Judge from the unit's result, joblet-init's exit record, either of which may be missing.
 
-    ``boot_id`` is that of the running system.
+    ``boot_id`` is that of the running system. ``never_ran``: joblet-init has not even begun.
     """
     if job.reason.startswith(DISK_FULL):
         return Outcome(State.FAILED, 128 + signal.SIGKILL, job.reason)
-    found = _own_end(job, unit, record, boot_id)
+    if never_ran and job.boot_id == boot_id:
+        why = "start-failed: systemd dropped it without a try" if was_dropped(unit) else LOST_SIGHT
+        found = Outcome(State.FAILED, EXIT_NOT_STARTED, why)
+    else:
+        found = _own_end(job, unit, record, boot_id)
     if record is not None and record.error:
         return found
     if not job.stop_requested:
@@ -153,8 +159,7 @@ def _without_record(job: Job, unit: UnitResult | None, boot_id: str) -> Outcome:
         return Outcome(State.COMPLETED, 0, "")
     if unit.code == CLD_EXITED:
         return Outcome(State.FAILED, unit.status, f"exit-code {unit.status}")
-    why = "systemd dropped it without a try" if never_ran(unit) else unit.result or "no process was started"
-    return Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {why}")
+    return Outcome(State.FAILED, EXIT_NOT_STARTED, f"start-failed: {unit.result or 'no process was started'}")
 
 
 def usage(unit: UnitResult | None, record: Exit | None) -> Usage:

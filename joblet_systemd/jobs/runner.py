@@ -16,7 +16,7 @@ from ..systemd import journal
 from ..systemd.entries import Entry, Exit
 from ..systemd.journal import Journal
 from ..systemd.manager import Manager, UnitResult
-from .outcome import CLD_EXITED
+from .outcome import CLD_EXITED, was_dropped
 from .places import Places
 
 INIT_BINARY = "/usr/lib/joblet/joblet-init"
@@ -166,6 +166,18 @@ class Runner:
         if not stored:
             raise _behind()
         return False
+
+    async def never_ran(self, job: Job, result: UnitResult | None, record: Exit | None) -> bool:
+        """Whether joblet-init did not even begin, whatever PID 1 saw end. Raises SystemdError as ``has_begun`` does.
+
+        That may have been the process that makes the namespace of processes: it ends with 1 when it cannot tell PID 1
+        of joblet-init (systemd 257 and newer), which then does not run, and with 0 when it can.
+        """
+        if record is not None or result is None:
+            return False
+        by_pid_1 = self._host.tier is unit.Tier.SYSTEMD
+        another = by_pid_1 and result.code == CLD_EXITED and result.status in (0, 1)
+        return (another or was_dropped(result)) and not await self.has_begun(job)
 
     async def last_number(self, job: Job) -> int:
         """The sequence number of the job's newest entry in the journal."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from hosts import Host
+from hosts import Host, until
 
 STATE = "/var/lib/joblet"
 DISK = "/var/chaos.img"
@@ -88,7 +88,8 @@ def do(host: Host, disturbance: Disturbance) -> None:
 def calm(host: Host) -> None:
     """Whatever was going on: there is space on the disk, and the daemon runs or will in a moment."""
     host.exec("rm", "-f", BALLAST)
-    host.exec("systemctl", "start", "joblet.socket")
+    # PID 1 answers nobody while it re-executes itself.
+    until(lambda: host.exec("systemctl", "start", "joblet.socket", check=False).returncode == 0)
 
 
 def _kill_daemon(host: Host, _: Disturbance) -> None:

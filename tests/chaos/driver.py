@@ -32,6 +32,8 @@ PASSING = {
     grpc.StatusCode.RESOURCE_EXHAUSTED,
 }
 PAUSE_SEC = 0.3
+# After the storm the daemon serves within this time, and a job whose processes are killed has ended.
+SERVES_SEC = ENDS_SEC = 60.0
 # Every so manieth job goes through the program rnx instead.
 RNX_EVERY = 10
 STDERR = 2
@@ -92,34 +94,25 @@ class Clients:
         stub = self._stubs[plan.owner]
         request = wire.GetJobStatusRequest(uuid=track.job)
         while True:
-            track.status = await self._retried(track, lambda: stub.GetJobStatus(request))
+            track.status = await _retried(lambda: stub.GetJobStatus(request), track)
             if track.status.status in FINAL:
                 break
             await asyncio.sleep(PAUSE_SEC)
         track.stage = "has ended"
         await self._read(track)
         if plan.files:
-            track.files = await self._retried(track, lambda: self._download(track))
+            track.files = await _retried(lambda: self._download(track), track)
 
     async def list_jobs(self) -> list[wire.Job]:
         """All jobs."""
-        stub = self._stubs[OWNERS[0]]
-        answer: wire.Jobs = await stub.ListJobs(wire.EmptyRequest())
+        async with asyncio.timeout(SERVES_SEC):
+            answer: wire.Jobs = await _retried(lambda: self._stubs[OWNERS[0]].ListJobs(wire.EmptyRequest()))
         return list(answer.jobs)
 
     async def delete_all(self) -> None:
         """Forget all jobs that have ended."""
-        await self._stubs[OWNERS[0]].DeleteAllJobs(wire.DeleteAllJobsRequest())
-
-    async def _retried(self, track: Track, call: Callable[[], Awaitable[Any]]) -> Any:
-        while True:
-            try:
-                return await call()
-            except grpc.aio.AioRpcError as error:
-                if not _passes(error):
-                    raise
-                track.breaks += 1
-            await asyncio.sleep(PAUSE_SEC)
+        async with asyncio.timeout(SERVES_SEC):
+            await _retried(lambda: self._stubs[OWNERS[0]].DeleteAllJobs(wire.DeleteAllJobsRequest()))
 
     # --- submission
 
@@ -134,9 +127,7 @@ class Clients:
             track.breaks += 1
             await asyncio.sleep(PAUSE_SEC)
             # It may be there all the same. A job is there as a whole or not at all.
-            jobs: wire.Jobs = await self._retried(
-                track, lambda: self._stubs[track.plan.owner].ListJobs(wire.EmptyRequest())
-            )
+            jobs: wire.Jobs = await _retried(lambda: self._stubs[track.plan.owner].ListJobs(wire.EmptyRequest()), track)
             found = [entry.uuid for entry in jobs.jobs if entry.name == track.plan.name and not entry.parent]
             if found:
                 return found[0]
@@ -223,7 +214,7 @@ class Clients:
                 streams[chunk.stream] += chunk.payload
             return streams
 
-        track.stored = await self._retried(track, read)
+        track.stored = await _retried(read, track)
 
     async def _download(self, track: Track) -> dict[str, bytes]:
         files: dict[str, bytearray] = {}
@@ -258,15 +249,17 @@ class Clients:
         }
         while not track.acted:
             try:
-                await self._retried(track, calls[plan.act])
-                track.acted = "done"
+                answer = await _retried(calls[plan.act], track)
+                # A job that ended while its unit was changed stays as it was, and the answer says that it has ended.
+                changes = plan.act.startswith("update")
+                track.acted = "too late" if changes and answer.status in FINAL else "done"
             except grpc.aio.AioRpcError as error:
                 if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
                     raise
                 if re.search("has ended already|it is CANCELED|runs already", error.details()):
                     # By the call before, which broke, or by itself: no call came through while there was time.
                     track.acted = "too late"
-                elif not re.search("try again|does not run|about to end", error.details()):
+                elif not re.search("try again|does not run|about to end|has just ended", error.details()):
                     raise
             await asyncio.sleep(PAUSE_SEC)
 
@@ -284,8 +277,22 @@ class Clients:
                 result = answer.result
         seen = (out, err, result and (result.exit_code, result.reason))
         wanted = (b"from outside", f"{track.job}\n".encode(), (7, ""))
-        if seen != wanted and not (result and result.reason == "the job has ended"):
+        if seen == wanted:
+            return
+        # It goes with its job: killed by joblet-init, which may be able to tell that still.
+        if not result or result.reason not in ("the job has ended", "signal SIGKILL") or not await self._ends(track):
             track.trouble = f"a command in it gave {seen} instead of {wanted}"
+
+    async def _ends(self, track: Track) -> bool:
+        """Whether the job ends soon."""
+        deadline = time.monotonic() + ENDS_SEC
+        request = wire.GetJobStatusRequest(uuid=track.job)
+        while time.monotonic() < deadline:
+            status = await _retried(lambda: self._stubs[track.plan.owner].GetJobStatus(request), track)
+            if status.status in FINAL:
+                return True
+            await asyncio.sleep(PAUSE_SEC)
+        return False
 
     async def _write_input(self, track: Track, stub: Any) -> None:
         """Each line in a call of its own, again and again until the call succeeds; line 0 is the last."""
@@ -294,7 +301,7 @@ class Clients:
             while not track.acted:
                 parts = [wire.WriteJobInputRequest(uuid=track.job, data=b"%d\n" % number)]
                 try:
-                    await self._retried(track, lambda parts=parts: stub.WriteJobInput(_each(parts)))
+                    await _retried(lambda parts=parts: stub.WriteJobInput(_each(parts)), track)
                     track.acted = "done"
                 except grpc.aio.AioRpcError as error:
                     if error.code() is not grpc.StatusCode.FAILED_PRECONDITION:
@@ -302,6 +309,19 @@ class Clients:
                     if "has ended" in error.details() or (number == 0 and "does not run" not in error.details()):
                         track.acted = "too late"  # by the call before, which broke
                     await asyncio.sleep(PAUSE_SEC)
+
+
+async def _retried(call: Callable[[], Awaitable[Any]], track: Track | None = None) -> Any:
+    """What a call gives that may break any number of times."""
+    while True:
+        try:
+            return await call()
+        except grpc.aio.AioRpcError as error:
+            if not _passes(error):
+                raise
+            if track is not None:
+                track.breaks += 1
+        await asyncio.sleep(PAUSE_SEC)
 
 
 def _passes(error: grpc.aio.AioRpcError) -> bool:

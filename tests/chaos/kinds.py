@@ -267,14 +267,12 @@ def told(*_):
     print("told after", number, flush=True)
     sys.exit(3)
 signal.signal(signal.SIGTERM, told)
-print("line 1", flush=True)
-number = 1
 while True:
-    time.sleep(0.05)
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     print("line", number + 1, flush=True)
     number += 1
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    time.sleep(0.05)
 """
 
 

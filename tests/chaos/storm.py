@@ -19,9 +19,9 @@ from joblet_wire import joblet_pb2 as wire
 # A job may be in its last retry or its grace period when the storm is over, or wait behind all others.
 CALM_SEC = 240.0
 TELL_SEC = 10.0
-SETTLE_SEC = 15.0
+SETTLE_SEC = 60.0
 # PID 1 is what stops and ends units; its last words tell which and when.
-SYSTEMD_SAYS = ("journalctl", "--output=short-precise", "--no-pager", "--lines=400", "_PID=1")
+SYSTEMD_SAYS = ("journalctl", "--output=short-precise", "--no-pager", "--lines=1500", "_PID=1")
 RUNS_SEC = 90.0
 
 
@@ -94,18 +94,25 @@ class _Storm:
                 faults.append(f"{track.plan.name} ({track.job}): {error!r}")
             else:
                 faults += verdicts.of_job(track, starting)
-        if faults:
-            said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
-            self._note(f"what systemd says:\n{said.stdout}")
+        said = await self._tell_of(faults)
         jobs = await self._settled(clients)
         faults += verdicts.of_names([track.plan for track in self._tracks], jobs)
         repeating = [track for track in self._tracks if track.plan.kind == "repeating" and track.job]
         if not self._size.clock:
             faults += await asyncio.to_thread(verdicts.of_schedules, self._host, repeating, starting)
         faults += await self._left_over()
+        if not said:
+            await self._tell_of(faults)
         # What is kept of jobs that have ended goes with them.
         await clients.delete_all()
         return faults or await self._left_over()
+
+    async def _tell_of(self, faults: list[str]) -> bool:
+        """Say at once what is wrong, if anything is, should what follows fail as well; and what PID 1 says to it."""
+        if faults:
+            said = await asyncio.to_thread(self._host.exec, *SYSTEMD_SAYS)
+            self._note("\n".join([*faults, f"what systemd says:\n{said.stdout}"]))
+        return bool(faults)
 
     async def _left_over(self) -> list[str]:
         """What follows a job's end, taking its /work out of use for one, is done a moment later."""

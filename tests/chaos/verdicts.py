@@ -153,6 +153,8 @@ def of_schedules(host: Host, parents: Sequence[Track], starting: Collection[str]
         runs = [row for row in rows if row[0] == track.job]
         own = next(row for row in rows if row[1] == track.job)
         name = track.plan.name
+        if own[3] is None:
+            continue  # it has not ended, which of_names tells
         faults += [
             f"{name}: a run ended as {state}, {reason!r}"
             for _, run, _, _, state, reason in runs

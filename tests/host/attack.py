@@ -63,7 +63,7 @@ def connection(host: Host, role: str) -> tuple[str, grpc.ChannelCredentials, lis
 
 
 def send(
-    through: grpc.Channel, name: str, requests: Iterable[bytes], seconds: float = 20, **options: Any
+    through: grpc.Channel, name: str, requests: Iterable[bytes], seconds: float = 60, **options: Any
 ) -> tuple[grpc.StatusCode, str]:
     """Send bytes as the requests of a call, whatever it expects, and read all answers: its status."""
     call = through.stream_stream(f"/joblet.{name}")(iter(requests), timeout=seconds, **options)

@@ -140,7 +140,7 @@ class Page:
         self._driver.set_script_timeout(60)
         return self._driver.execute_async_script(script, *arguments)
 
-    def wait(self, expression: str, seconds: float = 30) -> None:
+    def wait(self, expression: str, seconds: float = 60) -> None:
         """Wait until the expression is true."""
         try:
             until(lambda: self.run(f"return Boolean({expression})"), seconds)

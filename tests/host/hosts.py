@@ -101,14 +101,14 @@ class Host:
         """What the job has written up to now to its standard output."""
         return self.rnx_bytes("job", "log", "--no-follow", job).stdout
 
-    def result(self, job: str, seconds: float = 60) -> dict[str, Any]:
+    def result(self, job: str, seconds: float = 120) -> dict[str, Any]:
         """Wait for the job's end; its status then."""
         self._wait(job, FINAL, seconds)
         return self.status(job)
 
     def running(self, job: str) -> None:
         """Wait until the job runs."""
-        self._wait(job, ("RUNNING",), 30)
+        self._wait(job, ("RUNNING",), 60)
 
     def _wait(self, job: str, states: Sequence[str], seconds: float) -> None:
         """Wait until the job is in one of these states, over a connection, which costs less than rnx at every look."""
@@ -179,12 +179,12 @@ class Host:
             except subprocess.TimeoutExpired:  # whoever enters while it goes down may wait for ever
                 return False
 
-        until(booted, 60)
-        until(lambda: self.rnx("job", "list").returncode == 0, 60)
+        until(booted, 180)
+        until(lambda: self.rnx("job", "list").returncode == 0, 180)
 
 
-def until(condition: Callable[[], Any], seconds: float = 30) -> Any:
-    """Wait until the condition gives something true, and return that."""
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """Wait until the condition gives something true, and return that. ``seconds`` are for a machine that is busy."""
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
@@ -207,13 +207,13 @@ def boot(name: str, suite: str, options: Sequence[str] = ()) -> Host:
     subprocess.run(
         [LAB, "up", name, "--suite", suite, "--debs", str(PROJECT / "build" / "deb"), *options], check=True, timeout=900
     )
-    config = subprocess.run([LAB, "config", name], check=True, stdout=subprocess.PIPE, text=True, timeout=60)
+    config = subprocess.run([LAB, "config", name], check=True, stdout=subprocess.PIPE, text=True, timeout=120)
     host = Host(name, suite, Path(config.stdout.strip()))
-    until(lambda: host.rnx("job", "list").returncode == 0, 60)
+    until(lambda: host.rnx("job", "list").returncode == 0, 180)
     return host
 
 
 def down(name: str) -> None:
     """Take a host down, unless JOBLET_KEEP_HOSTS asks for it to stay for a look."""
     if not os.environ.get("JOBLET_KEEP_HOSTS"):
-        subprocess.run([LAB, "down", name], check=True, timeout=120)
+        subprocess.run([LAB, "down", name], check=True, timeout=300)

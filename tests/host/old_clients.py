@@ -125,7 +125,7 @@ class OldClient:
             request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=self._class(response.lstrip("*")).FromString,
         )
-        return ask(self.message(request, **fields), timeout=30)
+        return ask(self.message(request, **fields), timeout=120)
 
     def read(self, message: Message, name: str) -> Any:
         """A field of an answer."""

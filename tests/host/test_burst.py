@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hosts import LOOP_DEVICES, MOUNTED_IMAGES, Host, until
+from hosts import FINAL, LOOP_DEVICES, MOUNTED_IMAGES, Host, until
 from test_access import node, stub
 
 from joblet_wire import joblet_pb2
@@ -26,26 +26,33 @@ def leftovers(host: Host) -> dict[str, str]:
 
 
 def test_three_hundred_at_once(host: Host) -> None:
-    kept = leftovers(host)["directories"]  # of tests before this one
+    kept = set(leftovers(host)["directories"].split())  # of tests before this one
     reached = node(host)
     service = stub(host, reached["key"].encode(), reached["cert"].encode())
     calls = [
-        service.RunJob.future(joblet_pb2.RunJobRequest(command="sh", args=["-c", f"echo {number}"]), timeout=60)
+        service.RunJob.future(joblet_pb2.RunJobRequest(command="sh", args=["-c", f"echo {number}"]), timeout=120)
         for number in range(MANY)
     ]
     jobs = [call.result().job_uuid for call in calls]
     assert len(set(jobs)) == MANY
 
-    def states() -> dict[str, str]:
-        listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=30).jobs
-        return {job.uuid: job.status for job in listed}
+    def ends() -> list[str] | None:
+        """How they ended, when all have."""
+        listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=60).jobs
+        states = {job.uuid: job.status for job in listed}
+        return [states[job] for job in jobs] if all(states[job] in FINAL for job in jobs) else None
 
-    until(lambda: all(states()[job] not in ("PENDING", "INITIALIZING", "RUNNING") for job in jobs), 240)
-    found = states()
-    assert [found[job] for job in jobs] == ["COMPLETED"] * MANY
+    assert until(ends, 240) == ["COMPLETED"] * MANY
     for number in (0, 1, MANY // 2, MANY - 1):
         assert host.log(jobs[number]) == b"%d\n" % number
-    until(lambda: leftovers(host) == {**dict.fromkeys(leftovers(host), ""), "directories": kept}, 20)
+
+    def nothing_new() -> bool:
+        left = leftovers(host)
+        # Those of tests before this one may go meanwhile.
+        directories = set(left.pop("directories").split())
+        return not any(left.values()) and directories <= kept
+
+    until(nothing_new)
 
 
 def test_one_after_the_other(host: Host) -> None:

@@ -41,19 +41,24 @@ def test_ends_and_stops_while_the_bus_hangs(host: Host) -> None:
 
 
 def test_jobs_that_run_and_start_while_pid_1_re_executes_itself(host: Host) -> None:
-    running = host.run("sh", "-c", "sleep 3; exit 6")
+    running = host.run("sh", "-c", "until test -e go; do sleep 0.1; done; exit 6")
     host.running(running)
     starting = [host.popen("job", "run", "--wait", "sh", "-c", f"echo {number}") for number in range(6)]
-    for _ in range(3):
+    for number in range(3):
+        if number == 2:
+            host.exec("touch", f"/var/lib/joblet/jobs/{running}/work/go")
         host.exec("systemctl", "daemon-reexec")
     for number, waiting in enumerate(starting):
         out, err = waiting.communicate(timeout=60)
+        if host.suite != "bookworm" and b"systemd lost sight of the job" in err:
+            continue  # as it may from 257 on, and is told: docs/design-deviations.md
         assert (waiting.returncode, out) == (0, b"%d\n" % number), err.decode()
     assert host.result(running)["exitCode"] == 6
     # PID 1 tells the daemon of ends as before.
     after = host.run("sh", "-c", "exit 5")
     assert host.result(after)["exitCode"] == 5
-    until(lambda: host.exec("systemctl", "list-units", "--all", "joblet-job-*", "--no-legend").stdout == "")
+    units = [host.unit(job) for job in (running, after)]
+    until(lambda: host.exec("systemctl", "list-units", "--all", "--no-legend", *units).stdout == "")
 
 
 def test_jobs_that_start_while_pid_1_is_reloaded(host: Host) -> None:
@@ -99,7 +104,7 @@ async def main():
     subprocess.run(["systemctl", "stop", UNIT], check=True)
     print(await manager.state(UNIT))
     await manager.release(UNIT)
-    for _ in range(100):
+    for _ in range(1000):
         if await manager.state(UNIT) is None:
             print("forgotten")
             break

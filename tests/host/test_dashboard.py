@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -126,11 +125,13 @@ def test_run_again_waits_for_all_of_the_job(host: Host, page: Page) -> None:
 def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Page) -> None:
     page.size(1280, 2400)  # all lines at once
     count = 80
-    job = host.run("--name=numbers", "sh", "-c", NUMBERS.format(count=count, pause=0.1))
+    waits = "0.1; if [ $i = 50 ]; then until test -e go; do sleep 0.1; done; fi"
+    job = host.run("--name=numbers", "sh", "-c", NUMBERS.format(count=count, pause=waits))
     page.open(f"#/jobs/{job}")
     page.wait(f"{LOG}.length > 10")
     with host.daemon_killed():
         page.wait("!document.getElementById('banner').hidden")
+        host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
         assert "nothing will be missed" in page.text("#banner")
         assert page.text("#connection") == "Offline"
     page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
@@ -159,10 +160,11 @@ def test_a_list_that_fails_can_be_asked_for_again(host: Host, page: Page) -> Non
 
 
 def test_changes_while_away_are_seen(host: Host, page: Page) -> None:
-    job = host.run("--name=ended-meanwhile", "sleep", "2")
+    job = host.run("--name=ended-meanwhile", "sh", "-c", "until test -e go; do sleep 0.1; done")
     page.wait(f"{state(job)} === 'Running'")
     with host.daemon_killed():
         page.wait("!document.getElementById('banner').hidden")
+        host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
         unit = host.unit(job)
         until(lambda: host.exec("systemctl", "is-active", unit, check=False).stdout.strip() != "active")
     page.wait(f"{state(job)} === 'Completed'", 60)
@@ -301,7 +303,7 @@ def test_a_download_says_what_is_missing_in_it(host: Host, page: Page) -> None:
 
 
 def test_a_reader_is_offered_nothing_that_he_may_not(host: Host, page: Page) -> None:
-    job = host.run("--name=others", "sleep", "100")
+    job = host.run("--name=others", "sleep", "300")
     try:
         page.open(f"#/jobs/{job}")
         page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
@@ -345,7 +347,7 @@ def test_the_host(host: Host, page: Page) -> None:
 
 
 def test_windows_leave_a_connection_for_requests(host: Host, page: Page) -> None:
-    job = host.run("--name=popular", "sleep", "100")
+    job = host.run("--name=popular", "sleep", "300")
     try:
         page.open(f"#/jobs/{job}")
         page.wait("document.querySelector('.job-head .badge')?.textContent === 'Running'")
@@ -403,27 +405,27 @@ def test_rnx_dashboard_lets_one_browser_in(host: Host, page: Page) -> None:
         host.rnx("job", "stop", job)
 
 
-# Follows a job as docs/http.md shows it, and gives all the text and how it ended to the function that waits for it.
+# Follows a job as docs/http.md shows it; ``found`` has all the text and how it ended.
 EVENT_SOURCE = """
-const [job, done] = arguments;
-const source = new EventSource(`/v1/jobs/${job}/logs`);
-let text = "", opened = 0;
-source.onopen = () => { opened += 1; };
-source.onmessage = (event) => { text += JSON.parse(event.data).text; };
-source.addEventListener("end", (event) => { source.close(); done({text, opened, end: JSON.parse(event.data)}); });
+const source = new EventSource(`/v1/jobs/${arguments[0]}/logs`);
+const found = window.found = {text: "", opened: 0, end: null};
+source.onopen = () => { found.opened += 1; };
+source.onmessage = (event) => { found.text += JSON.parse(event.data).text; };
+source.addEventListener("end", (event) => { source.close(); found.end = JSON.parse(event.data); });
 """
 
 
 def test_the_browsers_own_event_source(host: Host, page: Page) -> None:
     """Programs in other pages than ours use it; it comes back by itself when the daemon is restarted."""
     page.open("#/jobs")
-    job = host.run("sh", "-c", "for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i; sleep 0.5; done; exit 3")
-    host.running(job)
-    with contextlib.ExitStack() as later:
-        restart = threading.Timer(1.5, host.exec, ("systemctl", "restart", "joblet.service"))
-        restart.start()
-        later.callback(restart.join)
-        found = page.run_async(EVENT_SOURCE, job)
+    waits = "if [ $i = 5 ]; then until test -e go; do sleep 0.1; done; fi"
+    job = host.run("sh", "-c", f"for i in 1 2 3 4 5 6 7 8 9 10; do echo line $i; sleep 0.2; {waits}; done; exit 3")
+    page.run(EVENT_SOURCE, job)
+    page.wait("found.text.includes('line 3')")
+    host.exec("systemctl", "restart", "joblet.service")
+    host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
+    page.wait("found.end")
+    found = page.run("return found")
     assert found["text"] == "".join(f"line {number}\n" for number in range(1, 11))
     assert found["end"] == {"status": "FAILED", "exitCode": 3, "reason": "exit-code 3"}
     assert found["opened"] >= 2

@@ -27,7 +27,7 @@ with open("/work/fill", "wb") as file:
         file.write(bytes(1 << 20))
         file.flush()
         os.fsync(file.fileno())
-        time.sleep(0.02)
+        time.sleep(0.05)
 """
 TICK = "echo precious >file; while date >tick && cat file >/dev/null; do sleep 0.1; done; echo broken"
 
@@ -43,7 +43,7 @@ def test_who_fills_the_disk_of_the_host_ends_and_nobody_else(own_host: Host) -> 
     host.result(kept)
     host.result(uploaded)
     hog = host.run("--max-disk=100000", "--retries=5", "python3", "-u", "-c", FILL)
-    status = host.result(hog, 120)
+    status = host.result(hog, 240)
     assert (status["status"], status["exitCode"]) == ("FAILED", 137)
     assert status["reason"].startswith("disk-full: the host's disk had less than 5")
     # Of the client that takes most the largest went, which the job was in the end; until then there was room for both.

@@ -19,9 +19,15 @@ from webclient import Web, events
 from joblet_wire import joblet_pb2
 
 JOBS, FOLLOWERS, LINES = 10, 20, 100_000
-# In ten portions, so that there is something to be followed while the daemon restarts.
-WRITE = 'for i in 0 1 2 3 4 5 6 7 8 9; do seq -f "$1 %.0f" $((i * 10000 + 1)) $((i * 10000 + 10000)); sleep 0.6; done'
-PATIENCE_SEC = 90
+# In ten portions, so that there is something to be followed while the daemon restarts, which is after the first.
+WRITE = """
+for i in 0 1 2 3 4 5 6 7 8 9; do
+    seq -f "$1 %.0f" $((i * 10000 + 1)) $((i * 10000 + 10000))
+    until test -e go; do sleep 0.1; done
+    sleep 0.6
+done
+"""
+PATIENCE_SEC = 240
 AGAIN = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 # A line of a log as it is in an event: "many-9 12345\\n". Ten of them a second.
 SLOW_LINE_BYTES, SLOW_SEC = 14, 0.1
@@ -161,8 +167,9 @@ def test_twenty_followers_of_ten_jobs_get_every_byte_once(
     followers[-1] = slow
     for follower in followers:
         follower.start()
-    until(lambda: program.size > 0 and sum(follower.size > 0 for follower in followers) >= FOLLOWERS // 2, 60)
+    until(lambda: all(follower.size > 0 for follower in followers), 120)
     assert not program.ended
+    host.exec("touch", *(f"/var/lib/joblet/jobs/{job}/work/go" for job in ids))
     host.exec("systemctl", "restart", "joblet.service")
     for follower in followers:
         if follower is not slow:

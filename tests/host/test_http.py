@@ -70,11 +70,11 @@ def test_a_part_of_a_log_and_coming_back(web: Web) -> None:
     with web.open("GET", f"/v1/jobs/{job}/logs", headers={"Last-Event-ID": whole[-1].id}) as response:
         assert response.status == 204  # EventSource does not come again
     assert output(list(web.events(f"/v1/jobs/{job}/logs?tail=2&stream=stdout"))) == b"4\n5\n"
-    assert (
-        output(list(web.events(f"/v1/jobs/{job}/logs?cursor={whole[-3].id}&follow=false")))
-        == b"5\n"[: 2 * (whole[-2].data["stream"] == "stdout")]
-    )
-    assert output(list(web.events(f"/v1/jobs/{job}/logs?until={whole[0].data['time']}"))) == b"1\n"
+    # On a busy machine an event may have more than one line.
+    assert output(list(web.events(f"/v1/jobs/{job}/logs?cursor={whole[-3].id}&follow=false"))) == output(whole[-2:])
+    first = [event for event in whole[:-1] if event.data["time"] <= whole[0].data["time"]]
+    assert output(list(web.events(f"/v1/jobs/{job}/logs?until={whole[0].data['time']}"))) == output(first)
+    assert output(first).startswith(b"1\n")
     raw = web.get(f"/v1/jobs/{job}/logs?stream=stderr", Accept="text/plain")
     assert (raw.body, raw.headers["content-type"]) == (b"e1\ne2\ne3\ne4\ne5\n", "text/plain; charset=utf-8")
 
@@ -115,7 +115,7 @@ def test_jobs_that_are_gone(host: Host, web: Web) -> None:
 
 
 def test_running_jobs_are_stopped(web: Web) -> None:
-    job = submitted(web, "sleep", "60", name="long")
+    job = submitted(web, "sleep", "300", name="long")
     until(lambda: web.get("/v1/jobs/long").json["status"] == "RUNNING")
     stopped = web.ask("DELETE", f"/v1/jobs/{job}")
     assert (stopped.status, stopped.json["status"], stopped.json["exitCode"]) == (200, "STOPPED", 143)
@@ -143,7 +143,7 @@ def test_every_change_of_a_job_is_an_event(host: Host, web: Web) -> None:
 
 
 def test_roles(host: Host, as_role: Callable[[str], Web]) -> None:
-    job = submitted(as_role("default"), "sh", "-c", "echo seen; sleep 60")
+    job = submitted(as_role("default"), "sh", "-c", "echo seen; sleep 300")
     host.running(job)
     reader, developer = as_role("reader"), as_role("developer")
     assert reader.get("/v1/whoami").json["role"] == "reader"
@@ -157,6 +157,7 @@ def test_roles(host: Host, as_role: Callable[[str], Web]) -> None:
     assert others.status == 403
     assert "belongs to 'admin'" in others.json["detail"]
     assert as_role("maintainer").ask("DELETE", f"/v1/jobs/{job}").status == 200
+    host.exec("journalctl", "--sync")  # what was answered a moment ago may be on its way there
     said = host.exec("journalctl", "JOBLET_AUDIT_WHO=reader", "JOBLET_AUDIT_WHAT=JobService/RunJob", "--output=json")
     assert "PERMISSION_DENIED" in json.loads(said.stdout.splitlines()[-1])["JOBLET_AUDIT_OUTCOME"]
     said = host.exec("journalctl", f"JOBLET_AUDIT_JOB={job}", "JOBLET_AUDIT_WHAT=JobService/StopJob", "--output=cat")

@@ -95,7 +95,7 @@ def test_revoked_with_a_follower_attached(host: Host, issue: Issue) -> None:
         assert follower.stdout is not None
         assert follower.stdout.readline() == b"tick\n"
         host.exec("jobletd", "cert", "revoke", "dora")
-        _, err = follower.communicate(timeout=15)
+        _, err = follower.communicate(timeout=60)
         assert follower.returncode == 4
         assert b"was revoked" in err
         assert other.poll() is None
@@ -114,7 +114,7 @@ def test_revoked_on_an_open_connection(host: Host, issue: Issue) -> None:
     options = [("grpc.ssl_target_name_override", "joblet")]
     with grpc.secure_channel(erna["address"], credentials, options) as channel:
         jobs = joblet_pb2_grpc.JobServiceStub(channel)
-        jobs.ListJobs(joblet_pb2.EmptyRequest(), timeout=5)
+        jobs.ListJobs(joblet_pb2.EmptyRequest(), timeout=60)
         host.exec("jobletd", "cert", "revoke", "erna")
         assert code(jobs.ListJobs) is grpc.StatusCode.PERMISSION_DENIED
         assert code(joblet_pb2_grpc.VolumeServiceStub(channel).ListVolumes) is grpc.StatusCode.PERMISSION_DENIED
@@ -131,6 +131,7 @@ def test_a_damaged_list_of_revocations(host: Host, issue: Issue) -> None:
             refused = seen.rnx("job", "list")
             assert refused.returncode == 5
             assert "nobody is let in" in refused.stderr
+        host.exec("journalctl", "--sync")
         assert f"{file} cannot be used" in host.exec("journalctl", "-u", "joblet.service", "-n", "50").stdout
         assert host.exec("jobletd", "cert", "list", check=False).returncode == 1
         assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
@@ -185,7 +186,7 @@ def test_renew_the_hosts_own(own_host: Host) -> None:
     )
     options = [("grpc.ssl_target_name_override", "added.example.org")]
     with grpc.secure_channel(node(host)["address"], credentials, options) as channel:
-        joblet_pb2_grpc.JobServiceStub(channel).ListJobs(joblet_pb2.EmptyRequest(), timeout=5)
+        joblet_pb2_grpc.JobServiceStub(channel).ListJobs(joblet_pb2.EmptyRequest(), timeout=60)
     assert host.exec("systemctl", "show", "-P", "MainPID", "joblet.service").stdout == pid
 
 
@@ -210,7 +211,7 @@ def test_somebody_elses_job(role: str, host: Host, issue: Issue) -> None:
     job = owner.run("sh", "-c", "echo mine; sleep 300")
     owner.running(job)
     assert other.status(job)["owner"] == "owner"
-    assert other.rnx("job", "log", "--no-follow", job).stdout == "mine\n"
+    until(lambda: other.rnx("job", "log", "--no-follow", job).stdout == "mine\n")
     done, scheduled = owner.run("true"), owner.run("--schedule=10h", "true")
     owner.result(done)
     attempts = {
@@ -239,12 +240,22 @@ def test_somebody_elses_job(role: str, host: Host, issue: Issue) -> None:
             assert audit(host, who=name, what=f"JobService/{method}", job=words[-1]) == ["done"]
 
 
+# What a reader may call.
+READING = {
+    *("GetJobStatus", "GetJobLogs", "ListJobs", "StreamJobMetrics", "GetJobMetrics", "StreamJobTelematics"),
+    *("GetJobTelematics", "GetWorkflowStatus", "ListWorkflows", "GetWorkflowJobs", "ListNetworks", "ListVolumes"),
+    *("GetSystemStatus", "StreamSystemMetrics", "ListRuntimes", "GetRuntimeInfo", "ValidateRuntimeYAML"),
+    *("ValidateRuntimeSpec", "TopJobs"),
+}
+
+
 def test_a_stolen_readers_certificate_changes_nothing(host: Host, issue: Issue) -> None:
     """Every method of the contract, as a thief would try them."""
     thief = node(issue("ingo", "reader"))
     job = host.run("sleep", "300")
     host.running(job)
-    before = host.rnx("--json", "job", "list").stdout
+    before = host.status(job)
+    known = _ids(host)
     credentials = grpc.ssl_channel_credentials(thief["ca"].encode(), thief["key"].encode(), thief["cert"].encode())
     answers: dict[str, grpc.StatusCode] = {}
     with grpc.secure_channel(thief["address"], credentials, [("grpc.ssl_target_name_override", "joblet")]) as channel:
@@ -255,17 +266,16 @@ def test_a_stolen_readers_certificate_changes_nothing(host: Host, issue: Issue) 
                     if field in method.input_type.fields_by_name:
                         setattr(request, field, job)
                 answers[method.name] = _answer(channel, service.full_name, method, request.SerializeToString())
-    reading = {
-        *("GetJobStatus", "GetJobLogs", "ListJobs", "StreamJobMetrics", "GetJobMetrics", "StreamJobTelematics"),
-        *("GetJobTelematics", "GetWorkflowStatus", "ListWorkflows", "GetWorkflowJobs", "ListNetworks", "ListVolumes"),
-        *("GetSystemStatus", "StreamSystemMetrics", "ListRuntimes", "GetRuntimeInfo", "ValidateRuntimeYAML"),
-        *("ValidateRuntimeSpec", "TopJobs"),
-    }
     denied = {name for name, answer in answers.items() if answer is grpc.StatusCode.PERMISSION_DENIED}
-    assert denied == set(answers) - reading
-    assert host.rnx("--json", "job", "list").stdout == before
+    assert denied == set(answers) - READING
+    assert host.status(job) == before
+    assert _ids(host) == known
     assert len(audit(host, who="ingo")) == len(denied)
     host.rnx("job", "stop", job)
+
+
+def _ids(host: Host) -> set[str]:
+    return {job["id"] for job in json.loads(host.rnx("--json", "job", "list").stdout)}
 
 
 def _answer(channel: grpc.Channel, service: str, method: Any, request: bytes) -> grpc.StatusCode:
@@ -276,9 +286,10 @@ def _answer(channel: grpc.Channel, service: str, method: Any, request: bytes) ->
         (True, True): channel.stream_stream,
     }
     begin = kinds[method.client_streaming, method.server_streaming](f"/{service}/{method.name}")
-    # A log without an end is cut off by the time limit.
+    # A log without an end is cut off by the time limit; on a busy machine it takes a while to be refused.
+    seconds = 2 if method.name in READING else 60
     try:
-        call = begin(iter([request]) if method.client_streaming else request, timeout=2)
+        call = begin(iter([request]) if method.client_streaming else request, timeout=seconds)
         if method.server_streaming:
             for _ in call:
                 pass
@@ -292,7 +303,7 @@ def test_no_client_forges_an_audit_line(host: Host) -> None:
     forged = f"x\njoblet.audit: who=forged what=JobService/RunJob job=- outcome=done {datetime.datetime.now()}"
     jobs = stub(host, *(node(host)[key].encode() for key in ("key", "cert")))
     with pytest.raises(grpc.RpcError):
-        jobs.StopJob(joblet_pb2.StopJobRequest(uuid=forged), timeout=5)
+        jobs.StopJob(joblet_pb2.StopJobRequest(uuid=forged), timeout=60)
     assert audit(host, who="forged") == []
     lines = host.exec("journalctl", "--output=cat", "-u", "joblet.service").stdout.splitlines()
     assert not [line for line in lines if line.startswith("joblet.audit: who=forged")]

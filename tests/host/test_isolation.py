@@ -114,7 +114,7 @@ def test_multiprocessing_works(host: Host) -> None:
 
 
 def test_jobs_of_one_identity_do_not_see_each_other(host: Host) -> None:
-    secret = "touch /work/secret /tmp/secret /dev/shm/secret /var/tmp/secret; echo ready; sleep 60; echo slept"
+    secret = "touch /work/secret /tmp/secret /dev/shm/secret /var/tmp/secret; echo ready; sleep 300; echo slept"
     first = host.run("sh", "-c", secret)
     until(lambda: host.log_so_far(first) == b"ready\n")
     look = "ls -A /work /tmp /dev/shm /var/tmp; set -- /proc/[0-9]*; echo $#; kill -KILL -1; echo survived"
@@ -129,7 +129,7 @@ def test_jobs_of_one_identity_do_not_see_each_other(host: Host) -> None:
 
 
 def test_the_exposure_that_systemd_sees(host: Host) -> None:
-    job = host.run("sleep", "60")
+    job = host.run("sleep", "300")
     host.running(job)
     answer = host.exec("systemd-analyze", "security", "--no-pager", "--json=short", host.unit(job), check=False)
     assert json.loads(answer.stdout)

@@ -16,7 +16,7 @@ from joblet_wire import joblet_pb2 as wire
 # A job under load, whose lines are hundreds to an entry, then a quiet one in whose lines two streams take turns.
 MIXED = (
     "seq 1 1000; sleep 1.1; echo middle; sleep 1.1;"
-    " printf 'out '; sleep 0.1; echo error >&2; sleep 0.1; echo rest; printf last"
+    " printf 'out '; sleep 0.5; echo error >&2; sleep 0.5; echo rest; printf last"
 )
 
 
@@ -117,7 +117,7 @@ def test_what_others_write_to_the_namespace_is_nothing_to_followers(host: Host) 
     job = host.run("sh", "-c", "echo begun; until test -e go; do sleep 0.1; done; echo on; exec sleep 300")
     until(lambda: b"begun" in host.log_so_far(job))
     with jobs(host) as service:
-        following = service.GetJobLogs(wire.GetJobLogsRequest(uuid=job, cursor="end"), timeout=30)
+        following = service.GetJobLogs(wire.GetJobLogsRequest(uuid=job, cursor="end"), timeout=120)
         assert next(following).payload == b""
         host.exec("systemd-run", "--quiet", "--wait", "--uid=nobody", "python3", "-c", script)
         until(lambda: host.exec("sh", "-c", stored, check=False).stdout)
@@ -142,13 +142,14 @@ def test_several_jobs_at_once(host: Host) -> None:
 
 
 def test_lines_are_whole_over_a_killed_daemon(host: Host) -> None:
-    script = "for i in $(seq 1 60); do printf 'line '; sleep 0.05; echo $i; done"
-    job = host.run("sh", "-c", script)
+    waits = "if test $i = 30; then until test -e go; do sleep 0.05; done; fi"
+    job = host.run("sh", "-c", f"for i in $(seq 1 60); do printf 'line '; sleep 0.05; echo $i; {waits}; done")
     host.running(job)
     followers = [host.popen(*words, job) for words in (("job", "log", "-t"), ("--json", "job", "log"), ("job", "log"))]
     begun = [follower.stdout.readline() for follower in followers if follower.stdout]  # they follow
     until(lambda: b"line 10\n" in host.log_so_far(job))
     host.exec("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "joblet.service")
+    host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
     rests = [rest(follower) for follower in followers]
     stamped, as_json, plain = (first + rest for first, rest in zip(begun, rests, strict=True))
     expected = [f"line {number}" for number in range(1, 61)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hosts import Host
+from hosts import Host, until
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,9 @@ def test_unknown_jobs_have_their_own_exit_code(host: Host) -> None:
 
 
 def test_the_unit_is_one_that_any_tool_understands(host: Host) -> None:
-    job = host.run("--name=visible", "sh", "-c", "echo a line in the journal; sleep 60")
+    job = host.run("--name=visible", "sh", "-c", "echo a line in the journal; sleep 300")
     host.running(job)
+    until(lambda: host.log_so_far(job) == b"a line in the journal\n")
     shown = host.exec("systemctl", "status", host.unit(job)).stdout
     assert "active (running)" in shown
     assert "visible: sh -c" in shown

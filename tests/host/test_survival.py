@@ -32,13 +32,12 @@ def is_unharmed(host: Host, job: str) -> None:
 
 
 def test_a_killed_daemon_in_the_middle(host: Host) -> None:
-    job = host.run("sh", "-c", SECONDS)
+    job = host.run("sh", "-c", WRITER)
     host.running(job)
     host.exec("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "joblet.service")
     assert host.exec("systemctl", "is-active", host.unit(job)).stdout.strip() == "active"
     # systemd starts it again; the socket stayed open meanwhile.
-    assert host.result(job)["exitCode"] == 5
-    assert host.log(job) == LINES
+    is_unharmed(host, job)
 
 
 def test_jobs_that_end_while_the_daemon_is_down(host: Host) -> None:
@@ -58,7 +57,7 @@ def test_jobs_that_end_while_the_daemon_is_down(host: Host) -> None:
         assert (status["status"], status["exitCode"]) == (state, 0 if state == "COMPLETED" else 6)
         assert host.log(job) == b"done\n"
     assert host.result(killed)["reason"] == "signal SIGKILL"
-    until(lambda: host.exec("systemctl", "list-units", "--all", "joblet-job-*", "--no-legend").stdout == "")
+    until(lambda: host.exec("systemctl", "list-units", "--all", "--no-legend", *units).stdout == "")
 
 
 def test_a_restart_with_jobs_in_every_state(host: Host) -> None:
@@ -163,7 +162,7 @@ def test_a_hung_daemon_is_restarted_by_the_watchdog(host: Host) -> None:
 
     assert shown("WatchdogUSec") == "30s"
     drop_in = "/run/systemd/system/joblet.service.d"
-    host.exec("sh", "-c", f"mkdir {drop_in}; printf '[Service]\\nWatchdogSec=3\\n' >{drop_in}/sooner.conf")
+    host.exec("sh", "-c", f"mkdir {drop_in}; printf '[Service]\\nWatchdogSec=8\\n' >{drop_in}/sooner.conf")
     host.exec("sh", "-c", "systemctl daemon-reload; systemctl restart joblet.service")
     try:
         job = host.run("sh", "-c", WRITER)
@@ -225,6 +224,7 @@ def refusal(host: Host) -> str:
     """What the daemon says in its log when it does not start."""
     since = host.exec("date", "+%s").stdout.strip()
     assert host.exec("systemctl", "start", "joblet.service", check=False).returncode != 0
+    host.exec("journalctl", "--sync")
     log = host.exec("journalctl", "--output=cat", "-u", "joblet.service", f"--since=@{since}").stdout
     assert "Traceback" not in log
     assert "This is a bug" not in log

@@ -69,9 +69,13 @@ def test_failures_are_tried_again(host: Host) -> None:
 
 
 def test_attempts_go_on_over_a_killed_daemon(host: Host) -> None:
-    job = host.run("--retries=3", "--retry-delay=3s", "sh", "-c", COUNT)
-    until(lambda: host.status(job)["status"] == "SCHEDULED")
-    assert host.status(job)["reason"].startswith("attempt 1 of 4: exit-code 1")
+    job = host.run("--retries=3", "--retry-delay=5s", "sh", "-c", COUNT)
+
+    def waits() -> str | None:
+        status = host.status(job)
+        return str(status["reason"]) if status["status"] == "SCHEDULED" else None
+
+    assert until(waits).startswith("attempt 1 of 4: exit-code 1")
     with host.daemon_killed():
         pass
     assert host.log(job) == b"1\n2\n3\n"
@@ -149,11 +153,16 @@ def test_delete_all_takes_what_has_ended_and_is_ones_own(host: Host) -> None:
     host.rnx("job", "stop", running)
 
 
+def ended_or_forgotten(host: Host, job: str) -> bool:
+    done = host.rnx("--json", "job", "status", job)
+    return done.returncode == 3 or bool(json.loads(done.stdout)["endTime"])
+
+
 def test_the_oldest_are_forgotten(host: Host) -> None:
     with host.configured("jobs: {keep_jobs: 3}"):
         jobs = [host.run("true") for _ in range(5)]
         for job in jobs:
-            until(lambda job=job: host.rnx("job", "status", job).returncode == 3 or host.status(job)["endTime"])
+            until(lambda job=job: ended_or_forgotten(host, job))
     with host.configured("jobs: {keep_jobs: 3}"):
         left = [job["id"] for job in json.loads(host.rnx("--json", "job", "list").stdout) if job["end_time"]]
         assert len(left) == 3

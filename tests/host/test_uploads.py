@@ -41,7 +41,7 @@ def test_refused_by_the_daemon_whatever_the_client(
     good = joblet_pb2.FileUpload(path="good", content=b"x", mode=0o644)
     with pytest.raises(grpc.RpcError) as caught:
         stub(host, reached["key"].encode(), reached["cert"].encode()).RunJob(
-            joblet_pb2.RunJobRequest(command="true", uploads=[good, upload]), timeout=10
+            joblet_pb2.RunJobRequest(command="true", uploads=[good, upload]), timeout=60
         )
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert "uploads" in caught.value.details()

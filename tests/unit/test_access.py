@@ -406,7 +406,10 @@ def test_the_end_of_the_server_waits_for_what_its_calls_undo(tmp_path: Path) -> 
     undone: list[str] = []
 
     async def test(node: Node) -> None:
+        begun = asyncio.Event()
+
         async def run(_request: Any, _caller: Caller) -> Any:
+            begun.set()
             try:
                 await asyncio.Event().wait()
             finally:
@@ -418,7 +421,7 @@ def test_the_end_of_the_server_waits_for_what_its_calls_undo(tmp_path: Path) -> 
         node.path = tmp_path / "other"
         async with node.channel(node.credential("alice", Role.ADMIN)) as channel:
             pending = call(channel, "JobService/RunJob")
-            await asyncio.sleep(0.5)
+            await begun.wait()
             await server.stop()
             assert undone == ["all of it"]
             with pytest.raises(grpc.aio.AioRpcError):

@@ -24,6 +24,8 @@ from joblet_systemd.jobs.control import Controls, Ended
 from joblet_systemd.jobs.session import Session
 from joblet_systemd.model import Job, JobSpec, State
 
+from .descriptors import assert_none_new, descriptors
+
 JOB = "0f9c1f6e-1111-4222-8333-944455556666"
 Answers = Callable[[socket.socket, bytes, list[int]], None]
 
@@ -180,13 +182,13 @@ def test_a_job_that_ends_under_a_command(controls: Controls, init: Callable[[Ans
 
 
 def test_a_refused_command(controls: Controls, init: Callable[[Answers], None]) -> None:
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     init(lambda connection, *_: connection.send(message(b"R", errno.ESRCH)) and None)
     with pytest.raises(WrongState, match="about to end"):
         converse(controls, "cat")
     with pytest.raises(InvalidValue, match="64 KiB"):
         converse(controls, "cat", "x" * 70_000)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert_none_new(before)
 
 
 def test_signals(controls: Controls, init: Callable[[Answers], None]) -> None:

@@ -63,17 +63,26 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def test_kept_and_removed_in_time(store: Store, dirs: WorkDirs, ended: Callable[..., Job]) -> None:
+def test_kept_and_removed_in_time(
+    store: Store, dirs: WorkDirs, ended: Callable[..., Job], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What time it is while something is looked at; at the end it goes on by itself.
+    now = time.time_ns() // 1000
+    monkeypatch.setattr("joblet_systemd.jobs.kept.now_usec", lambda: now or time.time_ns() // 1000)
+
     async def go() -> None:
+        nonlocal now
         files = KeptFiles(store, dirs, keep_sec=3.0)
         early, late = ended("early", ago=2.0), ended("late")
         assert files.until(late) == (late.ended_usec or 0) + 3 * SEC
         await files.job_ended(early)
         await files.job_ended(late)
         assert sorted(dirs.ids()) == ["early", "late"]
+        now += 2 * SEC
         await until(lambda: dirs.ids() == ["late"])
         assert files.until(store.find(early.id)) is None
         assert store.find("late").files_kept
+        now = 0
         await until(lambda: dirs.ids() == [])
         await until(lambda: not store.find("late").files_kept)
         files.close()

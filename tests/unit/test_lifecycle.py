@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,10 +15,13 @@ from joblet_systemd.config import JobsConfig
 from joblet_systemd.errors import BusLost, Exhausted, JobletError
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.lifecycle import Lifecycle
-from joblet_systemd.jobs.outcome import withdrawn
+from joblet_systemd.jobs.outcome import CLD_EXITED, LOST_SIGHT, withdrawn
 from joblet_systemd.model import Job, JobSpec, State, Usage
 from joblet_systemd.store import Store
 from joblet_systemd.systemd.manager import UnitResult
+from joblet_systemd.unit import Tier
+
+from .journalless import imported
 
 JOB = Job(
     "00000001-0000-0000-0000-000000000000",
@@ -30,20 +34,29 @@ JOB = Job(
 ONCE = dataclasses.replace(JOB, spec=JobSpec("true"))
 
 
+def unit_result(result: str, code: int, status: int) -> UnitResult:
+    return UnitResult(result, code, status, None, None, None, None)
+
+
 class Manager:
     """PID 1, as far as it is asked to forget units."""
 
     def __init__(self) -> None:
         self.released: list[str] = []
+        self.resets: list[bool] = []  # of those, whether they had failed
 
     def watch(self, *_: object) -> None:
         pass
 
     async def release(self, unit: str, *, failed: bool = True) -> None:
         self.released.append(unit)
+        self.resets.append(failed)
 
     async def has_ended(self, _unit: str) -> bool:
         return True
+
+
+DROPPED = unit_result("success", 0, 0)
 
 
 class Runner:
@@ -51,7 +64,8 @@ class Runner:
 
     def __init__(self) -> None:
         self.answers: list[str | Exception] = []
-        self.begun = False
+        self.result, self.begun = unit_result("exit-code", CLD_EXITED, 1), True
+        self._host = SimpleNamespace(tier=Tier.SYSTEMD)
 
     async def start(self, _job: Job) -> str:
         answer = self.answers.pop(0)
@@ -59,17 +73,19 @@ class Runner:
             raise answer
         return answer
 
-    def forget(self, _job_id: str) -> None:
-        pass
-
     async def end(self, _job: Job) -> tuple[UnitResult, None]:
-        return UnitResult("success", 0, 0, None, None, None, None), None
+        return self.result, None
 
     async def last_number(self, _job: Job) -> int:
         return 0
 
     async def has_begun(self, _job: Job) -> bool:
         return self.begun
+
+    never_ran: Any = imported("jobs.runner").Runner.never_ran
+
+    def forget(self, _job_id: str) -> None:
+        pass
 
 
 class Others:
@@ -92,8 +108,8 @@ class House:
         self.book, self.manager, self.runner = Book(store), Manager(), Runner()
         others: Any = Others()
         manager: Any = self.manager
-        runner: Any = self.runner
-        self.lifecycle = Lifecycle(JobsConfig(), manager, runner, self.book, others, others, others, "boot")
+        starter: Any = self.runner
+        self.lifecycle = Lifecycle(JobsConfig(), manager, starter, self.book, others, others, others, "boot")
 
     def add(self, job: Job) -> None:
         self.book.store.add(job)
@@ -138,6 +154,40 @@ def test_a_start_that_fails_is_an_attempt(scene: Callable[..., None], answers: l
     scene(script)
 
 
+@pytest.mark.parametrize(
+    ("status", "begun", "expected"),
+    [
+        # What a job that ran ends with counts, should journald have lost its last words.
+        (1, True, (State.FAILED, 1, "exit-code 1")),
+        (0, True, (State.COMPLETED, 0, "")),
+        # One that never ran has not ended so.
+        (1, False, (State.FAILED, 125, LOST_SIGHT)),
+        (0, False, (State.FAILED, 125, LOST_SIGHT)),
+        (3, False, (State.FAILED, 3, "exit-code 3")),
+    ],
+)
+def test_a_job_that_never_ran_has_no_exit_code_of_its_own(
+    scene: Callable[..., None], status: int, begun: bool, expected: tuple[State, int, str]
+) -> None:
+    job = dataclasses.replace(JOB, spec=dataclasses.replace(JOB.spec, retries=0), state=State.RUNNING, boot_id="boot")
+    job = dataclasses.replace(job, attempt=1)
+
+    async def script(house: House) -> None:
+        result = "exit-code" if status else "success"
+        house.runner.result = unit_result(result, CLD_EXITED, status)
+        house.runner.begun = begun
+        house.book.store.add(job)
+        house.book.adopt(job)
+        house.lifecycle._has_ended(job)
+        ended = await house.end(job)
+        assert (ended.state, ended.exit_code, ended.reason) == expected
+        async with asyncio.timeout(10):
+            while house.manager.resets != [status != 0]:
+                await asyncio.sleep(0.005)
+
+    scene(script)
+
+
 def test_what_a_start_that_failed_has_left_is_released(scene: Callable[..., None]) -> None:
     """PID 1 has loaded the unit when it finds that one it requires does not start, and keeps it until it is told."""
 
@@ -148,6 +198,7 @@ def test_what_a_start_that_failed_has_left_is_released(scene: Callable[..., None
         async with asyncio.timeout(10):
             while house.manager.released != [JOB.unit, JOB.unit]:
                 await asyncio.sleep(0.005)
+        assert house.manager.resets == [True, True]
 
     scene(script)
 
@@ -157,6 +208,7 @@ def test_a_start_that_pid_1_drops_is_no_attempt(scene: Callable[..., None]) -> N
 
     async def script(house: House) -> None:
         house.runner.answers += ["failed", "failed", "dependency"]
+        house.runner.result, house.runner.begun = DROPPED, False
         house.add(ONCE)
         ended = await house.end(ONCE)
         assert ended.attempt == 1
@@ -168,6 +220,7 @@ def test_a_start_that_pid_1_drops_is_no_attempt(scene: Callable[..., None]) -> N
 def test_a_start_that_pid_1_drops_again_and_again_has_failed(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
         house.runner.answers += ["failed"] * 4
+        house.runner.result, house.runner.begun = DROPPED, False
         house.add(ONCE)
         ended = await house.end(ONCE)
         assert (ended.state, ended.exit_code, ended.attempt) == (State.FAILED, 125, 1)
@@ -179,7 +232,8 @@ def test_a_start_that_pid_1_drops_again_and_again_has_failed(scene: Callable[...
 
 def test_a_job_that_ran_does_not_run_again_whatever_pid_1_says(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
-        house.runner.answers, house.runner.begun = ["failed"], True
+        house.runner.answers += ["failed"]
+        house.runner.result = DROPPED
         house.add(ONCE)
         assert (await house.end(ONCE)).state is State.FAILED
 
@@ -189,6 +243,7 @@ def test_a_job_that_ran_does_not_run_again_whatever_pid_1_says(scene: Callable[.
 def test_a_start_that_an_administrator_cancels_is_not_repeated(scene: Callable[..., None]) -> None:
     async def script(house: House) -> None:
         house.runner.answers += ["canceled"]
+        house.runner.begun = False
         house.add(JOB)
         ended = await house.end(JOB)
         assert (ended.state, ended.exit_code, ended.reason) == (State.STOPPED, 143, "stopped through systemd")

@@ -15,6 +15,8 @@ from joblet_systemd.errors import InvalidValue, JobletError, NotFound
 from joblet_systemd.files import reader
 from joblet_systemd.files.reader import Entry, Notice, Part, Reader, clean
 
+from .descriptors import assert_none_new, descriptors
+
 
 @pytest.fixture
 def work(tmp_path: Path) -> Path:
@@ -25,13 +27,13 @@ def work(tmp_path: Path) -> Path:
 
 def read(work: Path, path: str = ".") -> list[Part]:
     fd = os.open(work, os.O_RDONLY)
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     opened = Reader(fd, clean(path))
     try:
         return list(opened.parts())
     finally:
         opened.close()
-        assert len(os.listdir("/proc/self/fd")) == before
+        assert_none_new(before)
         os.close(fd)
 
 
@@ -135,13 +137,13 @@ def test_no_more_descriptors_than_a_path_may_have_names(work: Path) -> None:
     (work / deep / "e").mkdir()
     (work / "far").symlink_to(deep)
     (work / deep / "down").symlink_to("e")
-    before = len(os.listdir("/proc/self/fd"))
+    before = descriptors()
     for path in ("far/e", "far/down", "far/on"):
         fd = os.open(work, os.O_RDONLY)
         with pytest.raises(InvalidValue, match="no more than 256 directories inside of each other"):
             Reader(fd, path)
         os.close(fd)
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert_none_new(before)
 
 
 def test_what_is_not_there(work: Path) -> None:

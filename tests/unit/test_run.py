@@ -69,6 +69,36 @@ def test_it_is_the_last_chance(
     assert "UNSTEADY" not in capsys.readouterr().out
 
 
+def test_what_failed_comes_last(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trace = "a line of a test\n" * 500 + "E       assert 1 == 2\ntests/host/test_x.py:7: AssertionError\n"
+    answering(monkeypatch, runner, (2, trace + "captured\n" * 500 + SAID), (0, "passed\n" * 500))
+    steps = [runner.Step("hosts", [["false"]]), runner.Step("others", [["true"]])]
+    monkeypatch.setattr(runner, "STEPS", steps)
+    assert runner.main() == 1
+    told = capsys.readouterr().out.splitlines()
+    last = told[told.index("== hosts: FAILED; again what matters of the above:") :]
+    assert last[1:3] == ["E       assert 1 == 2", "tests/host/test_x.py:7: AssertionError"]
+    assert "FAILED tests/host/test_x.py::test_it[trixie-a b] - assert 1 == 2" in last
+    assert len(last) < 20
+
+
+def test_a_command_that_hangs_is_interrupted_and_then_killed(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "COMMAND_SEC", 2)  # in which a shell begins, even on a busy machine
+    monkeypatch.setattr(runner, "INTERRUPTED_SEC", 0.5)
+    # What it leaves behind has its output open still.
+    status, said = runner.execute(["sh", "-c", "trap '' INT; echo begun; while :; do sleep 3; done"])
+    assert status
+    assert said.splitlines() == ["begun", "ERROR it hung: interrupted after 2 s", "ERROR killed 0.5 s later"]
+    # Whoever then ends well has failed all the same.
+    monkeypatch.setattr(runner, "INTERRUPTED_SEC", 60)
+    status, said = runner.execute(["sh", "-c", "trap 'exit 0' INT; echo begun; while :; do sleep 0.1; done"])
+    assert (status, "killed" in said) == (2, False)
+
+
 def test_a_storm_has_one_chance(runner: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = SAID.replace("test_y.py::test_other", "../chaos/test_chaos.py::test_it").replace("host/../", "")
     seen = answering(monkeypatch, runner, (1, lost))

@@ -128,7 +128,7 @@ def test_files_in_memory_count(vm: Host) -> None:
 
 
 def test_no_swap(vm: Host) -> None:
-    job = vm.run("--max-memory=64", "sleep", "60")
+    job = vm.run("--max-memory=64", "sleep", "600")
     vm.running(job)
     limits = vm.exec("sh", "-c", f"cd {cgroup(vm, job)}; cat memory.max memory.swap.max").stdout.split()
     vm.rnx("job", "stop", job)

@@ -31,7 +31,7 @@ class Peace:
 @pytest.fixture(scope="package")
 def peace(host: Host) -> Iterator[Peace]:
     """What is to stay as it is through all tests."""
-    job = host.run("sh", "-c", "echo begun; sleep 900")
+    job = host.run("sh", "-c", "echo begun; sleep 36000")
     until(lambda: host.log_so_far(job) == b"begun\n")
     yield Peace(host.exec("sh", "-c", VITALS).stdout, job)
     host.rnx("job", "stop", job)

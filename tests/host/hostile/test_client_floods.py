@@ -32,7 +32,7 @@ CONNECTIONS, STREAMS = (100, 100) if LONG else (20, 100)
 
 def open_many(host: Host, number: int) -> list[socket.socket]:
     address, port = node(host)["address"].rsplit(":", 1)
-    return [socket.create_connection((address, int(port)), timeout=10) for _ in range(number)]
+    return [socket.create_connection((address, int(port)), timeout=60) for _ in range(number)]
 
 
 def wait_until_closed(sockets: list[socket.socket], seconds: float) -> None:
@@ -115,7 +115,7 @@ def test_a_storm_of_cancelled_submissions_leaves_whole_jobs(host: Host) -> None:
             call.cancel()
 
         def jobs() -> dict[str, Any]:
-            listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=30).jobs
+            listed = service.ListJobs(joblet_pb2.EmptyRequest(), timeout=120).jobs
             return {job.uuid: job for job in listed if job.name.startswith("storm-")}
 
         assert set(answered) <= set(jobs())
@@ -123,7 +123,7 @@ def test_a_storm_of_cancelled_submissions_leaves_whole_jobs(host: Host) -> None:
         for job in jobs().values():
             assert job.status == "COMPLETED", job
         for job in list(jobs())[-20:]:
-            chunks = service.GetJobLogs(joblet_pb2.GetJobLogsRequest(uuid=job), timeout=30)
+            chunks = service.GetJobLogs(joblet_pb2.GetJobLogsRequest(uuid=job), timeout=120)
             assert b"".join(chunk.payload for chunk in chunks) == b"content\n"
     clear(host, "developer")
     known = {job["id"] for job in json.loads(host.rnx("--json", "job", "list").stdout)}

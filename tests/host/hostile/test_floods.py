@@ -21,7 +21,7 @@ NUMBERS = hashlib.sha256(b"".join(b"%d\n" % number for number in range(1, LINES 
 
 def test_a_flood_of_output_does_not_hold_up_the_output_of_others(host: Host) -> None:
     """The other's follower has its last line, and all before it, while the flood goes on."""
-    flood = host.run("timeout", "50", "yes", "a flood of output, line after line, as fast as they can be written")
+    flood = host.run("timeout", "600", "yes", "a flood of output, line after line, as fast as they can be written")
     until(lambda: host.status(flood)["status"] == "RUNNING")
     try:
         other = host.run("sh", "-c", "for i in $(seq 1 20); do echo $i; sleep 0.1; done")
@@ -62,7 +62,7 @@ def on_a_terminal(host: Host, *words: str) -> tuple[int, bytes]:
 def test_terminals_are_its_own_and_bounded(host: Host) -> None:
     """Who takes all it gets leaves them to the host, to other jobs, and to who looks after them."""
     hog = host.run(f"--upload={PROGRAMS / 'terminals.py'}", "python3", "terminals.py")
-    other = host.run("sleep", "120")
+    other = host.run("sleep", "600")
     try:
         until(lambda: host.log_so_far(hog).endswith(b"\n"))
         taken, why, last = host.log_so_far(hog).decode().split()

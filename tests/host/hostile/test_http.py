@@ -87,7 +87,7 @@ def test_revoked_in_the_middle_of_a_stream(host: Host, tmp_path: Path) -> None:
     job = web.ask("POST", "/v1/jobs", {"command": "sh", "args": ["-c", "while echo tick; do sleep 0.2; done"]})
     path = f"/v1/jobs/{job.json['uuid']}"
     streams = [web.events(f"{path}/logs"), web.events("/v1/events")]
-    assert next(streams[0]).data["text"] == "tick\n"
+    assert next(streams[0]).data["text"].startswith("tick\n")
     host.exec("jobletd", "cert", "revoke", "otto")
     for stream in streams:
         *_, last = stream
@@ -160,7 +160,8 @@ def test_requests_that_are_none(host: Host, web: Web) -> None:
     with unharmed(host):
         for sent, status in REQUESTS:
             with web.connect() as connection:
-                connection.sendall(sent)
+                with contextlib.suppress(ConnectionError):  # it may answer, and close, before it has all
+                    connection.sendall(sent)
                 assert connection.recv(1 << 16).split()[1] == str(status).encode(), sent[:80]
         assert web.get("/v1/whoami").status == 200
 
@@ -188,7 +189,7 @@ def test_bodies_that_are_too_large_or_do_not_come(host: Host, tmp_path: Path) ->
 def test_pages_of_other_sites(host: Host, tmp_path: Path) -> None:
     """What a browser sends, with the user's certificate, when a page elsewhere asks it to."""
     web = Web(host, tmp_path)
-    before = web.get("/v1/jobs?limit=1").body
+    [before] = web.get("/v1/jobs?limit=1").json["jobs"]
     form = {"Content-Type": "text/plain", "Origin": "https://elsewhere.example", "Sec-Fetch-Site": "cross-site"}
     assert web.ask("POST", "/v1/jobs", {"command": "true"}, form).status == 403
     assert web.ask("POST", "/v1/jobs", {"command": "true"}, {"Content-Type": "text/plain"}).status == 415
@@ -198,4 +199,5 @@ def test_pages_of_other_sites(host: Host, tmp_path: Path) -> None:
     answer = web.ask("OPTIONS", "/v1/jobs/x", headers=preflight)
     assert answer.status == 405
     assert not [name for name in answer.headers if name.startswith("access-control")]
-    assert web.get("/v1/jobs?limit=1").body == before
+    [newest] = web.get("/v1/jobs?limit=1").json["jobs"]
+    assert newest["uuid"] == before["uuid"]

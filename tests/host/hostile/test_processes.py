@@ -117,13 +117,14 @@ def test_no_system_calls_by_other_tables(host: Host, tmp_path: Path) -> None:
 def test_what_the_kernel_counts_per_user_is_not_counted_for_root(host: Host) -> None:
     """inotify instances, queued signals and the like: a job may use up its client's, not the host's."""
     held = hoarder(host)
+    # Of what the job has taken all; few, for other hosts on this machine have root's allowance, too.
     count = (
         "import ctypes, signal; libc = ctypes.CDLL(None); signal.pthread_sigmask(0, [40]); "
-        "print(sum(libc.inotify_init1(0) >= 0 for _ in range(60)), "
-        "sum(libc.sigqueue(ctypes.c_int(__import__('os').getpid()), 40, ctypes.c_void_p(1)) == 0 for _ in range(60)))"
+        "print(sum(libc.inotify_init1(0) >= 0 for _ in range(10)), "
+        "sum(libc.sigqueue(ctypes.c_int(__import__('os').getpid()), 40, ctypes.c_void_p(1)) == 0 for _ in range(10)))"
     )
     try:
-        assert host.exec("python3", "-c", count).stdout == "60 60\n"
+        assert host.exec("python3", "-c", count).stdout == "10 10\n"
     finally:
         host.rnx("job", "stop", held)
 

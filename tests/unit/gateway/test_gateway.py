@@ -439,7 +439,7 @@ def test_connections_of_one_identity_are_bounded(node: Node, monkeypatch: pytest
 
 def test_strangers_wait_for_each_other(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gateway, "MAX_HANDSHAKES_OF_ONE_SOURCE", 2)
-    monkeypatch.setattr(gateway, "HEAD_SEC", 1.0)
+    monkeypatch.setattr(gateway, "HEAD_SEC", 15.0)
 
     async def play() -> None:
         async with node.gateway([get(hello)]) as running:

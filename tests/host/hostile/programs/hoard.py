@@ -21,4 +21,4 @@ def count(take, most):
 print("inotify instances", count(lambda: libc.inotify_init1(0) >= 0, 1000))
 print("queued signals", count(lambda: libc.sigqueue(os.getpid(), SIGNAL, ctypes.c_void_p(1)) == 0, 200_000))
 print("held", flush=True)
-time.sleep(60)
+time.sleep(600)

@@ -10,4 +10,4 @@ try:
         taken.append(os.openpty())
 except OSError as error:
     print(len(taken), errno.errorcode[error.errno], os.ttyname(taken[-1][1]), flush=True)
-time.sleep(120)
+time.sleep(600)

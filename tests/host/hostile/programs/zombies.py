@@ -14,16 +14,26 @@ for _ in range(MANY):
             time.sleep(0.01)
         os._exit(0)
     os.waitpid(parent, 0)
-time.sleep(1)
 
 
-def state(pid):
-    with open(f"/proc/{pid}/stat") as file:
-        rest = file.read().rsplit(")", 1)[1]
-    return rest.split()[0], int(rest.split()[1])
+def states():
+    """State and parent of each process but its init."""
+    for pid in os.listdir("/proc"):
+        if pid.isdigit() and pid != "1":
+            try:
+                with open(f"/proc/{pid}/stat") as file:
+                    letter, parent = file.read().rsplit(")", 1)[1].split()[:2]
+            except (FileNotFoundError, ProcessLookupError):  # it has just gone
+                continue
+            yield letter, int(parent)
 
 
-states = [state(pid) for pid in os.listdir("/proc") if pid.isdigit() and pid != "1"]
-mine = sum(1 for letter, parent in states if letter == "Z" and parent == os.getpid())
-orphans = sum(1 for _, parent in states if parent == 1)
-print(mine, orphans - 1, flush=True)  # itself is a child of its init as well
+def orphans():
+    # Itself is a child of its init as well.
+    return sum(parent == 1 for _, parent in states()) - 1
+
+
+deadline = time.monotonic() + 60
+while orphans() and time.monotonic() < deadline:
+    time.sleep(0.1)
+print(sum(letter == "Z" and parent == os.getpid() for letter, parent in states()), orphans(), flush=True)
