@@ -78,7 +78,7 @@ def test_one_that_fails_does_not_keep_the_others_from_ringing() -> None:
         now = now_usec()
         for name, later in (("bad", 1), ("also due", 2), ("soon", 50_000)):
             alarm.set(name, now + later)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while "soon" not in rung:
                 await asyncio.sleep(0.01)
         alarm.close()
@@ -98,7 +98,7 @@ def test_times_that_were_changed_or_cleared_are_not_kept() -> None:
             alarm.set(f"{number}", far)
             alarm.clear(f"{number}")
         size = len(alarm._heap)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not rung:
                 await asyncio.sleep(0.01)
         alarm.close()

@@ -58,7 +58,7 @@ def ended(store: Store, dirs: WorkDirs) -> Callable[..., Job]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 

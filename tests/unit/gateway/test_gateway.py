@@ -62,7 +62,7 @@ async def quiet(request: web.Request, caller: Caller) -> web.StreamResponse:
 async def end_of(reader: asyncio.StreamReader) -> bytes:
     """What comes until the connection is closed, which it is soon."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await reader.read()
     except ConnectionError:
         return b""
