@@ -39,8 +39,10 @@ class Server:
 START, STOP = ["starting", "runs"], ["stopping", "stopped"]
 
 
-def play(monkeypatch: pytest.MonkeyPatch, test: Callable[[Server, OnDemand], Awaitable[None]]) -> None:
-    monkeypatch.setattr(ondemand, "LINGER_SEC", 0.02)
+def play(
+    monkeypatch: pytest.MonkeyPatch, test: Callable[[Server, OnDemand], Awaitable[None]], linger_sec: float = 0.02
+) -> None:
+    monkeypatch.setattr(ondemand, "LINGER_SEC", linger_sec)
 
     async def run() -> None:
         server = Server()
@@ -77,7 +79,7 @@ def test_who_comes_back_in_time_finds_it_there(monkeypatch: pytest.MonkeyPatch) 
         await ended(server)
         assert server.log == START + STOP
 
-    play(monkeypatch, test)
+    play(monkeypatch, test, linger_sec=1)
 
 
 def test_who_comes_while_it_stops_waits_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
