@@ -36,13 +36,25 @@ def tier(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def start(place: Path, init: Path) -> Iterator[Start]:
-    """start(*command, tier=, options=, full=) -> Job. Ended with the test. ``full``: journald's queue is, at first."""
+    """start(*command, tier=, options=, full=, pause_at=) -> Job. Ended with the test.
+
+    ``full``: journald's queue is, at first. ``pause_at``: it reads nothing more after so many entries.
+    """
     jobs: list[Job] = []
 
-    def begin(*argv: str, tier: str = "systemd", options: tuple[str, ...] = (), full: bool = False, **more) -> Job:
+    def begin(
+        *argv: str,
+        tier: str = "systemd",
+        options: tuple[str, ...] = (),
+        full: bool = False,
+        pause_at: int | None = None,
+        **more,
+    ) -> Job:
         journal = Journal(place)
         if full:
             journal.fill()
+        if pause_at is not None:
+            journal.pause_at(pause_at)
         jobs.append(Job(init, tier, journal, list(argv), list(options), **more))
         return jobs[-1]
 

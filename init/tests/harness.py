@@ -89,6 +89,7 @@ class Journal:
         self._news = threading.Condition()
         self._entries: list[Entry] = []
         self._error: BaseException | None = None
+        self._pause_at: int | None = None
         self.last = b""  # datagram
         self._thread = threading.Thread(target=self._receive, daemon=True)
         self._thread.start()
@@ -106,6 +107,8 @@ class Journal:
                     entry = Entry(datagram)
                     with self._news:
                         self._entries.append(entry)
+                        if len(self._entries) == self._pause_at:
+                            self.pause()
                         self._news.notify_all()
                 self._running.wait()
         except BaseException as error:  # for the test that waits, in its own thread
@@ -115,6 +118,10 @@ class Journal:
 
     def pause(self) -> None:
         self._running.clear()
+
+    def pause_at(self, number: int) -> None:
+        """Pause when there will be so many entries: how fast they come matters to nobody then."""
+        self._pause_at = number
 
     def fill(self) -> None:
         """Pause, and let the queue be full. For a new socket; it has room for a receiver's backlog, unix(7)."""

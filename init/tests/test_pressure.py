@@ -45,9 +45,7 @@ def score(place: Path) -> Iterator[Path]:
 
 
 def test_a_full_queue_holds_the_job_and_loses_nothing(start: Start, place: Path, score: Path, tier: str) -> None:
-    job = start(*python(FLOOD.format(place=place)), tier=tier)
-    job.journal.wait_for(lambda entries: len(entries) > 20)
-    job.journal.pause()
+    job = start(*python(FLOOD.format(place=place)), tier=tier, pause_at=20)
     stalled(job, score)
     before = cpu_seconds(job.init_pid)
     time.sleep(0.5)
@@ -59,9 +57,7 @@ def test_a_full_queue_holds_the_job_and_loses_nothing(start: Start, place: Path,
 
 
 def test_stop_works_while_the_queue_is_full(start: Start, place: Path, score: Path) -> None:
-    job = start(*python(FLOOD.format(place=place)))
-    job.journal.wait_for(lambda entries: len(entries) > 20)
-    job.journal.pause()
+    job = start(*python(FLOOD.format(place=place)), pause_at=20)
     stalled(job, score)
     init = job.init_pid
     job.stop()
@@ -84,9 +80,8 @@ def test_the_last_datagram_is_a_separator(start: Start, tier: str) -> None:
 
 def test_leaves_only_when_journald_has_read_everything(start: Start, tier: str) -> None:
     """journald reads /proc/PID of the sender when it reads the entry."""
-    job = start("sh", "-c", "echo ready; sleep 0.2; echo last words", tier=tier)
-    job.ready()
-    job.journal.pause()
+    job = start("sh", "-c", "echo last words", tier=tier, pause_at=1)
+    job.journal.wait_for(lambda entries: entries)
     time.sleep(1.0)
     assert job.process.poll() is None
     job.send(signal.SIGTERM)  # too late to matter, and no reason to hurry
@@ -113,9 +108,7 @@ def test_a_journald_that_is_gone(start: Start, place: Path, score: Path, when: s
 
 
 def test_a_journald_that_goes_while_the_queue_is_full(start: Start, place: Path, score: Path) -> None:
-    job = start(*python(FLOOD.format(place=place)))
-    job.journal.wait_for(lambda entries: len(entries) > 20)
-    job.journal.pause()
+    job = start(*python(FLOOD.format(place=place)), pause_at=20)
     stalled(job, score)
     job.journal.close()
     assert job.code() == 0
