@@ -40,6 +40,9 @@ lint: deps ## Check style, types, and that the generated code is up to date
 
 unit: deps ## Run the tests that need no systemd
 	$(BIN)/pytest --quiet
+	$(MAKE) check-init
+
+check-init: deps
 	$(MAKE) --jobs=2 --output-sync=target -C init check PYTHON=$(CURDIR)/$(BIN)/python
 
 deb: ## Build the Debian packages into build/deb
@@ -62,4 +65,4 @@ demo: deps ## Build, boot a Debian 13 host and run jobs on it (needs root)
 bench: deps deb ## Measure Joblet beside systemd-run, podman, crun, runc and bwrap on a Debian 13 host (needs root)
 	@bench/run $(BENCH)
 
-.PHONY: help deps apt-packages browser lint unit deb lintian test chaos demo bench
+.PHONY: help deps apt-packages browser lint unit check-init deb lintian test chaos demo bench
