@@ -5,6 +5,7 @@ The machine is slow, and how slow changes: what is measured here takes some seco
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -48,12 +49,13 @@ def undisturbed(vm: Host, seconds: float) -> None:
 
 
 def _prefer(pid: int, nice: int) -> None:
-    for thread in Path(f"/proc/{pid}/task").iterdir():
-        os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
     # Where the kernel groups processes by session, priorities count among those of one session (sched(7)).
     group = Path(f"/proc/{pid}/autogroup")
     if group.exists():
         group.write_text(f"{nice}\n")
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(ProcessLookupError):  # it has ended, as those do that QEMU has for its disks
+            os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
 
 
 # Looks at the accounting of a control group each second until told to stop: when it did, CPU time in us, when it had.
