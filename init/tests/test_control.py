@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import signal
@@ -28,8 +29,11 @@ def job(start: Start, control: Path, tier: str) -> Job:
 
 def processes(job: Job) -> list[str]:
     """The command lines of all of a job's processes, joblet-init aside."""
-    children = Path(f"/proc/{job.init_pid}/task/{job.init_pid}/children").read_text().split()
-    return [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip() for pid in children]
+    found = []
+    for pid in Path(f"/proc/{job.init_pid}/task/{job.init_pid}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended just now
+            found.append(Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip())
+    return found
 
 
 def open_files(job: Job) -> int:
