@@ -35,12 +35,16 @@ def attach(settings: Settings, uuid: str, no_stdin: bool) -> None:
     job = status_of(connection, uuid)
     if job.status in FINAL:
         raise RnxError(f"job {job.uuid} has ended: it is {job.status}. 'rnx job log {job.uuid}' prints its output.")
-    if job.interactive and not no_stdin:
-        from .stdin import send_input
 
-        send_input(connection, job.uuid)
+    def begin_input() -> None:
+        if job.interactive and not no_stdin:
+            from .stdin import send_input
+
+            send_input(connection, job.uuid)
+
     try:
-        copy_output(connection, GetJobLogsRequest(uuid=job.uuid, cursor=END))
+        # Not before: what the job writes in answer to the first input belongs to what is followed.
+        copy_output(connection, GetJobLogsRequest(uuid=job.uuid, cursor=END), begin_input)
         code = exit_code_at_end(connection, job.uuid)
     except KeyboardInterrupt:
         raise RnxError(f"detached; the job goes on: 'rnx job attach {job.uuid}' returns to it.", INTERRUPTED) from None

@@ -6,7 +6,7 @@ import queue
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import grpc
 
@@ -103,9 +103,14 @@ def received_together(
         yield number, chunk
 
 
-def copy_output(connection: Connection, wanted: GetJobLogsRequest) -> None:
-    """Copy a log byte for byte: its stdout to stdout, its stderr to stderr. Raises RnxError as ``received``."""
-    for chunk in received(connection, wanted):
+def copy_output(connection: Connection, wanted: GetJobLogsRequest, on_first: Callable[[], None] = lambda: None) -> None:
+    """Copy a log byte for byte: its stdout to stdout, its stderr to stderr. Raises RnxError as ``received``.
+
+    ``on_first`` is called with the first chunk; from the end on that is an empty one, and nothing is missed from there.
+    """
+    for number, chunk in enumerate(received(connection, wanted)):
+        if number == 0:
+            on_first()
         if chunk.HasField("dropped"):
             output.note(told(chunk.dropped))
         stream = sys.stderr if chunk.stream == STDERR else sys.stdout

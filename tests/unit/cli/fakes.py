@@ -150,6 +150,8 @@ class FakeJobs(joblet_pb2_grpc.JobServiceServicer):
     ) -> Iterator[joblet_pb2.DataChunk]:
         self._enter(request, context)
         log = self.logs.get(request.uuid, self.log)
+        if request.cursor == "end":
+            yield joblet_pb2.DataChunk(cursor="0")
         place, _, left = request.cursor.replace("end", "").partition("-")
         for number in range(int(place or 0) - bool(left), len(log)):
             self.before_chunk(context, number)

@@ -6,6 +6,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,23 @@ def test_attach(server: Server, jobs: FakeJobs) -> None:
     assert (result.code, result.out, result.err) == (4, b"out", "err")
     assert jobs.seen(GetJobLogsRequest)[0].cursor == "end"
     assert b"".join(part for part, _ in jobs.inputs) == b"data"
+
+
+def test_attach_follows_before_it_gives_input(server: Server, jobs: FakeJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would miss what the job says to the first of it."""
+    jobs.answers[JOB_ID] = [status("RUNNING", interactive=True), status("RUNNING"), status("COMPLETED")]
+    enter, given = jobs._enter, []
+
+    def slowly(request: Any, context: grpc.ServicerContext) -> None:
+        if isinstance(request, GetJobLogsRequest):
+            time.sleep(1)
+            given.append(len(jobs.inputs))
+        enter(request, context)
+
+    monkeypatch.setattr(jobs, "_enter", slowly)
+    until_input_ended(jobs)
+    assert spawn_rnx("job", "attach", JOB_ID, stdin=b"data").code == 0
+    assert given == [0]
 
 
 @pytest.mark.parametrize(("options", "interactive"), [(["--no-stdin"], True), ([], False)])
