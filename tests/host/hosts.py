@@ -35,8 +35,9 @@ FINAL = ("COMPLETED", "FAILED", "STOPPED", "CANCELED", "TIMEOUT")
 # What mounts of images and terminals there are in any namespace of the host, and which loop devices. The latter are the
 # machine's own, and other hosts' files have the same paths: those count whose file is here.
 MOUNTED_IMAGES = "cat /proc/[0-9]*/mounts 2>/dev/null | grep -E '^(/dev/loop.*ext4|devpts /var/lib/joblet/)' | sort -u"
+# The machine's, of all hosts: only the template, which a daemon makes as it starts, has the same name on each.
 LOOP_DEVICES = (
-    "cat /sys/block/loop*/loop/backing_file 2>/dev/null | grep ^/var/lib/joblet/ |"
+    "cat /sys/block/loop*/loop/backing_file 2>/dev/null | grep ^/var/lib/joblet/ | grep -v '/[.]template-' |"
     ' while read -r file; do [ ! -e "$file" ] || echo "$file"; done'
 )
 
