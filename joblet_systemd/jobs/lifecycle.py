@@ -25,7 +25,7 @@ from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
 from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, outcome, usage, was_dropped, withdrawn
-from .retention import Retention
+from .retention import AT_ONCE, Retention
 from .space import Space
 from .tasks import Tasks
 from .waiting import STATES as WAITING
@@ -41,9 +41,6 @@ RETRY_SEC = 5.0
 STARTING_SEC = 0.5
 
 MAX_LOST_STARTS = 3
-
-# So many jobs are forgotten before others have their turn: some 20 ms.
-AT_ONCE = 500
 
 
 class Lifecycle:

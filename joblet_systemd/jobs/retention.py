@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 # Looking is cheap, and not looking after each of a thousand ends is cheaper still.
 ENDS_BETWEEN_LOOKS = 100
-# So many are forgotten before others have their turn: after a month without the daemon there may be many to forget.
+# So many are forgotten before others have their turn, some 20 ms: after a month without the daemon there may be many.
 AT_ONCE = 500
 PAUSE_USEC = 50_000
 # What the records of one identity's finished jobs may take where they are long.
