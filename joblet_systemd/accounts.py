@@ -6,7 +6,7 @@ import pwd
 import subprocess
 
 from .errors import JobletError
-from .pki import Identity
+from .identity import Identity
 
 
 def ensure(identity: Identity) -> bool:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import audit
-from .errors import Denied, JobletError
+from .errors import JobletError
+from .privilege import must_be_root
 
 if TYPE_CHECKING:
     from .certificates import Row
@@ -60,7 +61,7 @@ def issue(name: str, role: str, days: int, address: str | None, output: str, as_
     """
     must_be_root("cert issue")
     from . import setup
-    from .pki import Identity, Role, check_name
+    from .identity import Identity, Role, check_name
 
     identity = Identity(check_name(name), Role.parse(role))
     reached, deliver = parse_address(address), _delivery(output)
@@ -159,7 +160,7 @@ def renew(
     if local == (name is not None):
         raise click.UsageError("say either NAME or --local")
     from . import certificates
-    from .pki import Role
+    from .identity import Role
 
     by = audit.unix_user()
     if name is None:
@@ -191,12 +192,6 @@ def renew(
     for leaf in result.revoked:
         click.echo(f"revoked {leaf.serial}, valid to {leaf.end:%Y-%m-%d}", err=True)
     _report(result.issued, output, as_json)
-
-
-def must_be_root(command: str) -> None:
-    """Raises Denied for anyone else."""
-    if os.geteuid() != 0:
-        raise Denied(f"'jobletd {command}' must be run as root.", hint=f"Try: sudo jobletd {command} ...")
 
 
 def parse_address(text: str | None) -> Address | None:

@@ -13,10 +13,10 @@ from typing import Any
 
 from cryptography import x509
 
-from . import accounts, client_config, keystore, pki, registry, revocations, setup
+from . import accounts, client_config, etcfiles, keystore, pki, registry, revocations, setup
 from .client_config import Address
 from .errors import Ambiguous, InvalidValue, NotFound, WrongState
-from .pki import Identity, Leaf, Role
+from .identity import CLOCK_SKEW, NAME_ACCEPTED, NAME_PATTERN, Identity, Leaf, Role, check_name
 from .registry import OnDamage
 from .revocations import Entry
 
@@ -52,7 +52,7 @@ class Row:
             "role": str(self.leaf.identity.role),
             "serial": self.leaf.serial,
             "fingerprint": self.fingerprint,
-            "issued": _iso(self.leaf.begin + pki.CLOCK_SKEW),
+            "issued": _iso(self.leaf.begin + CLOCK_SKEW),
             "expires": _iso(self.leaf.end),
             "status": str(self.status),
             "local": self.local,
@@ -118,7 +118,7 @@ def revoke(
     Ambiguous, or WrongState for what is revoked already.
     """
     _check_reason(reason)
-    with keystore.locked(etc):
+    with etcfiles.locked(etc):
         chosen, by_name = _choose(which, rows(etc, on_damage), unrecorded)
         good = [row for row in chosen if row.status is not Status.REVOKED]
         if chosen and not good and not unrecorded:
@@ -156,8 +156,8 @@ def _choose(which: str, known: Sequence[Row], unrecorded: bool) -> tuple[Sequenc
         if unrecorded:
             return (), False
     else:
-        if not pki.NAME_PATTERN.fullmatch(which) and not is_serial:
-            raise InvalidValue("NAME", which, f"a name ({pki.NAME_ACCEPTED}) or a serial number")
+        if not NAME_PATTERN.fullmatch(which) and not is_serial:
+            raise InvalidValue("NAME", which, f"a name ({NAME_ACCEPTED}) or a serial number")
         if unrecorded:
             return (), True
     raise NotFound(
@@ -199,7 +199,7 @@ def renew(
     ``deliver`` gets the client configuration; only when it has it are the older ones revoked, if they are
     to be. Raises NotFound for an unknown name, WrongState when all of its certificates were revoked.
     """
-    known = [row for row in rows(etc) if row.leaf.identity.name == pki.check_name(name)]
+    known = [row for row in rows(etc) if row.leaf.identity.name == check_name(name)]
     identity = Identity(name, _role(name, known, role))
     old = [row.leaf for row in known if row.leaf.identity == identity and _usable(row)]
     issued = setup.issue(identity, days=days, address=address, etc=etc, ensure_account=ensure_account)
@@ -238,7 +238,7 @@ def renew_local(
     """
     directory, clients = etc / "pki", etc / "rnx-config.yml"
     ca = keystore.signer(directory, clients)
-    with keystore.locked(etc):
+    with etcfiles.locked(etc):
         if not clients.exists():
             raise WrongState(f"There is no {clients}.", hint="'jobletd setup' makes one.")
         changes = []
@@ -255,7 +255,7 @@ def renew_local(
         for _, certificate, credential in changes:
             text = client_config.replaced(text, clients, certificate, credential, ca.certificate)
             registry.record(directory, credential.certificate)
-        keystore.write(clients, text.encode(), 0o600)
+        etcfiles.write(clients, text.encode(), 0o600)
     pairs = [(old, pki.leaf(credential.certificate)) for old, _, credential in changes]
     if revoke_old:
         _revoke_replaced([old for old, _ in pairs], by, etc)
@@ -269,7 +269,7 @@ def _usable(row: Row) -> bool:
 def _revoke_replaced(old: Sequence[Leaf], by: str, etc: Path) -> Sequence[Leaf]:
     now = _now()
     entries = [Entry(leaf.identity.name, now, "replaced by a newer one", by, serial=leaf.serial) for leaf in old]
-    with keystore.locked(etc):
+    with etcfiles.locked(etc):
         revocations.add(etc / "pki" / revocations.FILE, entries)
     return old
 

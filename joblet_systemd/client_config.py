@@ -15,6 +15,7 @@ from cryptography import x509
 
 from . import pki
 from .errors import InvalidValue, JobletError
+from .identity import Identity
 
 DEFAULT_PORT = 50051
 MAX_PORT = 65535
@@ -60,7 +61,7 @@ class Node:
     """An entry of the file: a name, and the credential used under it."""
 
     name: str
-    identity: pki.Identity
+    identity: Identity
     credential: pki.Credential
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from . import audit, expiry, revocations
+from . import audit, reminder, revocations
 from . import config as configuration
 from . import host as this_host
 from .api.admission import Admission
@@ -113,8 +113,8 @@ async def _serve(config: Config, listen: str | None) -> None:
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
         await _let_clients_in(parts, doors, web, jobs, kept, places, sampler)
-        reminder = asyncio.create_task(expiry.remind(configuration.CONFIG_FILE.parent))
-        parts.callback(reminder.cancel)
+        reminding = asyncio.create_task(reminder.remind(configuration.CONFIG_FILE.parent))
+        parts.callback(reminding.cancel)
         notify.ready()
         notify.status(f"systemd {host.systemd_version}, process namespaces by {host.tier.value}")
         log.info("serving; systemd %d, cgroup controllers: %s", host.systemd_version, _words(host.controllers))
@@ -146,7 +146,7 @@ async def _let_clients_in(
     inner = configuration.RUNTIME_DIR / "private" / "grpc.sock"
     inner.parent.mkdir(mode=0o700, exist_ok=True)
     inner.unlink(missing_ok=True)
-    admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, expiry.now))
+    admission = Admission(Watched(configuration.PKI_DIR / revocations.FILE, revocations.now))
     interact = InteractService(jobs, places.controls, places.work)
     methods = {**service.methods(), **downloads.methods(), **interact.methods(), **metrics.methods()}
     watch = asyncio.create_task(admission.watch())

@@ -19,12 +19,12 @@ from . import unit
 from .config import JobsConfig
 from .errors import JobletError
 from .files import image
+from .identity import ACCOUNT_PREFIX
 from .jobs.outcome import outcome
 from .jobs.places import Places
 from .jobs.runner import Runner
 from .leftovers import TRIAL_PREFIX
 from .model import UNIT_PATTERN, Job, JobSpec, State
-from .pki import ACCOUNT_PREFIX
 from .systemd.manager import Manager
 
 TRIAL_SEC = 30.0

@@ -1,38 +1,17 @@
-"""What is going to end: the daemon says so in its log, at its start and every day."""
+"""What is going to end: ``python3 -m joblet_systemd.expiry /etc/joblet`` says it in lines; see ``reminder``."""
 
 from __future__ import annotations
 
-import asyncio
 import datetime
-import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from . import keystore, pki, registry, revocations
 from .errors import JobletError
-from .pki import Identity, Leaf
+from .identity import Identity, Leaf
+from .revocations import now
 from .setup import RENEW_BEFORE, RENEW_CA_BEFORE
-
-log = logging.getLogger("joblet")
-
-DAY_SEC = 86_400.0
-
-
-def now() -> datetime.datetime:
-    """The time, in UTC and aware of it."""
-    return datetime.datetime.now(datetime.UTC)
-
-
-async def remind(etc: Path) -> None:
-    """Log what ends soon, now and every day, as long as this runs."""
-    while True:
-        try:
-            lines = await asyncio.to_thread(lambda: list(ending(etc, now())))
-        except JobletError as error:
-            lines = [f"the certificates cannot be looked through: {error}"]
-        for line in lines:
-            log.warning("%s", line)
-        await asyncio.sleep(DAY_SEC)
 
 
 def ending(etc: Path, at: datetime.datetime) -> Iterator[str]:
@@ -65,3 +44,16 @@ def ending(etc: Path, at: datetime.datetime) -> Iterator[str]:
 
 def _ends(end: datetime.datetime, at: datetime.datetime) -> str:
     return f"has ended on {end:%Y-%m-%d}" if end <= at else f"ends on {end:%Y-%m-%d}, in {(end - at).days} days"
+
+
+def main(etc: Path) -> None:
+    """Print what ends soon, a line each."""
+    try:
+        for line in ending(etc, now()):
+            print(line)
+    except JobletError as error:
+        print(f"the certificates cannot be looked through: {error}")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

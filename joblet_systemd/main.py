@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import click
 
 from . import __version__
-from .cert import audited, cert, json_option, line, must_be_root, parse_address
+from .cert import audited, cert, json_option, line, parse_address
 from .errors import JobletError
+from .privilege import must_be_root
 
 if TYPE_CHECKING:
     from .setup import Step

@@ -1,4 +1,4 @@
-"""Keys and certificates: the CA, the server's certificate, the clients', and who a client is.
+"""Keys and certificates: the CA, the server's certificate and the clients'.
 
 No files and no clocks but the one that dates a certificate: ``setup`` decides what is made and where
 it is kept. Every key is EC P-256, because TLS 1.3 negotiates ECDSA with it at a fraction of RSA's
@@ -11,9 +11,7 @@ which Python 3.13 turns on by default: key identifiers in every certificate, key
 from __future__ import annotations
 
 import datetime
-import enum
 import ipaddress
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -23,76 +21,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from .errors import Denied, InvalidValue
+from .identity import CLOCK_SKEW, Identity, Leaf, check_name, leaf_of
 
 CA_DAYS = 3650
 LEAF_DAYS = 365
-
-# A client whose clock is behind by less than this can use a new certificate at once.
-CLOCK_SKEW = datetime.timedelta(hours=1)
-
-ACCOUNT_PREFIX = "joblet-"
-
-# 7 characters of prefix and 23 of name stay below the 31 that systemd (valid_user_group_name() in
-# strict mode) and utmp allow a login name; no upper case, so that no two identities differ by it only.
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9-]{0,22}")
-NAME_ACCEPTED = "1 to 23 of a-z, 0-9 and '-', a letter first"
-
-
-class Role(enum.IntEnum):
-    """What a client may do; a higher role may do all that a lower one may."""
-
-    READER = 1
-    DEVELOPER = 2
-    MAINTAINER = 3
-    ADMIN = 4
-
-    def __str__(self) -> str:
-        return self.name.lower()
-
-    @property
-    def runs_jobs(self) -> bool:
-        """Whether this role may run jobs, and so needs a Unix account for them."""
-        return self >= Role.DEVELOPER
-
-    @classmethod
-    def parse(cls, text: str) -> Role:
-        """The role called ``text``; ``viewer`` is another name of the reader.
-
-        Raises InvalidValue for any other word.
-        """
-        for role in cls:
-            if text == str(role):
-                return role
-        if text == "viewer":
-            return cls.READER
-        raise InvalidValue("role", text, "reader (or viewer), developer, maintainer or admin")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a client is: the certificate's CN, and its role."""
-
-    name: str
-    role: Role
-
-    @property
-    def account(self) -> str:
-        """The Unix account that this identity's jobs run as."""
-        return ACCOUNT_PREFIX + self.name
-
-
-@dataclass(frozen=True, slots=True)
-class Leaf:
-    """What a client's certificate says: who it is, which certificate of the CA's, and when it is valid.
-
-    ``serial`` is the serial number in hexadecimal, as ``openssl x509 -serial`` has it but in lower case.
-    """
-
-    identity: Identity
-    serial: str
-    begin: datetime.datetime
-    end: datetime.datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,27 +35,9 @@ class Credential:
     key: ec.EllipticCurvePrivateKey
 
 
-def check_name(name: str) -> str:
-    """``name`` if it can be an identity's; raises InvalidValue else."""
-    if not NAME_PATTERN.fullmatch(name):
-        raise InvalidValue("name", name, NAME_ACCEPTED)
-    return name
-
-
-def leaf_of(pem: bytes) -> Leaf:
-    """What the certificate ``pem`` says, which TLS has verified already; raises Denied as ``leaf`` does."""
-    try:
-        return leaf(x509.load_pem_x509_certificate(pem))
-    except ValueError as error:
-        raise Denied("The client certificate cannot be read.") from error
-
-
 def leaf(certificate: x509.Certificate) -> Leaf:
-    """What a client's certificate says.
-
-    Raises Denied when it has not exactly one CN and one OU, or they are no identity name and no role.
-    """
-    return Leaf(_identity(certificate.subject), serial_of(certificate), beginning(certificate), expiry(certificate))
+    """What a client's certificate says. Raises Denied as ``leaf_of`` does."""
+    return leaf_of(certificate_pem(certificate))
 
 
 def serial_of(certificate: x509.Certificate) -> str:
@@ -134,30 +48,6 @@ def serial_of(certificate: x509.Certificate) -> str:
 def fingerprint(certificate: x509.Certificate) -> str:
     """The SHA-256 fingerprint of ``certificate``, as ``openssl x509 -fingerprint -sha256`` prints it."""
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-
-
-def _identity(subject: x509.Name) -> Identity:
-    name = _only(subject, NameOID.COMMON_NAME, "name (CN)")
-    unit = _only(subject, NameOID.ORGANIZATIONAL_UNIT_NAME, "role (OU)")
-    if not NAME_PATTERN.fullmatch(name):
-        raise Denied(f"The client certificate's name (CN) {name!r} is none: expected {NAME_ACCEPTED}.")
-    try:
-        return Identity(name, Role.parse(unit))
-    except InvalidValue:
-        raise Denied(
-            f"The client certificate's role (OU) {unit!r} is unknown:"
-            " expected reader (or viewer), developer, maintainer or admin."
-        ) from None
-
-
-def _only(subject: x509.Name, oid: x509.ObjectIdentifier, what: str) -> str:
-    values = [attribute.value for attribute in subject.get_attributes_for_oid(oid)]
-    if not values:
-        raise Denied(f"The client certificate has no {what}.")
-    if len(values) > 1:
-        # Which of them to believe would be a guess, and a wrong guess a right given away.
-        raise Denied(f"The client certificate has {len(values)} of {what}; exactly one is expected.")
-    return str(values[0])
 
 
 def certificate_pem(certificate: x509.Certificate) -> bytes:
@@ -190,14 +80,6 @@ def expiry(certificate: x509.Certificate) -> datetime.datetime:
         return certificate.not_valid_after_utc
     except AttributeError:
         return certificate.not_valid_after.replace(tzinfo=datetime.UTC)
-
-
-def beginning(certificate: x509.Certificate) -> datetime.datetime:
-    """From when on ``certificate`` is valid, in UTC and aware of it."""
-    try:
-        return certificate.not_valid_before_utc
-    except AttributeError:
-        return certificate.not_valid_before.replace(tzinfo=datetime.UTC)
 
 
 def belongs(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:

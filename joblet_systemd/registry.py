@@ -13,9 +13,9 @@ from typing import NoReturn
 
 from cryptography import x509
 
-from . import client_config, keystore, pki
+from . import client_config, etcfiles, keystore, pki
 from .errors import Denied, JobletError
-from .pki import Leaf
+from .identity import Leaf
 
 DIRECTORY = "issued"
 SUFFIX = ".crt"
@@ -26,9 +26,9 @@ OnDamage = Callable[[JobletError], None]
 
 def record(directory: Path, certificate: x509.Certificate) -> None:
     """Keep ``certificate`` on record below ``directory``, the one of the CA."""
-    keystore.make_directory(directory / DIRECTORY, 0o700)
+    etcfiles.make_directory(directory / DIRECTORY, 0o700)
     file = directory / DIRECTORY / f"{pki.serial_of(certificate)}{SUFFIX}"
-    keystore.write(file, pki.certificate_pem(certificate), 0o644)
+    etcfiles.write(file, pki.certificate_pem(certificate), 0o644)
 
 
 def refuse(damage: JobletError) -> NoReturn:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import keystore
+from . import etcfiles
 from .errors import Denied, JobletError, Unavailable
-from .pki import CLOCK_SKEW, Leaf
+from .identity import CLOCK_SKEW, Leaf
 
 log = logging.getLogger("joblet")
 
@@ -46,6 +46,11 @@ class Entry:
         if self.valid_from_before is None:
             return self.serial == leaf.serial
         return self.name == leaf.identity.name and leaf.begin < self.valid_from_before
+
+
+def now() -> datetime.datetime:
+    """The time, in UTC and aware of it."""
+    return datetime.datetime.now(datetime.UTC)
 
 
 def all_until(name: str, now: datetime.datetime, reason: str, by: str) -> Entry:
@@ -86,9 +91,9 @@ def read(path: Path) -> Revocations:
 
 
 def add(path: Path, entries: Iterable[Entry]) -> None:
-    """Put entries to the file's; the caller holds the lock of the directory above it (keystore.locked)."""
+    """Put entries to the file's; the caller holds the lock of the directory above it (etcfiles.locked)."""
     document = {"version": VERSION, "revoked": [_as_json(entry) for entry in [*read(path).entries, *entries]]}
-    keystore.write(path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
+    etcfiles.write(path, (json.dumps(document, indent=1) + "\n").encode(), 0o600)
 
 
 def _parse(path: Path, content: bytes) -> Revocations:

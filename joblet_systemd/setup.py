@@ -17,11 +17,11 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from . import accounts, client_config, hostnames, keystore, pki, registry, revocations
+from . import accounts, client_config, etcfiles, hostnames, keystore, pki, registry, revocations
 from .client_config import Address, Node
 from .config import CONFIG_FILE
 from .errors import Denied, WrongState
-from .pki import Identity, Role
+from .identity import Identity, Role, check_name
 from .revocations import Revocations
 
 ETC = CONFIG_FILE.parent
@@ -121,7 +121,7 @@ def setup(
     ``address`` is where clients reach this host; it gets into the server's certificate and into a new
     client configuration. Raises JobletError when a file that is there is unusable or none can be made.
     """
-    with keystore.locked(etc):
+    with etcfiles.locked(etc):
         yield from _complete_ca(etc / "pki")
         yield from _complete_server(etc / "pki", address)
         for identity in _identities().values():
@@ -144,9 +144,9 @@ def issue(
     Without an ``address`` the client gets that of the default node in ``etc``/rnx-config.yml.
     Raises InvalidValue for a name that cannot be, WrongState before setup.
     """
-    pki.check_name(identity.name)
+    check_name(identity.name)
     ca = keystore.signer(etc / "pki", f"A certificate for {identity.name}")
-    with keystore.locked(etc):
+    with etcfiles.locked(etc):
         credential = pki.client_credential(ca, identity, days=days)
         _refuse_revoked(etc / "pki", credential.certificate)
         steps = [_complete_account(identity, ensure_account)] if identity.role.runs_jobs else []
@@ -180,7 +180,7 @@ def _refuse_revoked(directory: Path, certificate: x509.Certificate) -> None:
 def write_new(path: Path, content: bytes) -> None:
     """Write ``content`` to ``path``, readable to its owner only; WrongState if there is such a file."""
     refuse_existing(path)
-    keystore.write(path, content, 0o600)
+    etcfiles.write(path, content, 0o600)
 
 
 def refuse_existing(path: Path) -> None:
@@ -191,7 +191,7 @@ def refuse_existing(path: Path) -> None:
 
 def _complete_ca(directory: Path) -> Iterator[Step]:
     """Make the CA's key and certificate unless there is a certificate: its key may be kept elsewhere."""
-    keystore.make_directory(directory, 0o700)
+    etcfiles.make_directory(directory, 0o700)
     key_file, certificate_file = directory / "ca.key", directory / "ca.crt"
     old = keystore.read_certificate(certificate_file)
     if old is not None:
@@ -200,7 +200,7 @@ def _complete_ca(directory: Path) -> Iterator[Step]:
     key, step = _complete_key(key_file)
     yield step
     certificate = pki.self_sign(key)
-    keystore.write(certificate_file, pki.certificate_pem(certificate), 0o644)
+    etcfiles.write(certificate_file, pki.certificate_pem(certificate), 0o644)
     yield Step(str(certificate_file), Outcome.MADE, _validity(certificate))
 
 
@@ -211,7 +211,7 @@ def _renewed_ca(directory: Path, old: x509.Certificate) -> Step:
     if not (directory / "ca.key").exists():
         return Step(str(file), Outcome.WARNING, f"{_validity(old)}; bring ca.key back and run 'jobletd setup' again")
     new = pki.self_sign(keystore.signer(directory, file).key)
-    keystore.write(file, pki.certificate_pem(new), 0o644)
+    etcfiles.write(file, pki.certificate_pem(new), 0o644)
     note = f"the old one was {_validity(old)}; {_validity(new)}; clients get it with their next certificate"
     return Step(str(file), Outcome.RENEWED, note)
 
@@ -247,7 +247,7 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
     names = required | host | (pki.names_of(old) if old else set())
     signer = keystore.signer(directory, certificate_file)
     new = pki.server_certificate(signer, key, ["joblet", *sorted(names - {"joblet"})])
-    keystore.write(certificate_file, pki.certificate_pem(new), 0o644)
+    etcfiles.write(certificate_file, pki.certificate_pem(new), 0o644)
     outcome = Outcome.RENEWED if old else Outcome.MADE
     yield Step(str(certificate_file), outcome, f"{why}{_validity(new)}")
 
@@ -257,14 +257,14 @@ def _complete_key(path: Path) -> tuple[ec.EllipticCurvePrivateKey, Step]:
     if key is not None:
         return key, Step(str(path), Outcome.KEPT)
     key = pki.new_key()
-    keystore.write(path, pki.key_pem(key), 0o600)
+    etcfiles.write(path, pki.key_pem(key), 0o600)
     return key, Step(str(path), Outcome.MADE)
 
 
 def _complete_config(path: Path) -> Step:
     if path.exists():
         return Step(str(path), Outcome.KEPT)
-    keystore.write(path, CONFIG_TEXT.encode(), 0o644)
+    etcfiles.write(path, CONFIG_TEXT.encode(), 0o644)
     return Step(str(path), Outcome.MADE)
 
 
@@ -293,7 +293,7 @@ def _complete_clients(path: Path, directory: Path, address: Address) -> Iterator
     nodes = [Node(name, identity, pki.client_credential(ca, identity)) for name, identity in _identities().items()]
     for node in nodes:
         registry.record(directory, node.credential.certificate)
-    keystore.write(path, client_config.render(address, ca.certificate, nodes), 0o600)
+    etcfiles.write(path, client_config.render(address, ca.certificate, nodes), 0o600)
     yield Step(str(path), Outcome.MADE, f"nodes {', '.join(NODES)}, at {address}")
 
 

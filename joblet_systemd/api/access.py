@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..pki import Role
+from ..identity import Role
 
 READ, RUN, CREATE, REMOVE = Role.READER, Role.DEVELOPER, Role.MAINTAINER, Role.ADMIN
 

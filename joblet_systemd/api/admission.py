@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from ..errors import Denied
-from ..pki import Leaf, leaf_of
+from ..identity import Leaf, leaf_of
 from ..revocations import Watched
 from .access import LEAST_ROLE
 
@@ -76,7 +76,7 @@ def leaf_in(context: Any) -> Leaf:
     return known_leaf(bytes(pem))
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def known_leaf(pem: bytes) -> Leaf:
-    """As ``pki.leaf_of``, for a certificate that comes again with every call."""
+    """As ``leaf_of``, for a certificate that comes again with every call."""
     return leaf_of(pem)

@@ -25,8 +25,8 @@ from joblet_wire import joblet_pb2
 
 from .. import audit
 from ..errors import Denied, JobletError, Unimplemented
+from ..identity import Identity, Leaf, Role
 from ..model import Actor
-from ..pki import Identity, Leaf, Role
 from .access import LEAST_ROLE
 from .admission import Admission, leaf_in
 from .bounds import MAX_REQUEST_BYTES, WINDOW_BYTES, Bounds

@@ -15,7 +15,7 @@ from aiohttp import web
 from ..api.admission import Admission, known_leaf
 from ..api.server import AuditLine, Caller
 from ..errors import Denied, JobletError
-from ..pki import Leaf
+from ..identity import Leaf
 from . import problems
 from .guard import CURRENT
 from .routes import Route

@@ -12,15 +12,15 @@ from typing import Any
 import grpc
 import pytest
 
-from joblet_systemd import keystore, pki, revocations, setup
+from joblet_systemd import etcfiles, keystore, pki, revocations, setup
 from joblet_systemd.api import admission
 from joblet_systemd.api.access import LEAST_ROLE
 from joblet_systemd.api.admission import Admission
 from joblet_systemd.api.server import EXPIRES_KEY, Caller, Server
 from joblet_systemd.api.tls import Keys
-from joblet_systemd.expiry import now
-from joblet_systemd.pki import Credential, Identity, Role
-from joblet_systemd.revocations import Entry, Watched
+from joblet_systemd.identity import Identity, Role
+from joblet_systemd.pki import Credential
+from joblet_systemd.revocations import Entry, Watched, now
 from joblet_wire import joblet_pb2 as wire
 
 DENIED, OK = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.OK
@@ -368,8 +368,8 @@ def test_a_ca_signed_anew_breaks_no_client(tmp_path: Path) -> None:
         assert server_key is not None
         ends_soon = Credential(pki.self_sign(key, days=500), key)
         server = pki.server_certificate(ends_soon, server_key, ["joblet"])
-        keystore.write(node.pki / "ca.crt", pki.certificate_pem(ends_soon.certificate), 0o644)
-        keystore.write(node.pki / "server.crt", pki.certificate_pem(server), 0o644)
+        etcfiles.write(node.pki / "ca.crt", pki.certificate_pem(ends_soon.certificate), 0o644)
+        etcfiles.write(node.pki / "server.crt", pki.certificate_pem(server), 0o644)
         old, before = node.credential("alice", Role.READER), (node.pki / "ca.crt").read_bytes()
         async with node.channel(old) as channel:
             assert (await status(channel, "JobService/ListJobs"))[0] is OK

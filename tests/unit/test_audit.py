@@ -20,9 +20,8 @@ from joblet_systemd.api import server
 from joblet_systemd.api.admission import Admission
 from joblet_systemd.api.bounds import Bounds
 from joblet_systemd.errors import NotFound
-from joblet_systemd.expiry import now
-from joblet_systemd.pki import Identity, Leaf, Role
-from joblet_systemd.revocations import Watched
+from joblet_systemd.identity import Identity, Leaf, Role
+from joblet_systemd.revocations import Watched, now
 from joblet_wire import joblet_pb2 as wire
 
 JOB = "0f9c1f6e-1111-4222-8333-944455556666"

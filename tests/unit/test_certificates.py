@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import json
+import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from joblet_systemd import certificates, expiry, keystore, pki, registry, revocations, setup
+from joblet_systemd import certificates, etcfiles, expiry, keystore, pki, registry, reminder, revocations, setup
 from joblet_systemd.certificates import Row, Status
 from joblet_systemd.errors import Ambiguous, Denied, InvalidValue, JobletError, NotFound, Unavailable, WrongState
-from joblet_systemd.pki import Credential, Identity, Leaf, Role
+from joblet_systemd.identity import NAME_PATTERN, Identity, Leaf, Role, leaf_of
+from joblet_systemd.pki import Credential
 from joblet_systemd.revocations import Watched
 
 ALICE = Identity("alice", Role.DEVELOPER)
@@ -31,7 +35,7 @@ def etc(tmp_path: Path) -> Path:
 def issue(etc: Path, identity: Identity = ALICE, days: int = 365) -> Leaf:
     issued = setup.issue(identity, days=days, etc=etc, ensure_account=lambda identity: False)
     (node,) = yaml.safe_load(issued.config)["nodes"].values()
-    leaf = pki.leaf_of(node["cert"].encode())
+    leaf = leaf_of(node["cert"].encode())
     assert leaf.serial == issued.serial
     return leaf
 
@@ -52,7 +56,7 @@ def revoke(etc: Path, which: str, **options: Any) -> certificates.Revoked:
 
 
 def watched(etc: Path) -> Watched:
-    return Watched(etc / "pki" / revocations.FILE, expiry.now)
+    return Watched(etc / "pki" / revocations.FILE, revocations.now)
 
 
 def local_nodes(etc: Path) -> dict[str, dict[str, Any]]:
@@ -192,7 +196,7 @@ def test_unrecorded(etc: Path) -> None:
 def test_a_name_that_is_the_beginning_of_a_number(etc: Path) -> None:
     leaf = issue(etc)
     twin = leaf.serial[:9]
-    if not pki.NAME_PATTERN.fullmatch(twin):
+    if not NAME_PATTERN.fullmatch(twin):
         twin = "abcdef012"
         file = etc / "pki" / "issued" / f"{leaf.serial}.crt"
         file.unlink()
@@ -292,14 +296,14 @@ def renew(etc: Path, name: str = "alice", **options: Any) -> tuple[certificates.
     options = {"by": "unix:root", "etc": etc, "ensure_account": lambda identity: False, **options}
     renewed = certificates.renew(name, deliver=got.append, **options)
     (node,) = yaml.safe_load(got[0])["nodes"].values()
-    return renewed, pki.leaf_of(node["cert"].encode())
+    return renewed, leaf_of(node["cert"].encode())
 
 
 def test_renew(etc: Path) -> None:
     old = issue(etc, days=5)
     renewed, new = renew(etc)
     assert (new.identity, renewed.revoked) == (ALICE, ())
-    assert new.end - expiry.now() > 364 * DAY
+    assert new.end - revocations.now() > 364 * DAY
     for leaf in (old, new):
         watched(etc).check(leaf)
 
@@ -398,18 +402,65 @@ def test_a_local_file_of_another_layout_is_not_touched(etc: Path) -> None:
 
 
 def test_what_ends_soon(etc: Path) -> None:
-    assert list(expiry.ending(etc, expiry.now())) == []
+    assert list(expiry.ending(etc, revocations.now())) == []
     issue(etc, days=12)
     issue(etc, Identity("bob", Role.READER), days=12)
     issue(etc, Identity("bob", Role.READER), days=300)
     issue(etc, Identity("carol", Role.READER), days=12)
     revoke(etc, "carol")
-    (said,) = expiry.ending(etc, expiry.now())
+    (said,) = expiry.ending(etc, revocations.now())
     assert "the last certificate of alice (developer) ends on" in said
     assert "in 11 days: 'jobletd cert renew alice'" in said
-    later = "\n".join(expiry.ending(etc, expiry.now() + 360 * DAY))
+    later = "\n".join(expiry.ending(etc, revocations.now() + 360 * DAY))
     assert "the last certificate of admin (admin) ends on" in later
     assert "'jobletd cert renew --local' makes another" in later
+
+
+def test_the_daemon_is_told_by_a_process_of_its_own(
+    etc: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issue(etc, days=12)
+
+    async def first_words() -> str:
+        caplog.clear()
+        reminding = asyncio.create_task(reminder.remind(etc))
+        while not caplog.messages:
+            await asyncio.sleep(0.01)
+        reminding.cancel()
+        return "\n".join(caplog.messages)
+
+    assert "the last certificate of alice (developer) ends on" in asyncio.run(first_words())
+    (etc / "pki" / "ca.crt").write_text("nonsense")
+    assert "the certificates cannot be looked through: " in asyncio.run(first_words())
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    assert "no-python cannot be run: No such file or directory" in asyncio.run(first_words())
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho first >&2; echo last >&2; exit 3\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    assert "the certificates cannot be looked through: exit code 3, last" in asyncio.run(first_words())
+
+
+def test_the_look_through_certificates_ends_with_the_daemon(
+    etc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "python"
+    slow.write_text(
+        f"#!/bin/sh\necho $$ > {tmp_path}/pid.new && mv {tmp_path}/pid.new {tmp_path}/pid; exec sleep 100\n"
+    )
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
+
+    async def end() -> int:
+        reminding = asyncio.create_task(reminder.remind(etc))
+        while not (tmp_path / "pid").exists():
+            await asyncio.sleep(0.01)
+        reminding.cancel()
+        await asyncio.wait([reminding])
+        return int((tmp_path / "pid").read_text())
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(asyncio.run(end()), 0)
 
 
 def test_the_ends_of_server_and_ca(etc: Path) -> None:
@@ -426,11 +477,11 @@ def test_the_ca_is_signed_anew_in_time(etc: Path) -> None:
     key = keystore.read_key(etc / "pki" / "ca.key")
     assert key is not None
     old = pki.self_sign(key, days=500)
-    keystore.write(etc / "pki" / "ca.crt", pki.certificate_pem(old), 0o644)
+    etcfiles.write(etc / "pki" / "ca.crt", pki.certificate_pem(old), 0o644)
     server_key = keystore.read_key(etc / "pki" / "server.key")
     assert server_key is not None
     server = pki.server_certificate(Credential(old, key), server_key, ["joblet"])
-    keystore.write(etc / "pki" / "server.crt", pki.certificate_pem(server), 0o644)
+    etcfiles.write(etc / "pki" / "server.crt", pki.certificate_pem(server), 0o644)
     client = pki.client_credential(Credential(old, key), ALICE)
 
     outcomes = {
@@ -441,7 +492,7 @@ def test_the_ca_is_signed_anew_in_time(etc: Path) -> None:
     renewed = keystore.read_certificate(etc / "pki" / "server.crt")
     assert new is not None
     assert renewed is not None
-    assert pki.expiry(new) - expiry.now() > 3000 * DAY
+    assert pki.expiry(new) - revocations.now() > 3000 * DAY
     assert pki.expiry(renewed) == pki.expiry(new)
     for ca in (old, new):
         assert pki.issued_by(client.certificate, ca)
@@ -451,7 +502,7 @@ def test_the_ca_is_signed_anew_in_time(etc: Path) -> None:
 def test_the_ca_cannot_be_signed_anew_without_its_key(etc: Path) -> None:
     key = keystore.read_key(etc / "pki" / "ca.key")
     assert key is not None
-    keystore.write(etc / "pki" / "ca.crt", pki.certificate_pem(pki.self_sign(key, days=500)), 0o644)
+    etcfiles.write(etc / "pki" / "ca.crt", pki.certificate_pem(pki.self_sign(key, days=500)), 0o644)
     (etc / "pki" / "ca.key").unlink()
     steps = list(setup.setup(etc=etc, ensure_account=lambda identity: False))
     assert "bring ca.key back" in steps[0].note

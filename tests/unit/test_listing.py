@@ -17,9 +17,9 @@ from joblet_systemd.api.answers import Answers
 from joblet_systemd.api.brief import MAX_BYTES, brief
 from joblet_systemd.api.listing import Listing
 from joblet_systemd.api.server import Caller
+from joblet_systemd.identity import Identity, Role
 from joblet_systemd.jobs.outcome import exec_failure
 from joblet_systemd.model import Job, JobSpec, State
-from joblet_systemd.pki import Identity, Role
 from joblet_wire import joblet_pb2 as wire
 
 LONGEST = "/" * 131_070

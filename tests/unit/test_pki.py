@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
 from joblet_systemd import pki
-from joblet_systemd.errors import Denied, InvalidValue
-from joblet_systemd.pki import Credential, Identity, Role
+from joblet_systemd.identity import Identity, Role
+from joblet_systemd.pki import Credential
 
 OU, CN = NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
 
@@ -23,16 +23,6 @@ OU, CN = NameOID.ORGANIZATIONAL_UNIT_NAME, NameOID.COMMON_NAME
 def ca() -> Credential:
     key = pki.new_key()
     return Credential(pki.self_sign(key), key)
-
-
-def with_subject(*attributes: tuple[x509.ObjectIdentifier, str]) -> bytes:
-    """A self-signed certificate with a subject that we never issue."""
-    key = pki.new_key()
-    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    return pki.certificate_pem(builder.sign(key, hashes.SHA256()))
 
 
 def openssl_verify(tmp_path: Path, ca: x509.Certificate, leaf: x509.Certificate, *options: str) -> str:
@@ -123,74 +113,3 @@ def test_keys_that_are_none_of_ours(kind: str) -> None:
         pem = b"rubbish"
     with pytest.raises(ValueError, match=r"key|PEM|password"):
         pki.parse_key(pem)
-
-
-@pytest.mark.parametrize(
-    ("unit", "role"),
-    [
-        ("reader", Role.READER),
-        ("viewer", Role.READER),
-        ("developer", Role.DEVELOPER),
-        ("maintainer", Role.MAINTAINER),
-        ("admin", Role.ADMIN),
-    ],
-)
-def test_identity_of(unit: str, role: Role) -> None:
-    assert pki.leaf_of(with_subject((OU, unit), (CN, "alice"))).identity == Identity("alice", role)
-
-
-def test_identity_of_what_we_issue(ca: Credential) -> None:
-    for role in Role:
-        identity = Identity("a-1", role)
-        pem = pki.certificate_pem(pki.client_credential(ca, identity).certificate)
-        assert pki.leaf_of(pem).identity == identity
-
-
-@pytest.mark.parametrize(
-    ("subject", "said"),
-    [
-        ([(CN, "alice")], "no role (OU)"),
-        ([(OU, "admin")], "no name (CN)"),
-        ([(OU, "reader"), (OU, "admin"), (CN, "alice")], "2 of role (OU)"),
-        ([(OU, "admin"), (OU, "admin"), (CN, "alice")], "2 of role (OU)"),
-        ([(OU, "admin"), (CN, "alice"), (CN, "bob")], "2 of name (CN)"),
-        ([(OU, "root"), (CN, "alice")], "role (OU) 'root' is unknown"),
-        ([(OU, "Admin"), (CN, "alice")], "role (OU) 'Admin' is unknown"),
-        ([(OU, "admin,reader"), (CN, "alice")], "is unknown"),
-        ([(OU, "admin"), (CN, "../../etc")], "name (CN) '../../etc'"),
-        ([(OU, "admin"), (CN, "Alice")], "name (CN) 'Alice'"),
-    ],
-)
-def test_nobody(subject: list[tuple[x509.ObjectIdentifier, str]], said: str) -> None:
-    with pytest.raises(Denied) as caught:
-        pki.leaf_of(with_subject(*subject))
-    assert said in caught.value.message
-
-
-def test_nobody_without_a_certificate() -> None:
-    with pytest.raises(Denied):
-        pki.leaf_of(b"-----BEGIN CERTIFICATE-----\nrubbish\n-----END CERTIFICATE-----\n")
-
-
-@pytest.mark.parametrize("name", ["a", "alice", "ci-runner-2", "a" * 23])
-def test_names(name: str) -> None:
-    assert pki.check_name(name) == name
-    account = Identity(name, Role.ADMIN).account
-    assert account == f"joblet-{name}"
-    assert len(account) <= 31
-
-
-@pytest.mark.parametrize(
-    "name", ["", "A", "1a", "-a", "a_b", "a.b", "a/b", "a b", "a\n", "alice\n", "ä", "a" * 24, "\u0430"]
-)
-def test_names_refused(name: str, ca: Credential) -> None:
-    with pytest.raises(InvalidValue, match="name"):
-        pki.check_name(name)
-    with pytest.raises(InvalidValue):
-        pki.client_credential(ca, Identity(name, Role.READER))
-
-
-def test_roles_are_ordered() -> None:
-    assert Role.READER < Role.DEVELOPER < Role.MAINTAINER < Role.ADMIN
-    assert [role for role in Role if role.runs_jobs] == [Role.DEVELOPER, Role.MAINTAINER, Role.ADMIN]
-    assert [str(role) for role in Role] == ["reader", "developer", "maintainer", "admin"]

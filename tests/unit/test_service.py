@@ -15,10 +15,10 @@ import pytest
 
 from joblet_systemd.api.answers import AT_ONCE
 from joblet_systemd.api.server import Caller
+from joblet_systemd.identity import Identity, Role
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.logs import Batch
 from joblet_systemd.model import Job, JobSpec, State
-from joblet_systemd.pki import Identity, Role
 from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
 from joblet_wire import joblet_pb2 as wire

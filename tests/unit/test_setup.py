@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
-from joblet_systemd import accounts, config, keystore, pki, setup
+from joblet_systemd import accounts, config, etcfiles, keystore, pki, setup
 from joblet_systemd.client_config import Address
 from joblet_systemd.errors import InvalidValue, JobletError, WrongState
-from joblet_systemd.pki import Identity, Role
+from joblet_systemd.identity import Identity, Role, leaf_of
 from joblet_systemd.setup import Outcome, Step
 
 FILES = {
@@ -65,9 +65,7 @@ def contents(etc: Path) -> dict[str, bytes]:
 
 def recorded(etc: Path) -> dict[str, Identity]:
     """Whose certificates are on record, by file."""
-    return {
-        file.name: pki.leaf_of(file.read_bytes()).identity for file in sorted((etc / "pki" / "issued").glob("*.crt"))
-    }
+    return {file.name: leaf_of(file.read_bytes()).identity for file in sorted((etc / "pki" / "issued").glob("*.crt"))}
 
 
 def outcomes(steps: list[Step]) -> dict[str, Outcome]:
@@ -117,11 +115,11 @@ def test_the_client_configuration(etc: Path, users: Accounts, tmp_path: Path) ->
     for name, node in found.items():
         assert node["address"] == "127.0.0.1:50051"
         assert node["ca"] == (etc / "pki" / "ca.crt").read_text()
-        identity = pki.leaf_of(node["cert"].encode()).identity
+        identity = leaf_of(node["cert"].encode()).identity
         assert str(identity.role) == identity.name == ("admin" if name == "default" else name)
         (tmp_path / "client.pem").write_text(node["cert"])
         verify(etc, str(tmp_path / "client.pem"), "-purpose", "sslclient")
-        keystore.write(tmp_path / "client.key", node["key"].encode(), 0o600)
+        etcfiles.write(tmp_path / "client.key", node["key"].encode(), 0o600)
         assert keystore.read_key(tmp_path / "client.key") is not None
 
 
@@ -174,7 +172,7 @@ class Killed(BaseException):
 
 def cut_off_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
     """Let the process end in the middle of the write number ``count``, the temporary file left behind."""
-    real, calls = keystore.write, iter(range(count))
+    real, calls = etcfiles.write, iter(range(count))
 
     def write(path: Path, content: bytes, mode: int) -> None:
         if next(calls, None) is None:
@@ -182,7 +180,7 @@ def cut_off_at(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
             raise Killed
         real(path, content, mode)
 
-    monkeypatch.setattr(keystore, "write", write)
+    monkeypatch.setattr(etcfiles, "write", write)
 
 
 @pytest.mark.parametrize("count", range(len(FILES) + len(setup.NODES)))
@@ -196,7 +194,7 @@ def test_cut_off_and_run_again(etc: Path, users: Accounts, monkeypatch: pytest.M
     assert len(kept) + len(recorded(etc)) == count
     run(etc, users)
     assert set(contents(etc)) == set(FILES)
-    given_out = [pki.leaf_of(node["cert"].encode()).serial + ".crt" for node in nodes(etc).values()]
+    given_out = [leaf_of(node["cert"].encode()).serial + ".crt" for node in nodes(etc).values()]
     assert set(given_out) <= set(recorded(etc))
     assert {name: contents(etc)[name] for name in kept} == kept
     assert {name: (etc / name).stat().st_mode & 0o7777 for name in FILES} == FILES
@@ -244,7 +242,7 @@ def test_an_old_server_certificate_is_renewed(etc: Path, users: Accounts) -> Non
     ca, key = keystore.signer(etc / "pki", "test"), keystore.read_key(etc / "pki" / "server.key")
     assert key is not None
     soon = pki.server_certificate(ca, key, ["joblet"], days=3)
-    keystore.write(etc / "pki" / "server.crt", pki.certificate_pem(soon), 0o644)
+    etcfiles.write(etc / "pki" / "server.crt", pki.certificate_pem(soon), 0o644)
     assert outcomes(run(etc, users))["server.crt"] is Outcome.RENEWED
 
 
@@ -280,7 +278,7 @@ def test_unreadable_files_are_not_replaced(etc: Path, users: Accounts) -> None:
 
 def test_a_ca_key_of_another_ca_signs_nothing(etc: Path, users: Accounts) -> None:
     run(etc, users)
-    keystore.write(etc / "pki" / "ca.key", pki.key_pem(pki.new_key()), 0o600)
+    etcfiles.write(etc / "pki" / "ca.key", pki.key_pem(pki.new_key()), 0o600)
     with pytest.raises(JobletError, match="is not the key of"):
         issue(etc, users, Identity("alice", Role.READER))
 
@@ -296,7 +294,7 @@ def test_issue(etc: Path, users: Accounts, tmp_path: Path) -> None:
     run(etc, users)
     issued = issue(etc, users, Identity("alice", Role.DEVELOPER))
     (node,) = yaml.safe_load(issued.config)["nodes"].values()
-    assert pki.leaf_of(node["cert"].encode()).identity == Identity("alice", Role.DEVELOPER)
+    assert leaf_of(node["cert"].encode()).identity == Identity("alice", Role.DEVELOPER)
     assert node["address"] == "127.0.0.1:50051"
     (tmp_path / "client.pem").write_text(node["cert"])
     verify(etc, str(tmp_path / "client.pem"), "-purpose", "sslclient")

@@ -16,8 +16,8 @@ from joblet_systemd.api.threads import Threads
 from joblet_systemd.api.upload import Stream
 from joblet_systemd.errors import Exhausted, InvalidValue, TooSlow
 from joblet_systemd.files.uploads import Upload
+from joblet_systemd.identity import Identity, Role
 from joblet_systemd.model import Job, JobSpec, State
-from joblet_systemd.pki import Identity, Role
 from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest, SubmitJobRequest
 
 from .journalless import imported

@@ -36,6 +36,7 @@ PRODUCT_DEPENDENCIES = (
     "python3-prometheus-client",
     "python3-protobuf",
     "python3-psutil",
+    "python3-pyasn1",
     "python3-pyroute2",
     "python3-rich",
     "python3-systemd",

@@ -15,12 +15,11 @@ from typing import Any
 from joblet_systemd import keystore, pki, revocations, setup
 from joblet_systemd.api.admission import Admission
 from joblet_systemd.api.tls import KeyFiles
-from joblet_systemd.expiry import now
 from joblet_systemd.http.gateway import Gateway, application
 from joblet_systemd.http.routes import Route
 from joblet_systemd.http.tls import Contexts
-from joblet_systemd.pki import Identity, Role
-from joblet_systemd.revocations import Watched
+from joblet_systemd.identity import Identity, Role
+from joblet_systemd.revocations import Watched, now
 
 
 def scenario(play: Coroutine[Any, Any, None]) -> None:

@@ -12,21 +12,20 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from joblet_systemd import keystore, revocations, setup
+from joblet_systemd import etcfiles, revocations, setup
 from joblet_systemd.api import crowd
 from joblet_systemd.api.admission import Admission
 from joblet_systemd.api.server import Caller
 from joblet_systemd.api.tls import KeyFiles
 from joblet_systemd.errors import Exhausted, NotFound
-from joblet_systemd.expiry import now
 from joblet_systemd.http import doorkeeper, edge, gateway, guard, sse, view
 from joblet_systemd.http.body import Bodies
 from joblet_systemd.http.doorkeeper import Doorkeeper
 from joblet_systemd.http.gateway import Gateway, application
 from joblet_systemd.http.routes import Route
 from joblet_systemd.http.tls import Contexts
-from joblet_systemd.pki import Role
-from joblet_systemd.revocations import Entry, Watched
+from joblet_systemd.identity import Role
+from joblet_systemd.revocations import Entry, Watched, now
 
 from .gateways import Node, answer, scenario
 
@@ -125,7 +124,7 @@ def test_revoked_in_the_middle_of_a_stream(node: Node) -> None:
             reader, writer = await node.connect(client)
             writer.write(b"GET /quiet HTTP/1.1\r\nHost: joblet\r\n\r\n")
             await reader.readuntil(b"retry: 1000\n\n")
-            with keystore.locked(node.etc):
+            with etcfiles.locked(node.etc):
                 entry = revocations.all_until("alice", now(), "lost", "test")
                 revocations.add(node.pki / revocations.FILE, [entry])
             said = await end_of(reader)

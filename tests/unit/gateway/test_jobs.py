@@ -20,13 +20,13 @@ from joblet_systemd.http import body, jobs, openapi, parts, sse, view
 from joblet_systemd.http.jobs import JobRoutes
 from joblet_systemd.http.logs import LogRoutes
 from joblet_systemd.http.metrics import MetricsRoutes
+from joblet_systemd.identity import Identity, Role
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.logs import Batch, Dropped, Output
 from joblet_systemd.metrics.counts import Counts
 from joblet_systemd.metrics.host import PARTS
 from joblet_systemd.metrics.sample import VALUES, Sample, as_json
 from joblet_systemd.model import Job, JobSpec, Limits, State
-from joblet_systemd.pki import Identity, Role
 from joblet_systemd.selection import Selection
 from joblet_systemd.store import Store
 

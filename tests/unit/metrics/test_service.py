@@ -11,9 +11,9 @@ from joblet_systemd.api import metrics
 from joblet_systemd.api.metrics import MetricsService
 from joblet_systemd.api.server import Caller
 from joblet_systemd.errors import Exhausted
+from joblet_systemd.identity import Identity, Role
 from joblet_systemd.metrics.sample import Sample
 from joblet_systemd.model import Actor, Job, JobSpec, State
-from joblet_systemd.pki import Identity, Role
 from joblet_wire import joblet_pb2 as wire
 
 JOB = Job("job-1", JobSpec("true"), "alice", "joblet-alice", State.RUNNING, 1)
