@@ -1,4 +1,4 @@
-"""Waits for the first HTTP client: aiohttp and what comes with it take 15 MB, which is much where there is none."""
+"""Waits for the first HTTP client: aiohttp and what comes with it take 10 MB, which is much where there is none."""
 
 from __future__ import annotations
 

@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST
 
 from ..api import messages
 from ..api.answers import Answers
@@ -17,8 +16,8 @@ from ..api.metrics import MAX_INTERVAL_SEC, MetricsService, parts_of, totals
 from ..api.server import Caller
 from ..errors import InvalidValue
 from ..logs import Logs
-from ..metrics import prometheus
 from ..metrics.counts import Counts
+from ..metrics.facts import Facts
 from ..metrics.host import PARTS
 from ..metrics.sample import MAX_KEPT, Sample, as_json, camel
 from ..model import Job
@@ -41,7 +40,7 @@ class MetricsRoutes:
         self._metrics = metrics
         self._counts = counts
         self._answers = Answers()
-        self._scrapes: Shared[bytes] = Shared(1)
+        self._scrapes: Shared[tuple[str, bytes]] = Shared(1)
 
     def routes(self) -> list[Route]:
         """For the application."""
@@ -112,11 +111,11 @@ class MetricsRoutes:
     async def _scrape(self, request: web.Request, caller: Caller) -> web.StreamResponse:
         query.known(request, ())
         await self._answers.turn(caller)
-        text = await self._scrapes.get(None, self._exposition)
-        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        kind, text = await self._scrapes.get(None, self._exposition)
+        return web.Response(body=text, headers={"Content-Type": kind})
 
-    async def _exposition(self) -> bytes:
-        facts = prometheus.Facts(
+    async def _exposition(self) -> tuple[str, bytes]:
+        facts = Facts(
             jobs=tuple(self._jobs.book.unfinished()),
             samples=self._metrics.sampler.latest(),
             counts=self._counts,
@@ -125,7 +124,13 @@ class MetricsRoutes:
             log_followers=self._logs.followers,
             log_dropped=self._logs.dropped,
         )
-        return await asyncio.to_thread(prometheus.exposition, facts)
+        return await asyncio.to_thread(_exposition, facts)
+
+
+def _exposition(facts: Facts) -> tuple[str, bytes]:
+    from ..metrics import prometheus  # noqa: PLC0415 (it takes more than a megabyte, and few are scraped)
+
+    return prometheus.exposition(facts)
 
 
 def _parts(text: str) -> tuple[str, ...]:

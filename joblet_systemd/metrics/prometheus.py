@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import platform
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from .. import __version__
-from ..model import FINAL_STATES, Job, State
-from .counts import Counts
+from ..model import FINAL_STATES, State
+from .facts import Facts
 from .sample import Sample
 
 # Running jobs with series of their own: those that started last beyond it have none.
@@ -121,25 +121,12 @@ PER_JOB = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is told of, as it is at one moment. ``stored`` counts all jobs, ``dropped`` reports by their reason."""
-
-    jobs: Collection[Job]
-    samples: Mapping[str, Sample]
-    counts: Counts
-    stored: int
-    queued: int
-    log_followers: int
-    log_dropped: Mapping[str, int]
-
-
-def exposition(facts: Facts) -> bytes:
-    """The text that is scraped. Takes some milliseconds with hundreds of jobs."""
+def exposition(facts: Facts) -> tuple[str, bytes]:
+    """The text that is scraped, after its content type. Takes some milliseconds with hundreds of jobs."""
     registry = CollectorRegistry(auto_describe=False)
     ProcessCollector(namespace="joblet", registry=registry)
     registry.register(_Collector(facts))
-    return generate_latest(registry)
+    return CONTENT_TYPE_LATEST, generate_latest(registry)
 
 
 class _Collector:

@@ -10,7 +10,8 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from joblet_systemd.metrics.counts import Counts
-from joblet_systemd.metrics.prometheus import MAX_JOBS, PER_JOB, Facts, exposition
+from joblet_systemd.metrics.facts import Facts
+from joblet_systemd.metrics.prometheus import MAX_JOBS, PER_JOB, exposition
 from joblet_systemd.metrics.sample import Sample
 from joblet_systemd.model import Job, JobSpec, State
 
@@ -25,7 +26,7 @@ def job(number: int, *, name: str = "", owner: str = "alice", state: State = Sta
 def told(jobs: list[Job], samples: dict[str, Sample], counts: Counts | None = None) -> dict[str, Any]:
     """The families by name, as Prometheus reads them."""
     facts = Facts(jobs, samples, counts or Counts([]), 7, 2, 3, {"limit": 4})
-    text = exposition(facts).decode()
+    text = exposition(facts)[1].decode()
     return {family.name: family for family in text_string_to_metric_families(text)}
 
 
