@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from joblet_systemd.main import cli as jobletd
+from joblet_systemd.commands import cli as jobletd
 from rnx.main import root as rnx
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import pytest
 
-from joblet_systemd.main import cli as jobletd
+from joblet_systemd.commands import cli as jobletd
 from joblet_systemd.setup import CONFIG_TEXT
 from rnx.main import root as rnx
 
