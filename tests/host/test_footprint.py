@@ -28,9 +28,6 @@ WATCHDOG_SEC = 15.0  # twice per WatchdogSec=30
 # After the last connection gRPC runs on for LINGER_SEC of joblet_systemd/api/ondemand.py.
 LINGER_SEC = 30
 
-# Where protobuf is Python alone it takes more, and aiohttp comes on top with HTTP: docs/benchmarks.md, "Memory".
-PURE_PYTHON_PROTOBUF = {"forky": 10 * MB}
-
 # For each thread its name and how often it gave up the CPU by itself, and the CPU time of all of them in ticks.
 LOOK = """
 import json, pathlib, subprocess, time
@@ -72,7 +69,7 @@ def test_an_idle_daemon_sleeps(host: Host, tmp_path: Path) -> None:
     assert Web(host, tmp_path).get("/v1/jobs").status == 200
     # PID 1 tells the daemon of every unit of the host that changes. What wakes up by itself does so in each stretch.
     assert any(sleeps(host) for _ in range(3))
-    assert memory(host) < IDLE_BYTES + PURE_PYTHON_PROTOBUF.get(host.suite, 0)
+    assert memory(host) < IDLE_BYTES
 
 
 def sleeps(host: Host) -> bool:

@@ -20,14 +20,16 @@ PYTHON = ("/usr/bin/python3", "-I")  # as the programs of the packages are run
 STEPS = {
     "Python itself": "",
     "of its library: asyncio, ssl, sqlite3": "import asyncio, ssl, sqlite3\n",
-    "click, PyYAML, psutil": "import click, yaml, psutil\n",
+    "PyYAML": "import yaml\n",
     "dbus-fast": "import dbus_fast.aio\n",
-    "cryptography": "import cryptography.x509\n",
+    "pyasn1": "import pyasn1.codec.der.decoder\n",
     "gRPC": "import grpc.aio\n",
     "protobuf": "from google.protobuf import descriptor_pb2\nfrom google.protobuf.internal import builder\n",
     "the generated code": "from joblet_wire import joblet_pb2\n",
     "the daemon's modules": "import joblet_systemd.main, joblet_systemd.daemon\n",
-    "aiohttp, the gateway's modules": "import joblet_systemd.http.gateway\n",
+    "aiohttp, the gateway's modules": "import joblet_systemd.http.parts\n",
+    "psutil, once the host's state is asked for": "import joblet_systemd.metrics.readers\n",
+    "prometheus-client, once it is scraped": "import joblet_systemd.metrics.prometheus\n",
 }
 ENVIRONMENT = {"SSL_CERT_FILE": "/dev/null", "SSL_CERT_DIR": "/dev/null"}  # as joblet.service
 KINDS = ("VmRSS", "RssAnon")
