@@ -9,16 +9,12 @@ from __future__ import annotations
 import datetime
 import enum
 import re
-import ssl
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pyasn1.codec.der import decoder
-from pyasn1.error import PyAsn1Error
-from pyasn1.type.char import AbstractCharacterString
-from pyasn1.type.univ import Integer
+from pyasn1.type import char, useful
 
+from . import der
 from .errors import Denied, InvalidValue
 
 ACCOUNT_PREFIX = "joblet-"
@@ -33,11 +29,7 @@ CLOCK_SKEW = datetime.timedelta(hours=1)
 
 
 # Attribute types of X.520.
-COMMON_NAME, ORGANIZATIONAL_UNIT_NAME = "2.5.4.3", "2.5.4.11"
-
-# What comes of bytes that are no certificate, with one version of pyasn1 or another: PEM's, UTF-8's and times' errors
-# are ValueErrors, an OverflowError is a length's, and what is not of the type that belongs there lacks something.
-UNREADABLE = (PyAsn1Error, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)
+COMMON_NAME, ORGANIZATIONAL_UNIT_NAME = OURS = "2.5.4.3", "2.5.4.11"
 
 
 class Role(enum.IntEnum):
@@ -87,7 +79,7 @@ class Identity:
 class Leaf:
     """What a client's certificate says: who it is, which certificate of the CA's, and when it is valid.
 
-    ``serial`` is the serial number in hexadecimal, as ``openssl x509 -serial`` has it but in lower case.
+    ``serial`` is the serial number in hexadecimal, in lower case and without zeros in front.
     """
 
     identity: Identity
@@ -109,36 +101,37 @@ def leaf_of(pem: bytes) -> Leaf:
     Raises Denied when it is none, or has not exactly one CN and one OU, or they are no identity name and no role.
     """
     try:
-        serial, validity, subject = _fields(ssl.PEM_cert_to_DER_cert(pem.decode()))
-        begin, end = (time.asDateTime.astimezone(datetime.UTC) for time in _items(validity))
-        attributes = [_attribute(item) for relative in _items(subject) for item in _items(relative)]
-        number = f"{int(serial):x}"
-    except UNREADABLE as error:
+        signed = der.signed(pem)
+        serial = der.integer(signed.serial)
+        begin, end = map(_moment, der.items(signed.validity))
+        subject = list(_attributes(signed.subject))
+    except der.UNREADABLE as error:
         raise Denied("The client certificate cannot be read.") from error
-    return Leaf(_identity(attributes), number, begin, end)
+    return Leaf(_identity(subject), f"{serial:x}", begin, end)
 
 
-def _fields(der: bytes) -> tuple[Any, Any, Any]:
-    """The serial number, the validity and the subject: DER says of what type a field is, its place which it is."""
-    certificate, rest = decoder.decode(der)
-    fields = _items(certificate[0])
-    if fields[0].tagSet != Integer.tagSet:  # the version, which is left out in certificates of version 1
-        del fields[0]
-    serial, _, _, validity, subject = fields[:5]
-    if rest:
-        raise ValueError("there is more behind the certificate")
-    return serial, validity, subject
+def _attributes(subject: bytes) -> Iterator[tuple[str, str]]:
+    """Types and values of those attributes that are ours."""
+    for relative in der.items(subject):
+        for attribute in der.items(relative, der.SET):
+            kind, value = der.items(attribute)
+            if (which := der.identifier(kind)) in OURS:
+                yield which, _text(value)
 
 
-def _items(value: Any) -> list[Any]:
-    """What is in a SEQUENCE or SET; of one whose items differ in type, pyasn1 makes a mapping."""
-    return [value[position] for position in range(len(value))]
+def _moment(encoded: bytes) -> datetime.datetime:
+    time = der.value(encoded)
+    moment: datetime.datetime = time.asDateTime.astimezone(datetime.UTC)
+    # Of two digits RFC 5280, 4.1.2.5.1, makes 1950 to 2049; pyasn1, as strptime(3), makes 1969 to 2068.
+    if isinstance(time, useful.UTCTime) and moment.year >= 2050:
+        return moment.replace(year=moment.year - 100)
+    return moment
 
 
-def _attribute(item: Any) -> tuple[str, str]:
-    """Type and value; a value that is no text is none of ours."""
-    kind, value = _items(item)
-    return str(kind), str(value) if isinstance(value, AbstractCharacterString) else ""
+def _text(encoded: bytes) -> str:
+    """What is no text is no name of ours."""
+    value = der.value(encoded)
+    return str(value) if isinstance(value, char.AbstractCharacterString) else ""
 
 
 def _identity(subject: Sequence[tuple[str, str]]) -> Identity:

@@ -76,7 +76,18 @@ def leaf_in(context: Any) -> Leaf:
     return known_leaf(bytes(pem))
 
 
-@functools.lru_cache(maxsize=1024)
 def known_leaf(pem: bytes) -> Leaf:
     """As ``leaf_of``, for a certificate that comes again with every call."""
-    return leaf_of(pem)
+    found = _known(pem)
+    if isinstance(found, str):
+        raise Denied(found)
+    return found
+
+
+@functools.lru_cache(maxsize=1024)
+def _known(pem: bytes) -> Leaf | str:
+    """What it says, or why it says nothing."""
+    try:
+        return leaf_of(pem)
+    except Denied as error:
+        return error.message

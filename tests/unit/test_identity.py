@@ -61,6 +61,7 @@ def test_identity_of_what_we_issue(ca: Credential) -> None:
 @pytest.mark.parametrize(
     ("subject", "said"),
     [
+        ([], "no name (CN)"),
         ([(CN, "alice")], "no role (OU)"),
         ([(OU, "admin")], "no name (CN)"),
         ([(OU, "reader"), (OU, "admin"), (CN, "alice")], "2 of role (OU)"),
@@ -125,26 +126,53 @@ def read_by_us(pem: bytes) -> tuple[object, ...]:
 @pytest.mark.parametrize("years", [1, 30, 200])
 def test_times_and_numbers(ca: Credential, years: int) -> None:
     """From 2050 on times are of another type (RFC 5280, 4.1.2.5)."""
-    now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
-    name = x509.Name([x509.NameAttribute(OU, "reader"), x509.NameAttribute(CN, "alice")])
+    begin = NOW.replace(microsecond=0)
+    end = begin + datetime.timedelta(days=365 * years)
     for serial in (1, 127, 128, 2**159 - 1):
-        builder = x509.CertificateBuilder(name, name, ca.certificate.public_key(), serial)
-        end = now + datetime.timedelta(days=365 * years)
-        certificate = builder.not_valid_before(now).not_valid_after(end).sign(ca.key, hashes.SHA256())
-        assert read_by_us(pki.certificate_pem(certificate)) == ("alice", "reader", f"{serial:x}", now, end)
+        certificate = with_subject_of(ca, NAME, begin=begin, end=end, serial=serial)
+        assert read_by_us(certificate) == ("alice", "reader", f"{serial:x}", begin, end)
+
+
+@pytest.mark.parametrize("year", [1950, 1968, 1969, 1999, 2049])
+def test_years_of_two_digits(ca: Credential, year: int) -> None:
+    """A beginning that were read as later would be missed by a revocation of all that were issued until now."""
+    begin, end = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2060, 1, 1, tzinfo=datetime.UTC)
+    certificate = with_subject_of(ca, NAME, begin=begin, end=end)
+    assert read_by_us(certificate)[3:] == (begin, end)
+
+
+def test_fields_that_nobody_needs() -> None:
+    """They may be of any kind, as the unique identifiers that RFC 5280 does not want (4.1.2.8)."""
+    certificate = x509.load_pem_x509_certificate(with_subject((OU, "admin"), (CN, "alice")))
+    signed = certificate.tbs_certificate_bytes
+    der = certificate.public_bytes(Encoding.DER)
+    more = sequence(contents(signed) + bytes.fromhex("8103000102"))
+    pem = ssl.DER_cert_to_PEM_cert(sequence(more + contents(der).removeprefix(signed))).encode()
+    assert read_by_us(pem)[:2] == ("alice", "admin")
+
+
+def test_attributes_that_nobody_needs(ca: Credential) -> None:
+    other = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Caf\u00e9", x509.name._ASN1Type.T61String, _validate=False)
+    assert read_by_us(with_subject_of(ca, x509.Name([other, *NAME])))[:2] == ("alice", "reader")
+    together = x509.Name([x509.RelativeDistinguishedName([*NAME])])
+    assert read_by_us(with_subject_of(ca, together))[:2] == ("alice", "reader")
 
 
 def test_text_of_other_types(ca: Credential) -> None:
     """OpenSSL and others make PrintableString, T61String and BMPString of what is UTF8String here."""
     for kind in (x509.name._ASN1Type.PrintableString, x509.name._ASN1Type.IA5String, x509.name._ASN1Type.BMPString):
-        certificate = with_subject_of(ca, x509.NameAttribute(OU, "admin", kind), x509.NameAttribute(CN, "alice", kind))
-        assert read_by_us(certificate)[:2] == ("alice", "admin")
+        name = x509.Name([x509.NameAttribute(OU, "admin", kind), x509.NameAttribute(CN, "alice", kind)])
+        assert read_by_us(with_subject_of(ca, name))[:2] == ("alice", "admin")
 
 
-def with_subject_of(ca: Credential, *attributes: x509.NameAttribute[str]) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
-    name = x509.Name(attributes)
-    builder = x509.CertificateBuilder(name, name, ca.certificate.public_key(), 1, now, now)
+NOW = datetime.datetime.now(datetime.UTC)
+NAME = x509.Name([x509.NameAttribute(OU, "reader"), x509.NameAttribute(CN, "alice")])
+
+
+def with_subject_of(
+    ca: Credential, name: x509.Name, *, begin: datetime.datetime = NOW, end: datetime.datetime = NOW, serial: int = 1
+) -> bytes:
+    builder = x509.CertificateBuilder(name, name, ca.certificate.public_key(), serial, begin, end)
     return pki.certificate_pem(builder.sign(ca.key, hashes.SHA256()))
 
 
