@@ -9,14 +9,20 @@ from pathlib import Path
 
 import grpc
 
+from .. import der
 from ..errors import JobletError
 
 log = logging.getLogger("joblet")
 
 FILES = ("server.key", "server.crt", "ca.crt")
 
-# A certificate's time is judged by each client; see X509_VERIFY_PARAM_set_flags(3), which ssl has no name for.
+# id-ecPublicKey, RFC 5480: all keys are of this kind, and gRPC serves no Ed25519.
+ELLIPTIC = "1.2.840.10045.2.1"
+
+# Whether a certificate is good is for each client to say, its time (X509_VERIFY_PARAM_set_flags(3), ssl has no name for
+# it) and all else, but for whose it is (X509_STORE_CTX_get_error(3)): one that this CA did not issue is of no use.
 NO_CHECK_TIME = 0x200000
+NOT_ISSUED = frozenset({2, 7, 18, 19, 20, 21, 29, 30, 31})
 
 
 class KeyFiles:
@@ -41,10 +47,13 @@ class KeyFiles:
         try:
             _try(*self.paths)
         except ssl.SSLError as error:
-            why = getattr(error, "verify_message", None) or error.reason or "one of them is no PEM, or encrypted"
+            known = (getattr(error, name, None) for name in ("verify_message", "reason"))
+            why = next(filter(None, known), "one of them is no PEM, or encrypted")
             raise self._unusable(f"they are no key, certificate and CA that belong together ({why})") from error
         except OSError as error:
             raise self._unusable(error.strerror or str(error)) from error
+        if _kind(certificate) != ELLIPTIC:
+            raise self._unusable("the key is not an elliptic-curve key")
         if self.signature() != seen:
             raise self._unusable("they are being replaced")
         return key, certificate, ca
@@ -64,19 +73,39 @@ class KeyFiles:
 
 
 def _try(key: Path, certificate: Path, ca: Path) -> None:
-    """Shake hands as server and client of the files, in memory; raises ssl.SSLError unless they fit."""
+    """Shake hands as server and client of the files, in memory; raises ssl.SSLError unless they belong together."""
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(certificate, key, password=b"")  # without one, it would ask on the terminal
+    server.load_cert_chain(certificate, key, password=_refuse)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= NO_CHECK_TIME
+    client.verify_flags |= NO_CHECK_TIME | ssl.VERIFY_X509_PARTIAL_CHAIN  # as gRPC, the CA may be one of another CA
     client.load_verify_locations(ca)
+    for context in (server, client):  # whatever /etc/ssl/openssl.cnf has: there is a single round
+        context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
     up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
     asks, answers = client.wrap_bio(down, up), server.wrap_bio(up, down, server_side=True)
     for end in (asks, answers):
         with contextlib.suppress(ssl.SSLWantReadError):
             end.do_handshake()
-    asks.do_handshake()  # with TLS 1.3 the client is done when it has the server's first answer
+    try:
+        asks.do_handshake()
+    except ssl.SSLCertVerificationError as error:
+        if error.verify_code in NOT_ISSUED:
+            raise
+
+
+def _refuse() -> bytes:
+    """Instead of a question on the terminal."""
+    raise ssl.SSLError("the key is encrypted")
+
+
+def _kind(certificate: bytes) -> str:
+    """Of the certificate's key, its OBJECT IDENTIFIER; none if the certificate is unreadable to us."""
+    try:
+        algorithm, _ = der.items(der.signed(certificate).key)
+        return der.identifier(der.items(algorithm)[0])
+    except der.UNREADABLE:
+        return ""
 
 
 class Keys:

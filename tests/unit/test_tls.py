@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.x509.oid import NameOID
 
-from joblet_systemd import keystore, pki, setup
+from joblet_systemd import keystore, pki, revocations, setup
 from joblet_systemd.api.tls import FILES, KeyFiles
 from joblet_systemd.errors import JobletError
 
@@ -62,6 +68,79 @@ def test_the_end_of_a_certificate_is_left_to_its_clients(directory: Path) -> Non
     over = pki.server_certificate(keystore.signer(directory, "a test"), key, ["joblet"], days=0)
     (directory / "server.crt").write_bytes(pki.certificate_pem(over))
     assert KeyFiles(directory).load()[1] == pki.certificate_pem(over)
+
+
+def test_another_kind_of_key(directory: Path) -> None:
+    """gRPC serves no Ed25519, 'jobletd setup' knows elliptic curves only."""
+    for key in (rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()):
+        ca = keystore.signer(directory, "a test")
+        write(directory, key, [signed(key.public_key(), ca.key, ca.certificate.subject)])
+        with pytest.raises(JobletError, match="not an elliptic-curve key"):
+            KeyFiles(directory).load()
+
+
+def test_authorities_of_others(directory: Path) -> None:
+    """One that another has signed, with the chain or without; and one that does not say that it is one."""
+    root, middle, key = pki.new_key(), pki.new_key(), pki.new_key()
+    below = signed(middle.public_key(), root, named("root"), "middle", ca=True)
+    leaf = signed(key.public_key(), middle, named("middle"))
+    (directory / "ca.crt").write_bytes(pki.certificate_pem(below))
+    for chain in ([leaf], [leaf, below]):
+        write(directory, key, chain)
+        KeyFiles(directory).load()
+    (directory / "ca.crt").write_bytes(pki.certificate_pem(signed(root.public_key(), root, named("root"), "root")))
+    write(directory, key, [signed(key.public_key(), root, named("root"))])
+    KeyFiles(directory).load()
+    write(directory, key, [leaf])
+    with pytest.raises(JobletError, match="unable to get local issuer certificate"):
+        KeyFiles(directory).load()
+
+
+def named(name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+
+
+def signed(
+    key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey,
+    by: ec.EllipticCurvePrivateKey,
+    issuer: x509.Name,
+    name: str = "joblet",
+    *,
+    ca: bool = False,
+) -> x509.Certificate:
+    now = revocations.now()
+    builder = x509.CertificateBuilder(issuer, named(name), key, 1, now, now)
+    if ca:
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return builder.sign(by, hashes.SHA256())
+
+
+def write(
+    directory: Path,
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey,
+    chain: list[x509.Certificate],
+) -> None:
+    encoding, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (directory / "server.key").write_bytes(key.private_bytes(encoding, form, serialization.NoEncryption()))
+    (directory / "server.crt").write_bytes(b"".join(map(pki.certificate_pem, chain)))
+
+
+def test_what_openssl_is_told_of_versions_does_not_matter(directory: Path, tmp_path: Path) -> None:
+    """gRPC does not read it."""
+    file = tmp_path / "openssl.cnf"
+    file.write_text(
+        "openssl_conf = all\n[all]\nssl_conf = tls\n[tls]\nsystem_default = versions\n[versions]\n"
+        "MaxProtocol = TLSv1.2\n"
+    )
+    code = f"""
+import pathlib, ssl
+from joblet_systemd.api.tls import KeyFiles
+print(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).maximum_version.name)
+KeyFiles(pathlib.Path({str(directory)!r})).load()
+"""
+    environment = {**os.environ, "OPENSSL_CONF": str(file)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "TLSv1_2\n"), done.stderr
 
 
 def test_files_that_change_meanwhile(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
