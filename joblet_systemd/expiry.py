@@ -52,7 +52,7 @@ def main(etc: Path) -> None:
         for line in ending(etc, now()):
             print(line)
     except JobletError as error:
-        print(f"the certificates cannot be looked through: {error}")
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":
