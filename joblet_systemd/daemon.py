@@ -112,7 +112,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         parts.callback(sampling.cancel)
         jobs = Jobs(config.jobs, host, manager, runner, book, work, lifecycle, boot)
 
-        await _let_clients_in(parts, doors, web, jobs, kept, places, sampler)
+        await _let_clients_in(parts, doors, web, jobs, lifecycle, kept, places, sampler)
         reminding = asyncio.create_task(reminder.remind(configuration.CONFIG_FILE.parent))
         parts.callback(reminding.cancel)
         notify.ready()
@@ -128,13 +128,14 @@ async def _let_clients_in(
     doors: Sequence[socket.socket],
     web: Sequence[socket.socket],
     jobs: Jobs,
+    lifecycle: Lifecycle,
     kept: KeptFiles,
     places: Places,
     sampler: Sampler,
 ) -> None:
     logs = Logs(lambda: Journal(LOG_NAMESPACE))
     parts.callback(logs.close)
-    uploads = Uploads(places.work)
+    uploads = Uploads(places.work, lifecycle.watch_disk)
     parts.callback(uploads.close)
     downloads = Downloads(jobs, places.work)
     parts.callback(downloads.close)

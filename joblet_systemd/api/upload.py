@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from joblet_wire import joblet_pb2 as wire
 
@@ -69,10 +69,14 @@ class Stream:
 
 
 class Uploads:
-    """Stages what is uploaded, so that a job starts with all of it or not at all."""
+    """Stages what is uploaded, so that a job starts with all of it or not at all.
 
-    def __init__(self, work: WorkDirs) -> None:
+    ``watch_disk`` is called when an upload begins.
+    """
+
+    def __init__(self, work: WorkDirs, watch_disk: Callable[[], object]) -> None:
         self._work = work
+        self._watch_disk = watch_disk
         self._slots = Slots("uploads", AT_ONCE, AT_ONCE_EACH, PATIENCE_SEC)
         self._threads = Threads(THREADS, "uploads")
 
@@ -116,6 +120,7 @@ class Uploads:
         staged = Staging(self._work, caller.account, limits)
         try:
             await self._threads.run(staged.begin)
+            self._watch_disk()
             yield staged
         finally:
             await self._threads.run(staged.discard)

@@ -88,6 +88,8 @@ class Staging:
             self._writer = None
 
     def _explained(self, error: OSError) -> JobletError:
+        """What to tell the client. Raises Exhausted when the uploads had to give up their room meanwhile."""
+        self._work.check_staged(self.job_id)
         if error.errno in FULL and not self._work.why_unbounded:
             size, files = self._work.size(self._limits) // MIB, os.fstatvfs(self._root).f_files
             return Exhausted(

@@ -270,16 +270,20 @@ class WorkDirs:
 
     def take_in(self, job_id: str) -> None:
         """Make what is staged, complete and unmounted, the job's /work. Raises JobletError, Exhausted if cut off."""
-        made = self._directory / self.stage(job_id) / IMAGE
         try:
-            if made.exists() and made.stat().st_size == 0:
-                raise Exhausted(
-                    "The disk of the host got full, and the uploads had to give up their room.",
-                    hint="Try again when there is more; its administrator can tell.",
-                )
-            made.parent.rename(self._directory / job_id)
+            self.check_staged(job_id)
+            (self._directory / self.stage(job_id)).rename(self._directory / job_id)
         except OSError as error:
             raise _explained(error, self._directory) from error
+
+    def check_staged(self, job_id: str) -> None:
+        """Raise Exhausted if what is staged has been cut off."""
+        made = self._directory / self.stage(job_id) / IMAGE
+        if made.exists() and made.stat().st_size == 0:
+            raise Exhausted(
+                "The disk of the host got full, and the uploads had to give up their room.",
+                hint="Try again when there is more; its administrator can tell.",
+            )
 
     def complete(self, job_id: str) -> None:
         """Unmount what is staged, all of it on the disk. Raises JobletError."""

@@ -72,7 +72,7 @@ class Lifecycle:
         self._retention = Retention(
             book.store, config.keep_jobs, round(config.keep_days * 86_400 * USEC_PER_SEC), self._forget
         )
-        self._space = Space(book, work, kept, lambda: self.waiting.queue.at_work > 0, self._out_of_space)
+        self._space = Space(book, work, kept, self._fills_the_disk, self._out_of_space)
         self._starting: set[str] = set()
         self._finishing: set[str] = set()
         self._lost_starts: Counter[str] = Counter()
@@ -87,7 +87,14 @@ class Lifecycle:
             await self._begin(job_id)
         finally:
             self._starting.discard(job_id)
+        self.watch_disk()
+
+    def watch_disk(self) -> None:
+        """Keep some of the disk free as long as jobs are at work or uploads on their way, from now on."""
         self._space.watch()
+
+    def _fills_the_disk(self) -> bool:
+        return self.waiting.queue.at_work > 0 or bool(self._work.uploads)
 
     async def _begin(self, job_id: str) -> None:
         job = self.book.live(job_id)
@@ -365,7 +372,7 @@ class Lifecycle:
         self._runner.forget_others(wanted, at_work if wanted == {job.id for job in jobs} else None)
         await self._kept.recover(wanted)
         self._retention.look()
-        self._space.watch()
+        self.watch_disk()
 
     def _on_reconnect(self) -> None:
         if not self._taken_over:

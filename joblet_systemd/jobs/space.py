@@ -28,10 +28,10 @@ RETRY_SEC = 5.0
 
 
 class Space:
-    """Keeps ``jobs.keep_free`` of the disk free while jobs are at work. Nothing wakes up while none is.
+    """Keeps ``jobs.keep_free`` of the disk free while somebody may fill it. Nothing wakes up while nobody does.
 
-    ``busy`` tells whether there are; ``end(job, reason)`` gives up the /work of one that waits or runs and ends it, and
-    is False for any other. Methods are called from the event loop's thread.
+    ``busy`` tells whether anybody may; ``end(job, reason)`` gives up the /work of one that waits or runs and ends it,
+    and is False for any other. Methods are called from the event loop's thread.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Space:
         self._warned = False
 
     def watch(self) -> None:
-        """A job is about to start."""
+        """A job or an upload is about to begin."""
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._watch())
 

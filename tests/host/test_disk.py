@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections.abc import Iterator
 
+import grpc
 import pytest
+from attack import channel
 from hosts import Host, until
+
+from joblet_wire import joblet_pb2_grpc
+from joblet_wire.joblet_pb2 import FileUpload, RunJobRequest, SubmitJobRequest
 
 STATE = "/var/lib/joblet"
 # The daemon's directory on a file system of its own: the machine's is not to be full.
@@ -29,6 +36,8 @@ with open("/work/fill", "wb") as file:
         os.fsync(file.fileno())
         time.sleep(0.05)
 """
+# What others take: all but 20 MB.
+BALLAST = f"fallocate -l $(($(df --output=avail -B1 {STATE} | tail -1) - 20000000)) {STATE}/ballast"
 TICK = "echo precious >file; while date >tick && cat file >/dev/null; do sleep 0.1; done; echo broken"
 
 
@@ -61,7 +70,7 @@ def test_who_fills_the_disk_of_the_host_ends_and_nobody_else(own_host: Host) -> 
         assert host.rnx("job", "stop", job).returncode == 0
     assert host.rnx("job", "delete", uploaded).returncode == 0
     # A disk that others fill takes no job's files; new jobs wait, and say what for.
-    host.exec("sh", "-c", f"fallocate -l $(($(df --output=avail -B1 {STATE} | tail -1) - 20000000)) {STATE}/ballast")
+    host.exec("sh", "-c", BALLAST)
     late = host.run("echo", "at last")
     until(lambda: "The disk of the host has" in host.status(late)["reason"])
     assert host.status(late)["status"] == "PENDING"
@@ -69,3 +78,38 @@ def test_who_fills_the_disk_of_the_host_ends_and_nobody_else(own_host: Host) -> 
     host.exec("rm", f"{STATE}/ballast")
     assert host.log(late) == b"at last\n"
     assert (host.status(late)["status"], host.status(late)["reason"]) == ("COMPLETED", "")
+
+
+@pytest.mark.only_on("trixie", "a full disk is the same whatever the systemd")
+def test_an_upload_gives_way_though_no_job_runs(own_host: Host) -> None:
+    """The disk gets full by others while it is on its way, and slow."""
+    host = own_host
+    host.exec("sh", "-ec", SMALL_DISK)
+    goes_on = threading.Event()
+
+    def messages() -> Iterator[SubmitJobRequest]:
+        yield SubmitJobRequest(job=RunJobRequest(command="true"))
+        yield SubmitJobRequest(file=FileUpload(path="file", mode=0o644))
+        for _ in range(200):
+            yield SubmitJobRequest(data=bytes(1 << 20))
+        goes_on.wait(60)
+        yield SubmitJobRequest(data=bytes(1 << 20))
+        yield SubmitJobRequest(end=True)
+
+    def used() -> int:
+        host.exec("sync")
+        return int(host.exec("df", "--output=used", "-BM", STATE).stdout.split()[-1].rstrip("M"))
+
+    with channel(host, "default") as through:
+        call = joblet_pb2_grpc.JobServiceStub(through).SubmitJob.future(messages(), timeout=120)
+        until(lambda: used() > 200)
+        host.exec("sh", "-c", BALLAST)
+        until(lambda: used() < 500)
+        goes_on.set()
+        with pytest.raises(grpc.RpcError) as caught:
+            call.result()
+    assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "had to give up their room" in caught.value.details()
+    until(lambda: host.exec("ls", f"{STATE}/jobs").stdout == "")
+    host.exec("rm", f"{STATE}/ballast")
+    assert host.rnx_bytes("job", "run", "--wait", "echo", "well").stdout == b"well\n"

@@ -166,7 +166,7 @@ def service_of(job: Job) -> tuple[Any, upload.Uploads]:
         check=checked, submit=submitted, positions=dict, book=SimpleNamespace(store=SimpleNamespace(each=list))
     )
     anything: Any = None
-    uploads = upload.Uploads(anything)
+    uploads = upload.Uploads(anything, lambda: None)
     return imported("api.jobs").JobService(jobs, anything, uploads, anything, "node"), uploads
 
 
