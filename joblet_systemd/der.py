@@ -16,7 +16,7 @@ UNREADABLE = (PyAsn1Error, ValueError, TypeError, LookupError, AttributeError, O
 SEQUENCE, SET = univ.SequenceOf(componentType=univ.Any()), univ.SetOf(componentType=univ.Any())
 
 VERSION_TAG = b"\xa0"
-PEM_END = b"-----END CERTIFICATE-----"
+PEM_BEGIN, PEM_END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 
 
 class Signed(NamedTuple):
@@ -29,9 +29,12 @@ class Signed(NamedTuple):
 
 
 def signed(pem: bytes) -> Signed:
-    """What is signed in the first certificate of ``pem``. Raises one of ``UNREADABLE`` when there is none."""
-    certificate = pem[: pem.index(PEM_END) + len(PEM_END)].decode()
-    fields = items(items(ssl.PEM_cert_to_DER_cert(certificate))[0])
+    """What is signed in the first certificate of ``pem``. Raises one of ``UNREADABLE`` when there is none.
+
+    There may be text around it (RFC 7468, section 2), such as 'openssl x509 -text' writes.
+    """
+    certificate = pem[pem.index(PEM_BEGIN) : pem.index(PEM_END) + len(PEM_END)]
+    fields = items(items(ssl.PEM_cert_to_DER_cert(certificate.decode()))[0])
     if fields[0][:1] == VERSION_TAG:  # certificates of version 1 do without
         del fields[0]
     serial, _, _, validity, subject, key = fields[:6]

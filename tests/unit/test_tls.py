@@ -33,6 +33,14 @@ def test_what_setup_makes_fits(directory: Path) -> None:
     assert KeyFiles(directory).load() == tuple((directory / name).read_bytes() for name in FILES)
 
 
+def test_text_around_the_certificates(directory: Path) -> None:
+    """As 'openssl x509 -text' writes it."""
+    for name in ("server.crt", "ca.crt"):
+        pem = (directory / name).read_bytes()
+        (directory / name).write_bytes("Certificate:\n    Data: Café\n".encode("latin-1") + pem + b"and more\n")
+    KeyFiles(directory).load()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
