@@ -106,12 +106,28 @@ class Page:
 
     def __init__(self, driver: webdriver.Chrome) -> None:
         self._driver = driver
+        self._complaints: list[dict[str, Any]] = []
 
     def open(self, where: str, fresh: bool = False) -> None:
         """Open an address, or a view of the page; ``fresh`` loads the page anew."""
-        if fresh:
-            self._driver.get("about:blank")
-        self._driver.get(where if where.startswith("http:") else f"{ORIGIN}/{where}")
+        for _ in range(5):
+            if fresh:
+                self._driver.get("about:blank")
+            self._driver.get(where if where.startswith("http:") else f"{ORIGIN}/{where}")
+            if not self._interrupted():
+                return
+            fresh = True
+
+    def _interrupted(self) -> bool:
+        """Whether Chromium broke off what it was loading, as it does when the machine gets a network interface.
+
+        Every host of the lab has one. A user would load the page again.
+        """
+        found = self._driver.get_log("browser")
+        self._complaints += found
+        return any("ERR_NETWORK_CHANGED" in entry["message"] for entry in found) or bool(
+            self.run("return document.body.innerText.includes('ERR_NETWORK_CHANGED')")
+        )
 
     @contextlib.contextmanager
     def answering(self, path: str, answer: str) -> Iterator[None]:
@@ -216,7 +232,8 @@ class Page:
 
         But for connections that failed: those are part of some tests.
         """
-        entries = self._driver.get_log("browser")
+        entries = self._complaints + self._driver.get_log("browser")
+        self._complaints = []
         return [entry["message"] for entry in entries if entry["level"] == "SEVERE" and entry["source"] != "network"]
 
     def accessible(self) -> list[tuple[str, str]]:

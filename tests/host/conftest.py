@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from hosts import Host, boot, down
 
 SUITES = ("bookworm", "trixie", "forky")
+FAILED = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,6 +50,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for fixture in ("host", "own_host"):
         if fixture in metafunc.fixturenames:
             metafunc.parametrize(fixture, suites, indirect=True, scope="session" if fixture == "host" else "function")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[FAILED] = report.failed or item.stash.get(FAILED, False)
+    return report
+
+
+@pytest.fixture(autouse=True)
+def _nothing_stays_of_a_failure(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The jobs of a test that failed end, so that the next ones on the same host do not fail for them."""
+    yield
+    if request.node.stash.get(FAILED, False) and "host" in request.fixturenames:
+        request.getfixturevalue("host").end_all()
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,12 @@ class Host:
         assert not check or text.returncode == 0, f"{argv} on {self.name}: {text.stdout}\n{text.stderr}"
         return text
 
+    def end_all(self) -> None:
+        """Stop what runs and cancel what waits, whoever's it is."""
+        for job in json.loads(self.rnx("--json", "job", "list").stdout):
+            if job["status"] not in FINAL:
+                self.rnx("job", "stop" if job["status"] in ("RUNNING", "INITIALIZING") else "cancel", job["id"])
+
     def rnx_argv(self, *words: str, node: str = "") -> list[str]:
         """The client's command line."""
         options = [f"--config={self.config}", *([f"--node={node}"] if node else [])]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -205,6 +204,4 @@ def test_pictures(host: Host, page: Page, tmp_path: Path) -> None:
     for name, picture in pictures.items():
         (directory / f"dashboard-{name}.png").write_bytes(picture)
         assert len(picture) < MAX_PICTURE, name
-    for job in json.loads(host.rnx("--json", "job", "list").stdout):
-        if job["status"] in ("RUNNING", "SCHEDULED"):
-            host.rnx("job", "cancel" if job["status"] == "SCHEDULED" else "stop", job["id"])
+    host.end_all()
