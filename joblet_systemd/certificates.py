@@ -75,7 +75,7 @@ def rows(etc: Path = setup.ETC, on_damage: OnDamage = registry.refuse) -> list[R
 
 
 def _row(leaf: Leaf, certificate: x509.Certificate, revocation: Entry | None, local: bool) -> Row:
-    left = leaf.end - _now()
+    left = leaf.end - revocations.now()
     if revocation is not None:
         status = Status.REVOKED
     elif left <= datetime.timedelta():
@@ -126,7 +126,7 @@ def revoke(
                 f"What is on record of {which!r} is revoked already.",
                 hint="'jobletd cert list --revoked' shows when and why; --unrecorded revokes the name once more.",
             )
-        now = _now()
+        now = revocations.now()
         if by_name:
             entry = revocations.all_until(which, now, reason, by)
         elif chosen:
@@ -267,15 +267,11 @@ def _usable(row: Row) -> bool:
 
 
 def _revoke_replaced(old: Sequence[Leaf], by: str, etc: Path) -> Sequence[Leaf]:
-    now = _now()
+    now = revocations.now()
     entries = [Entry(leaf.identity.name, now, "replaced by a newer one", by, serial=leaf.serial) for leaf in old]
     with etcfiles.locked(etc):
         revocations.add(etc / "pki" / revocations.FILE, entries)
     return old
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _iso(moment: datetime.datetime) -> str:

@@ -11,10 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import __version__
+from . import __version__, main
 from .cert import audited, cert, json_option, line, parse_address
-from .main import INTERRUPTED
-from .main import serve as be_daemon
 from .privilege import must_be_root
 
 if TYPE_CHECKING:
@@ -36,7 +34,7 @@ def serve(listen: str | None) -> None:
 
     joblet.service runs this; it needs systemd as PID 1.
     """
-    be_daemon(listen)
+    main.serve(listen)
 
 
 @cli.command()
@@ -100,7 +98,7 @@ def run(arguments: Sequence[str]) -> int:
         click.echo(f"jobletd: {_usage(error)}", err=True)
         return error.exit_code
     except click.Abort:
-        return INTERRUPTED
+        return main.INTERRUPTED
     # Without standalone_mode click returns the code of --help and --version.
     return result if isinstance(result, int) else 0
 

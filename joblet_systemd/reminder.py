@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import sys
 from pathlib import Path
 
+from . import programs
 from .errors import JobletError
 
 log = logging.getLogger("joblet")
@@ -32,22 +32,13 @@ async def _look(etc: Path) -> list[str]:
     # A process of its own: it reads every certificate there is, and what it needs for that would stay in the daemon's
     # memory, 7 MB.
     command = [sys.executable, "-I", "-m", f"{__package__}.expiry", str(etc)]
-    pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=null, stdout=pipe, stderr=pipe)
+        done = await programs.run(*command, seconds=LOOK_SEC)
+    except TimeoutError as error:  # an OSError, too
+        raise JobletError(f"it took longer than {LOOK_SEC:.0f} s.") from error
     except OSError as error:
         raise JobletError(f"{command[0]} cannot be run: {error.strerror}.") from error
-    try:
-        async with asyncio.timeout(LOOK_SEC):
-            lines, complaint = await process.communicate()
-    except TimeoutError as error:
-        raise JobletError(f"it took longer than {LOOK_SEC:.0f} s.") from error
-    finally:
-        if process.returncode is None:  # it is too slow, or the daemon ends
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
-    if process.returncode:
-        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
-        raise JobletError(last or f"it ended with {process.returncode}.")
-    return lines.decode(errors="replace").splitlines()
+    if done.returncode:
+        last = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise JobletError(last or f"it ended with {done.returncode}.")
+    return done.stdout.decode(errors="replace").splitlines()

@@ -206,7 +206,7 @@ def _complete_ca(directory: Path) -> Iterator[Step]:
 
 def _renewed_ca(directory: Path, old: x509.Certificate) -> Step:
     file = directory / "ca.crt"
-    if pki.expiry(old) - _now() > RENEW_CA_BEFORE:
+    if pki.expiry(old) - revocations.now() > RENEW_CA_BEFORE:
         return Step(str(file), Outcome.KEPT)
     if not (directory / "ca.key").exists():
         return Step(str(file), Outcome.WARNING, f"{_validity(old)}; bring ca.key back and run 'jobletd setup' again")
@@ -236,7 +236,7 @@ def _complete_server(directory: Path, address: Address | None) -> Iterator[Step]
         why = ""
     elif not pki.belongs(old, key) or ca is None or not pki.issued_by(old, ca):
         why = "the old one was of another key or CA; "
-    elif pki.expiry(old) - _now() < RENEW_CA_BEFORE and pki.expiry(ca) - pki.expiry(old) > RENEW_BEFORE:
+    elif pki.expiry(old) - revocations.now() < RENEW_CA_BEFORE and pki.expiry(ca) - pki.expiry(old) > RENEW_BEFORE:
         why = f"the old one was {_validity(old)}; "
     elif missing := required - pki.names_of(old):
         why = f"now for {', '.join(sorted(missing))} too; "
@@ -329,13 +329,9 @@ def _problem(pem: bytes, ca: x509.Certificate, revoked: Revocations) -> tuple[st
     renew = "'jobletd cert renew --local' makes new ones"
     if revoked.find(leaf):
         return "is revoked", renew
-    if leaf.end - _now() < RENEW_BEFORE:
+    if leaf.end - revocations.now() < RENEW_BEFORE:
         return f"is only {_validity(certificate)}", renew
     return None
-
-
-def _now() -> datetime.datetime:
-    return datetime.datetime.now(datetime.UTC)
 
 
 def _validity(certificate: x509.Certificate) -> str:

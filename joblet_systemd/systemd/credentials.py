@@ -7,13 +7,12 @@ of the daemon that handles the request, and in a pipe to systemd-creds.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from .. import programs
 from ..errors import Exhausted, Unsupported
 
 ENCRYPT_SEC = 60.0  # a TPM may take seconds
@@ -78,24 +77,13 @@ class Credentials:
     async def _encrypt(self, content: bytes, path: Path) -> str | None:
         """Why it failed, in systemd-creds's words, which never quote the content; None when it did not."""
         command = ("systemd-creds", "encrypt", f"--name={self._name}", "-", str(path))
-        pipe, null = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         try:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=pipe, stdout=null, stderr=pipe, umask=0o077, cwd="/"
-            )
+            done = await programs.run(*command, content=content, seconds=ENCRYPT_SEC, umask=0o077)
+        except TimeoutError:  # an OSError, too
+            return f"systemd-creds took longer than {ENCRYPT_SEC:.0f} s"
         except OSError as error:
             return f"systemd-creds: {error.strerror}"
-        try:
-            async with asyncio.timeout(ENCRYPT_SEC):
-                _, complaint = await process.communicate(content)
-        except TimeoutError:
-            return f"systemd-creds took longer than {ENCRYPT_SEC:.0f} s"
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.kill()
-                await process.wait()
-        if process.returncode == 0:
+        if done.returncode == 0:
             return None
-        lines = complaint.decode(errors="replace").strip().splitlines()
-        return lines[-1].rstrip(".")[:200] if lines else f"systemd-creds ended with {process.returncode}"
+        lines = done.stderr.decode(errors="replace").strip().splitlines()
+        return lines[-1].rstrip(".")[:200] if lines else f"systemd-creds ended with {done.returncode}"

@@ -27,14 +27,21 @@ def ca() -> Credential:
     return Credential(pki.self_sign(key), key)
 
 
+NOW = datetime.datetime.now(datetime.UTC)
+NAME = x509.Name([x509.NameAttribute(OU, "reader"), x509.NameAttribute(CN, "alice")])
+KEY = pki.new_key()
+
+
+def certificate(
+    name: x509.Name, *, begin: datetime.datetime = NOW, end: datetime.datetime = NOW, serial: int = 1
+) -> bytes:
+    """One that we never issue."""
+    builder = x509.CertificateBuilder(name, name, KEY.public_key(), serial, begin, end)
+    return pki.certificate_pem(builder.sign(KEY, hashes.SHA256()))
+
+
 def with_subject(*attributes: tuple[x509.ObjectIdentifier, str]) -> bytes:
-    """A self-signed certificate with a subject that we never issue."""
-    key = pki.new_key()
-    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes])
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
-    builder = builder.serial_number(1).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=1))
-    return pki.certificate_pem(builder.sign(key, hashes.SHA256()))
+    return certificate(x509.Name([x509.NameAttribute(oid, value) for oid, value in attributes]))
 
 
 @pytest.mark.parametrize(
@@ -124,56 +131,45 @@ def read_by_us(pem: bytes) -> tuple[object, ...]:
 
 
 @pytest.mark.parametrize("years", [1, 30, 200])
-def test_times_and_numbers(ca: Credential, years: int) -> None:
+def test_times_and_numbers(years: int) -> None:
     """From 2050 on times are of another type (RFC 5280, 4.1.2.5)."""
     begin = NOW.replace(microsecond=0)
     end = begin + datetime.timedelta(days=365 * years)
     for serial in (1, 127, 128, 2**159 - 1):
-        certificate = with_subject_of(ca, NAME, begin=begin, end=end, serial=serial)
-        assert read_by_us(certificate) == ("alice", "reader", f"{serial:x}", begin, end)
+        pem = certificate(NAME, begin=begin, end=end, serial=serial)
+        assert read_by_us(pem) == ("alice", "reader", f"{serial:x}", begin, end)
 
 
 @pytest.mark.parametrize("year", [1950, 1968, 1969, 1999, 2049])
-def test_years_of_two_digits(ca: Credential, year: int) -> None:
+def test_years_of_two_digits(year: int) -> None:
     """A beginning that were read as later would be missed by a revocation of all that were issued until now."""
     begin, end = datetime.datetime(year, 1, 1, tzinfo=datetime.UTC), datetime.datetime(2060, 1, 1, tzinfo=datetime.UTC)
-    certificate = with_subject_of(ca, NAME, begin=begin, end=end)
-    assert read_by_us(certificate)[3:] == (begin, end)
+    pem = certificate(NAME, begin=begin, end=end)
+    assert read_by_us(pem)[3:] == (begin, end)
 
 
 def test_fields_that_nobody_needs() -> None:
     """They may be of any kind, as the unique identifiers that RFC 5280 does not want (4.1.2.8)."""
-    certificate = x509.load_pem_x509_certificate(with_subject((OU, "admin"), (CN, "alice")))
-    signed = certificate.tbs_certificate_bytes
-    der = certificate.public_bytes(Encoding.DER)
+    parsed = x509.load_pem_x509_certificate(with_subject((OU, "admin"), (CN, "alice")))
+    signed = parsed.tbs_certificate_bytes
+    der = parsed.public_bytes(Encoding.DER)
     more = sequence(contents(signed) + bytes.fromhex("8103000102"))
     pem = ssl.DER_cert_to_PEM_cert(sequence(more + contents(der).removeprefix(signed))).encode()
     assert read_by_us(pem)[:2] == ("alice", "admin")
 
 
-def test_attributes_that_nobody_needs(ca: Credential) -> None:
+def test_attributes_that_nobody_needs() -> None:
     other = x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Caf\u00e9", x509.name._ASN1Type.T61String, _validate=False)
-    assert read_by_us(with_subject_of(ca, x509.Name([other, *NAME])))[:2] == ("alice", "reader")
+    assert read_by_us(certificate(x509.Name([other, *NAME])))[:2] == ("alice", "reader")
     together = x509.Name([x509.RelativeDistinguishedName([*NAME])])
-    assert read_by_us(with_subject_of(ca, together))[:2] == ("alice", "reader")
+    assert read_by_us(certificate(together))[:2] == ("alice", "reader")
 
 
-def test_text_of_other_types(ca: Credential) -> None:
+def test_text_of_other_types() -> None:
     """OpenSSL and others make PrintableString, T61String and BMPString of what is UTF8String here."""
     for kind in (x509.name._ASN1Type.PrintableString, x509.name._ASN1Type.IA5String, x509.name._ASN1Type.BMPString):
         name = x509.Name([x509.NameAttribute(OU, "admin", kind), x509.NameAttribute(CN, "alice", kind)])
-        assert read_by_us(with_subject_of(ca, name))[:2] == ("alice", "admin")
-
-
-NOW = datetime.datetime.now(datetime.UTC)
-NAME = x509.Name([x509.NameAttribute(OU, "reader"), x509.NameAttribute(CN, "alice")])
-
-
-def with_subject_of(
-    ca: Credential, name: x509.Name, *, begin: datetime.datetime = NOW, end: datetime.datetime = NOW, serial: int = 1
-) -> bytes:
-    builder = x509.CertificateBuilder(name, name, ca.certificate.public_key(), serial, begin, end)
-    return pki.certificate_pem(builder.sign(ca.key, hashes.SHA256()))
+        assert read_by_us(certificate(name))[:2] == ("alice", "admin")
 
 
 def contents(sequence: bytes) -> bytes:
@@ -189,12 +185,12 @@ def sequence(content: bytes) -> bytes:
 
 def test_version_1() -> None:
     """Without the field of the version, before all others."""
-    certificate = x509.load_pem_x509_certificate(with_subject((OU, "admin"), (CN, "alice")))
-    signed = certificate.tbs_certificate_bytes
+    parsed = x509.load_pem_x509_certificate(with_subject((OU, "admin"), (CN, "alice")))
+    signed = parsed.tbs_certificate_bytes
     version = bytes.fromhex("a003020102")
     fields = contents(signed)
     assert fields.startswith(version)
-    der = certificate.public_bytes(Encoding.DER)
+    der = parsed.public_bytes(Encoding.DER)
     old = sequence(fields.removeprefix(version)) + contents(der).removeprefix(signed)
     pem = ssl.DER_cert_to_PEM_cert(sequence(old)).encode()
     assert x509.load_pem_x509_certificate(pem).version is x509.Version.v1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +19,7 @@ from cryptography.x509.oid import NameOID
 from joblet_systemd import keystore, pki, revocations, setup
 from joblet_systemd.api.tls import FILES, KeyFiles
 from joblet_systemd.errors import JobletError
+from joblet_systemd.http.tls import Contexts
 
 
 @pytest.fixture
@@ -104,6 +108,26 @@ def test_authorities_of_others(directory: Path) -> None:
         KeyFiles(directory).load()
 
 
+def test_http_takes_a_client_of_such_an_authority(directory: Path, tmp_path: Path) -> None:
+    """As gRPC does, whose verification does not ask for the root."""
+    root, middle, server, client = (pki.new_key() for _ in range(4))
+    below = signed(middle.public_key(), root, named("root"), "middle", ca=True)
+    (directory / "ca.crt").write_bytes(pki.certificate_pem(below))
+    write(directory, server, [signed(server.public_key(), middle, named("middle"), valid=True)])
+    (tmp_path / "client").mkdir()
+    write(tmp_path / "client", client, [signed(client.public_key(), middle, named("middle"), "alice", valid=True)])
+    asks = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    asks.check_hostname, asks.verify_mode = False, ssl.CERT_NONE
+    asks.load_cert_chain(tmp_path / "client" / "server.crt", tmp_path / "client" / "server.key")
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = asks.wrap_bio(down, up), Contexts(KeyFiles(directory)).newest().wrap_bio(up, down, server_side=True)
+    for end in (*ends, ends[0]):
+        with contextlib.suppress(ssl.SSLWantReadError):
+            end.do_handshake()
+    ends[1].do_handshake()
+    assert ends[1].getpeercert() is not None
+
+
 def named(name: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
 
@@ -115,9 +139,11 @@ def signed(
     name: str = "joblet",
     *,
     ca: bool = False,
+    valid: bool = False,
 ) -> x509.Certificate:
     now = revocations.now()
-    builder = x509.CertificateBuilder(issuer, named(name), key, 1, now, now)
+    end = now + datetime.timedelta(days=1 if valid or ca else 0)
+    builder = x509.CertificateBuilder(issuer, named(name), key, 1, now - datetime.timedelta(hours=1), end)
     if ca:
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
     return builder.sign(by, hashes.SHA256())
