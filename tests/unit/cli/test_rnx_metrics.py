@@ -223,6 +223,8 @@ class TestLive:
     @pytest.fixture(autouse=True)
     def _terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("TERM", "xterm")
+        for size in ("LINES", "COLUMNS"):  # which would say how large it is, in its place
+            monkeypatch.delenv(size, raising=False)
 
     @pytest.mark.usefixtures("server")
     def test_top_is_drawn_in_place_and_leaves_the_terminal_as_it_was(self, jobs: FakeJobs) -> None:
