@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import re
 from dataclasses import dataclass
-from decimal import Decimal
 
 from ..errors import InvalidValue
 from ..systemd.calendar import ACCEPTED, MAX_EXPRESSION
@@ -34,7 +33,7 @@ _UNITS_USEC = {
     )
     for unit in units
 }
-_PART = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-zµμ]+)\s*")
+_PART = re.compile(r"([0-9]{1,18})(?:\.([0-9]{1,18}))?\s*([A-Za-zµμ]+)\s*")
 _DURATION = re.compile(rf"\+?\s*(?:{_PART.pattern})+")
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _MOMENT = re.compile(
@@ -90,16 +89,16 @@ def duration(text: str) -> int | None:
 
 def duration_usec(text: str) -> int:
     """``2h 30min`` in microseconds."""
-    total = Decimal(0)
-    for number, unit in _PART.findall(text):
+    total = 0
+    for whole, fraction, unit in _PART.findall(text):
         usec = _UNITS_USEC.get(unit) or (_UNITS_USEC.get(unit.lower()) if unit != "M" else None)
         if usec is None:
             hint = "M could be minutes or months: write min or months." if unit == "M" else ""
             raise InvalidValue(
                 "schedule", text, "the units s, min, h, d, w, months and years in a duration, such as 2h30m", hint=hint
             )
-        total += Decimal(number) * usec
-    return int(total)
+        total += int(whole + fraction.ljust(18, "0")) * usec  # in 10^-18 microseconds
+    return total // 10**18
 
 
 def _moment_usec(text: str, match: re.Match[str], zone: datetime.tzinfo | None) -> int:

@@ -10,12 +10,15 @@ import asyncio
 import datetime
 import re
 import subprocess
-import zoneinfo
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InvalidValue, SystemdError
+
+if TYPE_CHECKING:
+    import zoneinfo
 
 ANALYZE = "systemd-analyze"
 ANALYZE_SEC = 10.0
@@ -45,6 +48,8 @@ DUE = ThreadPoolExecutor(1, thread_name_prefix="due")
 
 def zone(name: str) -> zoneinfo.ZoneInfo:
     """The time zone of that name. Raises InvalidValue naming ``time_zone``."""
+    import zoneinfo  # noqa: PLC0415 (0.3 MB, and few jobs name a zone)
+
     try:
         # OSError: the name of a directory.
         if (

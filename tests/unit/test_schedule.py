@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from joblet_systemd.errors import InvalidValue
-from joblet_systemd.jobs.schedule import Once, Repeating, parse
+from joblet_systemd.jobs.schedule import Once, Repeating, duration_usec, parse
 
 NOW = 1_772_949_600_000_000  # 2026-03-08T06:00:00Z
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
@@ -42,6 +42,10 @@ def usec(text: str) -> int:
 )
 def test_duration_counts_from_now(text: str, seconds: float) -> None:
     assert parse(text, NOW) == Once(NOW + round(seconds * SEC))
+
+
+def test_a_duration_is_exact() -> None:
+    assert duration_usec("987654321.987654321987654321s 1us") == 987_654_321_987_655
 
 
 @pytest.mark.parametrize(
