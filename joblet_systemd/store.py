@@ -89,10 +89,7 @@ class Store:
         self._path = path
         with self._explained():
             storefile.check_log(path)
-            self._db = sqlite3.connect(path, isolation_level=None)
-            path.chmod(0o600)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
+            self._db = storefile.connect(path, "NORMAL")
             self._migrate()
             storefile.check(self._db, path, COLUMN_LIST)
 

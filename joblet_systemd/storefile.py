@@ -1,4 +1,4 @@
-"""What can be wrong with the file of the job store, said with its name and the way out."""
+"""The file of a store: how it is opened, what can be wrong with that of the jobs, and the way out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,23 @@ DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_FORMAT")
 # Up to this size a look at every page takes some tens of milliseconds.
 CHECKED_BYTES = 16 << 20
 
+# Of pages that the kernel has as well, which SQLite would never give back: 2 MB of each file, were it not said.
+CACHE_KIB = 256
+
 GO_ON = "Running jobs go on."
+
+
+def connect(path: Path, synchronous: str) -> sqlite3.Connection:
+    """A connection, for this thread, to a file that root alone may read, which is made if there is none.
+
+    Autocommit, with a write-ahead log; ``synchronous`` is SQLite's pragma.
+    """
+    db = sqlite3.connect(path, isolation_level=None)
+    path.chmod(0o600)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute(f"PRAGMA synchronous = {synchronous}")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    return db
 
 
 def check_log(path: Path) -> None:

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from .. import storefile
 from .sample import MAX_KEPT, VALUES, Sample, spaced, step_for, with_shares
 
 log = logging.getLogger(__name__)
@@ -117,10 +118,7 @@ class Archive:
 
     def _open(self) -> sqlite3.Connection:
         if self._db is None:
-            db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
-            self._path.chmod(0o600)
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = OFF")
+            db = storefile.connect(self._path, "OFF")
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != SCHEMA_VERSION:
                 if version or db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:

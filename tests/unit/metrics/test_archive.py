@@ -119,8 +119,7 @@ def test_a_full_disk_loses_samples_and_says_so_once(tmp_path: Path, caplog: pyte
                 archive.add(f"lost {number}", sample(second))
             await archive.flush()
             assert archive.pending == 0
-            if archive._db is not None:
-                archive._db.execute("PRAGMA max_page_count = 1")
+            await archive._do(lambda db: db.execute("PRAGMA max_page_count = 1"))
         assert len(await archive.of("before")) == 1
 
     with caplog.at_level(logging.WARNING):
