@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
-from . import audit, reminder, revocations
+from . import audit, memory, reminder, revocations
 from . import config as configuration
 from . import host as this_host
 from .api.admission import Admission
@@ -83,7 +83,7 @@ async def _serve(config: Config, listen: str | None) -> None:
         sockets = notify.listening_sockets()
         web = sockets.pop(HTTP_SOCKET, [])
         doors = [one for several in sockets.values() for one in several] or [bind(listen or DEFAULT_ADDRESS)]
-        watchdog = asyncio.create_task(notify.feed_watchdog())
+        watchdog = asyncio.create_task(notify.feed_watchdog(memory.give_back))
         parts.callback(watchdog.cancel)
 
         store = Store(configuration.STATE_DIR / "joblet.db")

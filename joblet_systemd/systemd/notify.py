@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 
 from systemd import daemon
 
@@ -24,13 +25,17 @@ def status(text: str) -> None:
     daemon.notify(f"STATUS={text}")
 
 
-async def feed_watchdog() -> None:
-    """Tell PID 1 twice per WatchdogSec= that the event loop runs; returns at once without a watchdog."""
+async def feed_watchdog(chore: Callable[[], None]) -> None:
+    """Tell PID 1 twice per WatchdogSec= that the event loop runs; returns at once without a watchdog.
+
+    A short ``chore`` is done then as well, for which the process need not wake up another time.
+    """
     usec = os.environ.get("WATCHDOG_USEC", "")
     if not usec.isdecimal() or int(usec) == 0:
         return
     while True:
         daemon.notify("WATCHDOG=1")
+        chore()
         await asyncio.sleep(int(usec) / 2_000_000)
 
 

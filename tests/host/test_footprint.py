@@ -22,6 +22,7 @@ IDLE_BYTES = 80 * MB
 CROWD_BYTES = 200 * MB
 # The budget is 30 kB, which 'make bench' measures; what the kernel counts comes in pages, and of Python in arenas.
 JOB_BYTES = 40_000
+LONG_JOBS, LONG_BYTES = 3, 900_000
 RUNNING, FOLLOWERS, CONNECTIONS = 200, 500, 10
 WATCHDOG_SEC = 15.0  # twice per WatchdogSec=30
 
@@ -61,15 +62,36 @@ def watched(host: Host, seconds: float) -> tuple[dict[str, int], float, float]:
 
 
 def test_an_idle_daemon_sleeps(host: Host, tmp_path: Path) -> None:
-    host.exec("systemctl", "restart", "joblet.service")
-    # As one that has been of use: what was loaded for its first clients is there.
-    until(lambda: host.rnx("job", "list").returncode == 0)
-    time.sleep(LINGER_SEC + 5)
-    assert memory(host) < IDLE_BYTES
-    assert Web(host, tmp_path).get("/v1/jobs").status == 200
-    # PID 1 tells the daemon of every unit of the host that changes. What wakes up by itself does so in each stretch.
-    assert any(sleeps(host) for _ in range(3))
-    assert memory(host) < IDLE_BYTES
+    with long_jobs(host) as jobs:
+        host.exec("systemctl", "restart", "joblet.service")
+        # As one that has been of use: what is loaded for those who ask is there.
+        until(lambda: host.rnx("job", "list").returncode == 0)
+        time.sleep(LINGER_SEC + 5)
+        assert memory(host) < IDLE_BYTES
+        web = Web(host, tmp_path)
+        for path in ("/v1/jobs", "/v1/host", "/metrics", "/v1/openapi.json", "/"):
+            assert web.get(path).status == 200
+        assert all(len(web.get(f"/v1/jobs/{job}").body) > LONG_BYTES for job in jobs)
+        # PID 1 tells the daemon of every unit of the host that changes. What wakes up by itself does so in each
+        # stretch.
+        assert any(sleeps(host) for _ in range(3))
+        assert memory(host) < IDLE_BYTES
+
+
+@contextlib.contextmanager
+def long_jobs(host: Host) -> Iterator[list[str]]:
+    """Ended ones, which take megabytes to read and to show."""
+    words = ["x" * 99] * (LONG_BYTES // 100)
+    with channel(host, "default") as through:
+        service = joblet_pb2_grpc.JobServiceStub(through)
+        request = joblet_pb2.RunJobRequest(command="true", args=words)
+        jobs = [service.RunJob(request, timeout=60).job_uuid for _ in range(LONG_JOBS)]
+        for job in jobs:
+            until(lambda: _state(service, job) == "COMPLETED")  # noqa: B023 (it is called here and now)
+    try:
+        yield jobs
+    finally:
+        host.rnx("job", "delete", *jobs)
 
 
 def sleeps(host: Host) -> bool:
