@@ -157,9 +157,12 @@ class Page:
         return self._driver.execute_async_script(script, *arguments)
 
     def wait(self, expression: str, seconds: float = 60) -> None:
-        """Wait until the expression is true."""
+        """Wait until the expression is true; as long as an element in it is not there it is not."""
+        script = (
+            f"try {{ return Boolean({expression}) }} catch (e) {{ if (e instanceof TypeError) return false; throw e }}"
+        )
         try:
-            until(lambda: self.run(f"return Boolean({expression})"), seconds)
+            until(lambda: self.run(script), seconds)
         except AssertionError:
             raise AssertionError(f"{expression}\nnot within {seconds} s in:\n{self.text('body')}") from None
 

@@ -137,6 +137,7 @@ def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Pag
     page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
     page.wait("document.getElementById('banner').hidden")
     assert page.text("#connection") == "Live"
+    page.settle()
     assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
     page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
 
@@ -187,6 +188,7 @@ def test_a_hidden_window_lets_go_and_comes_back(host: Host, page: Page) -> None:
     assert page.text(".log-state") == before
     page.run(hide, False)
     page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    page.settle()
     assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
 
 
@@ -211,6 +213,7 @@ def test_hostile_output_and_commands_do_nothing(host: Host, page: Page) -> None:
     assert markup in page.run(f"return {row(job)}.textContent")
     page.open(f"#/jobs/{job}")
     page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    page.settle()
     assert page.run(f"return {LOG}") == [
         "<img src=x onerror=alert(1)><script>alert(2)</script>",
         "title link",
