@@ -166,6 +166,11 @@ class Page:
         except AssertionError:
             raise AssertionError(f"{expression}\nnot within {seconds} s in:\n{self.text('body')}") from None
 
+    def wait_for_output(self) -> None:
+        """Wait until the log is whole. Its foot says so a frame before the last lines are drawn."""
+        self.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+        self.settle()
+
     def settle(self) -> None:
         """Wait until what is under way has been drawn."""
         self.run_async("const [done] = arguments; setTimeout(() => requestAnimationFrame(() => done()), 700)")

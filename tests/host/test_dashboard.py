@@ -50,7 +50,7 @@ def test_a_job_from_its_start_to_its_stop(host: Host, page: Page) -> None:
     page.click("Stop")
     page.click("Stop the job")
     page.wait("document.querySelector('.job-head .badge').textContent === 'Stopped'")
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    page.wait_for_output()
     assert not page.visible("Stop")
     page.press(Keys.ESCAPE)
     page.wait(f"{state(job)} === 'Stopped'")
@@ -134,10 +134,9 @@ def test_nothing_is_lost_or_doubled_when_the_connection_is(host: Host, page: Pag
         host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
         assert "nothing will be missed" in page.text("#banner")
         assert page.text("#connection") == "Offline"
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    page.wait_for_output()
     page.wait("document.getElementById('banner').hidden")
     assert page.text("#connection") == "Live"
-    page.settle()
     assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
     page.wait("document.querySelector('.job-head .badge').textContent === 'Completed'")
 
@@ -187,8 +186,7 @@ def test_a_hidden_window_lets_go_and_comes_back(host: Host, page: Page) -> None:
     page.settle()
     assert page.text(".log-state") == before
     page.run(hide, False)
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
-    page.settle()
+    page.wait_for_output()
     assert page.run(f"return {LOG}") == [f"line {number}" for number in range(1, count + 1)]
 
 
@@ -212,8 +210,7 @@ def test_hostile_output_and_commands_do_nothing(host: Host, page: Page) -> None:
     page.wait(f"{state(job)} === 'Completed'")
     assert markup in page.run(f"return {row(job)}.textContent")
     page.open(f"#/jobs/{job}")
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
-    page.settle()
+    page.wait_for_output()
     assert page.run(f"return {LOG}") == [
         "<img src=x onerror=alert(1)><script>alert(2)</script>",
         "title link",
@@ -267,7 +264,7 @@ def test_long_lines_are_wrapped(host: Host, page: Page) -> None:
 def test_output_is_copied_and_downloaded(host: Host, page: Page) -> None:
     job = host.run("sh", "-c", "printf '\\033[31mred\\033[0m\\n\\377\\000\\nend'; sleep 0.1; echo ' of it'")
     page.open(f"#/jobs/{job}")
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')")
+    page.wait_for_output()
     # What the page hands to the browser; the rest is the browser's.
     page.run("""
         window.handed = {};

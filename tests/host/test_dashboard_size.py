@@ -84,7 +84,7 @@ def test_ten_thousand_jobs(page: Page) -> None:
 def test_a_hundred_thousand_lines(host: Host, page: Page) -> None:
     job = host.run("sh", "-c", f"seq 1 {LINES}; printf '\\033[32mdone\\033[0m\\n'")
     page.open(f"#/jobs/{job}")
-    page.wait("document.querySelector('.log .foot').textContent.includes('End of the output')", 60)
+    page.wait_for_output()
     assert page.text(".log-state").startswith("100\u202f001 lines")
     page.wait(f"{LOG}.at(-1) === 'done'")
     assert 0 < page.run_async(SCROLL, ".log-box", ".line") < MAX_ROWS
