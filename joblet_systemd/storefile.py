@@ -17,7 +17,7 @@ DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_ERROR", "SQLITE_FORMAT")
 # Up to this size a look at every page takes some tens of milliseconds.
 CHECKED_BYTES = 16 << 20
 
-# Of pages that the kernel has as well, which SQLite would never give back: 2 MB of each file, were it not said.
+# The kernel has the same pages. SQLite's default is 2 MB for each file, which it does not give back.
 CACHE_KIB = 256
 
 GO_ON = "Running jobs go on."
