@@ -24,7 +24,7 @@ from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
 from .kept import KeptFiles
-from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, outcome, usage, was_dropped, withdrawn
+from .outcome import DISK_FULL, EXIT_NOT_STARTED, STOPPED_EARLY, Outcome, outcome, usage, withdrawn
 from .retention import AT_ONCE, Retention
 from .space import Space
 from .tasks import Tasks
@@ -261,10 +261,11 @@ class Lifecycle:
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
         never_ran = await self._runner.never_ran(self.book[job_id], result, record)
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
-        if never_ran and was_dropped(result) and not self._lost_too_often(job_id):
+        gave_up_work = job.reason.startswith(DISK_FULL)
+        if never_ran and not gave_up_work and not self._lost_too_often(job_id):
             self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
             self._lost_starts[job_id] += 1
-            log.warning("job %s is queued again: PID 1 dropped its start, as 252 may when it is reloaded", job_id)
+            log.warning("job %s is queued again: PID 1 lost sight of its start, and nothing of it ran", job_id)
             return result
         end = outcome(job, result, record, self._boot_id, never_ran=never_ran)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))

@@ -46,7 +46,7 @@ SYSTEMD_EXIT_CODES = {
     245: "BPF",
 }
 DISK_FULL = "disk-full: "
-LOST_SIGHT = "start-failed: systemd lost sight of the job, as it may when it re-executes itself during a start"
+LOST_SIGHT = "start-failed: systemd lost sight of the job, as it may during a start"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,12 @@ class Outcome:
 STOPPED_EARLY = Outcome(State.STOPPED, 128 + signal.SIGTERM, "stopped through systemd")
 
 
-def was_dropped(unit: UnitResult | None) -> bool:
-    """Whether PID 1 has the unit and did nothing for it: it has seen no process end and found nothing wrong."""
-    return unit is not None and unit.code == 0 and unit.result == "success"
+def was_dropped(unit: UnitResult) -> bool:
+    """Whether PID 1 has the unit and did nothing for it: it has seen no process end and found nothing wrong.
+
+    So it is of a start that waited in its queue when it was reloaded, if it cannot read the unit again.
+    """
+    return unit.code == 0 and unit.result == "success"
 
 
 def outcome(
@@ -77,7 +80,8 @@ def outcome(
     if job.reason.startswith(DISK_FULL):
         return Outcome(State.FAILED, 128 + signal.SIGKILL, job.reason)
     if never_ran and job.boot_id == boot_id:
-        why = "start-failed: systemd dropped it without a try" if was_dropped(unit) else LOST_SIGHT
+        dropped = unit is not None and was_dropped(unit)
+        why = "start-failed: systemd dropped it without a try" if dropped else LOST_SIGHT
         found = Outcome(State.FAILED, EXIT_NOT_STARTED, why)
     else:
         found = _own_end(job, unit, record, boot_id)

@@ -171,7 +171,9 @@ class Runner:
         """Whether joblet-init did not even begin, whatever PID 1 saw end. Raises SystemdError as ``has_begun`` does.
 
         That may have been the process that makes the namespace of processes: it ends with 1 when it cannot tell PID 1
-        of joblet-init (systemd 257 and newer), which then does not run, and with 0 when it can.
+        of joblet-init (systemd 257 and newer), which then does not run, and with 0 when it can. PID 1 may come to that
+        end before it comes to what it was told, once in some thousands of starts if it has much to do, and when it
+        re-executes itself; it takes that for the end of the unit.
         """
         if record is not None or result is None:
             return False

@@ -160,13 +160,10 @@ def test_a_start_that_fails_is_an_attempt(scene: Callable[..., None], answers: l
         # What a job that ran ends with counts, should journald have lost its last words.
         (1, True, (State.FAILED, 1, "exit-code 1")),
         (0, True, (State.COMPLETED, 0, "")),
-        # One that never ran has not ended so.
-        (1, False, (State.FAILED, 125, LOST_SIGHT)),
-        (0, False, (State.FAILED, 125, LOST_SIGHT)),
         (3, False, (State.FAILED, 3, "exit-code 3")),
     ],
 )
-def test_a_job_that_never_ran_has_no_exit_code_of_its_own(
+def test_what_pid_1_saw_end_is_the_job_s_end(
     scene: Callable[..., None], status: int, begun: bool, expected: tuple[State, int, str]
 ) -> None:
     job = dataclasses.replace(JOB, spec=dataclasses.replace(JOB.spec, retries=0), state=State.RUNNING, boot_id="boot")
@@ -203,29 +200,64 @@ def test_what_a_start_that_failed_has_left_is_released(scene: Callable[..., None
     scene(script)
 
 
-def test_a_start_that_pid_1_drops_is_no_attempt(scene: Callable[..., None]) -> None:
-    """systemd 252 does when it is reloaded while a start waits in its queue: the unit fails, and nothing ran."""
+# What PID 1 says of a job of which nothing ran: it dropped the start, or saw the end of the process that was to tell it
+# of joblet-init and could not, or of one that could, and of that before it listened.
+NEVER_RAN = [DROPPED, unit_result("exit-code", CLD_EXITED, 1), unit_result("success", CLD_EXITED, 0)]
 
+
+@pytest.mark.parametrize("result", NEVER_RAN)
+def test_a_start_that_pid_1_loses_is_no_attempt(scene: Callable[..., None], result: UnitResult) -> None:
     async def script(house: House) -> None:
         house.runner.answers += ["failed", "failed", "dependency"]
-        house.runner.result, house.runner.begun = DROPPED, False
+        house.runner.result, house.runner.begun = result, False
         house.add(ONCE)
         ended = await house.end(ONCE)
         assert ended.attempt == 1
         assert ended.reason.startswith("start-failed: a unit that it requires did not start")
+        assert house.manager.resets[:2] == [result.result != "success"] * 2
 
     scene(script)
 
 
-def test_a_start_that_pid_1_drops_again_and_again_has_failed(scene: Callable[..., None]) -> None:
+@pytest.mark.parametrize("result", NEVER_RAN)
+def test_a_start_that_pid_1_loses_again_and_again_has_failed(scene: Callable[..., None], result: UnitResult) -> None:
     async def script(house: House) -> None:
         house.runner.answers += ["failed"] * 4
-        house.runner.result, house.runner.begun = DROPPED, False
+        house.runner.result, house.runner.begun = result, False
         house.add(ONCE)
         ended = await house.end(ONCE)
         assert (ended.state, ended.exit_code, ended.attempt) == (State.FAILED, 125, 1)
-        assert ended.reason == "start-failed: systemd dropped it without a try"
+        assert ended.reason == ("start-failed: systemd dropped it without a try" if result is DROPPED else LOST_SIGHT)
         assert house.runner.answers == []
+
+    scene(script)
+
+
+def test_a_job_that_gave_up_its_work_is_not_started_again(scene: Callable[..., None]) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers += ["failed"]
+        house.runner.result, house.runner.begun = DROPPED, False
+        house.add(ONCE)
+        while house.runner.answers:
+            await asyncio.sleep(0)
+        house.book.change(house.book[ONCE.id], reason="disk-full: it wrote most")
+        ended = await house.end(ONCE)
+        assert (ended.state, ended.reason) == (State.FAILED, "disk-full: it wrote most")
+
+    scene(script)
+
+
+@pytest.mark.parametrize("result", NEVER_RAN)
+def test_a_job_that_is_to_stop_is_not_started_again(scene: Callable[..., None], result: UnitResult) -> None:
+    async def script(house: House) -> None:
+        house.runner.answers += ["failed"]
+        house.runner.result, house.runner.begun = result, False
+        house.add(ONCE)
+        while house.runner.answers:
+            await asyncio.sleep(0)
+        house.book.change(house.book[ONCE.id], stop_requested=True)
+        ended = await house.end(ONCE)
+        assert (ended.state, ended.exit_code, ended.reason) == (State.STOPPED, 0, "stopped before it started")
 
     scene(script)
 
