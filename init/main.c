@@ -2,7 +2,8 @@
  * joblet-init: the first process of every job.
  *
  *   joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--first-seq=NUMBER] [--stdin]
- *               [--log-share=BYTES:SECONDS:USED] [--make-namespaces] [--host-ns=NAME:INODE,...] -- COMMAND [ARG...]
+ *               [--log-share=BYTES:SECONDS:USED] [--make-namespaces] [--host-ns=NAME:INODE,...] [--encoded]
+ *               -- COMMAND [ARG...]
  *
  * Starts the command, reaps what is orphaned, passes signals on, and turns the command's output into journal entries
  * on the datagram socket it finds as fd 1. Its first and last entries are records:
@@ -26,6 +27,9 @@
  * A listening socket as fd 0 is the daemon's way in, see control.c: there the command's standard input is written to
  * (with --stdin, otherwise it is the null device), and other commands are executed beside it. Secret variables come as
  * a credential, see environment.c.
+ *
+ * With --encoded the words of the command have the byte 1 for $, 2 for ; and 3 before each byte 1, 2 or 3 of their own:
+ * for a systemd that does not get $ and ; back from the unit file that it has written.
  *
  * The command is taken for hostile, and has the same uid. So joblet-init is not dumpable (no ptrace, no /proc/1/fd), is
  * the namespace's pid 1 (no kill), opens nothing that it needs once the command runs (prlimit(2) on it is possible),
@@ -428,6 +432,8 @@ int main(int argc, char **argv)
     if (option.make_namespaces)
         make_namespaces();
     read_nothing();
+    if (close_the_door() < 0)
+        fail("isolation-failed: cannot load the closing filter: %s", strerrordesc_np(errno));
     check_namespaces(option.host, option.n_host);
     if (getpid() != 1) /* kill(-1) would reach beyond the job */
         fail("isolation-failed: not the first process of a pid namespace");

@@ -1,7 +1,8 @@
 /*
  * The closing filter. joblet-init has to be allowed to make namespaces and to mount where systemd cannot do it
- * (before 257); nothing that it starts may. Written by hand: it is short, and libseccomp is no part of a static
- * binary without dependencies. seccomp(2), bpf(4) (the classic machine), Documentation/userspace-api/seccomp_filter.
+ * (before 257); nothing that it starts may. On newer ones it is a second lock: a start that waits while systemd is
+ * reloaded loses RestrictNamespaces=. Written by hand: it is short, and libseccomp is no part of a static binary
+ * without dependencies. seccomp(2), bpf(4) (the classic machine), Documentation/userspace-api/seccomp_filter.
  */
 #include "init.h"
 
