@@ -16,7 +16,7 @@ static _Noreturn void usage(const char *what, const char *value)
             "joblet-init: %s%s\n"
             "Usage: joblet-init --job=UUID [--ident=NAME] [--grace=SECONDS] [--first-seq=NUMBER] [--stdin]\n"
             "                   [--log-share=BYTES:SECONDS:USED] [--make-namespaces] [--host-ns=NAME:INODE,...]\n"
-            "                   -- COMMAND [ARG...]\n"
+            "                   [--encoded] -- COMMAND [ARG...]\n"
             "Started by systemd as the first process of a job, with a journal socket as standard output.\n",
             what, value);
     _exit(EXIT_USAGE);
@@ -96,9 +96,27 @@ const char *value_of(const char *text, const char *name)
     return strncmp(text, name, n) == 0 ? text + n : NULL;
 }
 
+/* In place, so that who looks at our command line sees the command as it is. */
+static void decode(char *word)
+{
+    char *to = word;
+
+    for (; *word; word++)
+        if (*word == '\1')
+            *to++ = '$';
+        else if (*word == '\2')
+            *to++ = ';';
+        else if (*word == '\3' && word[1])
+            *to++ = *++word;
+        else
+            *to++ = *word;
+    *to = '\0';
+}
+
 void parse_options(char **argv)
 {
     const char *value;
+    bool encoded = false;
 
     for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
         if ((value = value_of(*argv, "--job="))) {
@@ -123,6 +141,8 @@ void parse_options(char **argv)
                 usage("not a list like pid:4026531836,user:4026531837: ", *argv);
         } else if (strcmp(*argv, "--make-namespaces") == 0) {
             option.make_namespaces = true;
+        } else if (strcmp(*argv, "--encoded") == 0) {
+            encoded = true;
         } else {
             usage("unknown option: ", *argv);
         }
@@ -132,6 +152,8 @@ void parse_options(char **argv)
     if (!*argv || !argv[1])
         usage("-- COMMAND is missing", "");
     option.command = argv + 1;
+    for (char **word = option.command; encoded && *word; word++)
+        decode(*word);
     if (!option.ident) {
         const char *slash = strrchr(*option.command, '/');
         option.ident = slash ? slash + 1 : *option.command;

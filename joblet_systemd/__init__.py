@@ -1,3 +1,3 @@
 """The Joblet daemon: runs every job as a transient systemd unit."""
 
-__version__ = "0.4.2"
+__version__ = "0.4.3"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import errno
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ INFINITY = 2**64 - 1
 SHARE_SECONDS = 86_400  # a job that writes little may do so for years
 # Between the host's services (0 and less) and what joblet-init gives the command (500), proc(5).
 OOM_SCORE = 250
+# As short as it can be, for there are limits (execve(2)). joblet-init decodes it.
+ENCODED = str.maketrans({"$": "\1", ";": "\2", "\1": "\3\1", "\2": "\3\2", "\3": "\3\3"})
 SCRATCH_OPTIONS = "mode=1777,size=512M,nr_inodes=200k,nosuid,nodev"
 
 # Linux uapi, linux/sched.h
@@ -141,10 +143,7 @@ def _life(job: Job, host: Host, stop_grace: float, share: LogShare) -> Iterable[
     yield Property("Description", "s", description(job.spec, job.owner), "what systemctl status shows")
     yield Property("Slice", "s", SLICE, "an administrator caps all jobs together there")
     yield Property("Type", "s", "exec", "the start succeeds when joblet-init runs, not when it was forked")
-    # Without no-env-expand systemd would replace $WORD in the user's arguments.
-    yield Property(
-        "ExecStartEx", "a(sasas)", [[INIT_IN_JOB, list(argv), ["no-env-expand"]]], "joblet-init runs the command"
-    )
+    yield _command(argv, host)
     yield Property("AddRef", "b", True, "the ended unit stays readable until its result is stored")
     # Not "mixed": 257 sometimes takes the first process of PrivatePIDs= for a stranger ("not our child") and
     # then does not wait for it between SIGTERM and SIGKILL. It does wait for the rest of the control group.
@@ -155,6 +154,23 @@ def _life(job: Job, host: Host, stop_grace: float, share: LogShare) -> Iterable[
     yield Property("OOMScoreAdjust", "i", OOM_SCORE, "when memory is short a job goes, not the host's services")
     # With "kill" the kernel would take joblet-init along and with it the last output.
     yield Property("OOMPolicy", "s", "stop", "running out of memory ends the whole job, output kept")
+
+
+def _command(argv: Sequence[str], host: Host) -> Property:
+    why = "joblet-init runs the command"
+    if _reads_what_it_writes(host):
+        # Without no-env-expand systemd would replace $WORD in the user's arguments.
+        return Property("ExecStartEx", "a(sasas)", [[INIT_IN_JOB, list(argv), ["no-env-expand"]]], why)
+    return Property("ExecStart", "a(sasb)", [[INIT_IN_JOB, list(argv), False]], why)
+
+
+def _reads_what_it_writes(host: Host) -> bool:
+    """Whether PID 1 gets a unit's command back from the file that it keeps of it, for when it is reloaded.
+
+    252 writes ``ExecStartEx=``, does not know that when it reads it, and is left with a unit of no command, whose load
+    state is ``bad-setting``. Of ``ExecStart=`` it gets every character back but ``$`` and ``;``. 257 does it right.
+    """
+    return host.tier is Tier.SYSTEMD
 
 
 def init_argv(job: Job, host: Host, stop_grace: float, share: LogShare) -> tuple[str, ...]:
@@ -171,7 +187,12 @@ def init_argv(job: Job, host: Host, stop_grace: float, share: LogShare) -> tuple
         options.append(f"--first-seq={job.seq_base + 1}")
     if job.spec.interactive:
         options.append("--stdin")
-    return (INIT_IN_JOB, *options, "--", *job.spec.argv)
+    words = job.spec.argv
+    if not _reads_what_it_writes(host):
+        words = tuple(word.translate(ENCODED) for word in words)
+        if words != job.spec.argv:
+            options.append("--encoded")
+    return (INIT_IN_JOB, *options, "--", *words)
 
 
 def _root(job: Job, host: Host, place: Place) -> Iterable[Property]:
@@ -274,6 +295,8 @@ def _rights(job: Job, host: Host) -> Iterable[Property]:
     yield Property(
         "RestrictNamespaces",
         "t",
+        # Of none PID 1 makes all when it is reloaded: it writes an empty value, and reads it so. A start that waits
+        # meanwhile has joblet-init's filter alone.
         NAMESPACES_OF_INIT if by_init else 0,
         "joblet-init makes some and then closes the door" if by_init else "no namespaces of its own",
     )
@@ -347,7 +370,8 @@ def description(spec: JobSpec, owner: str) -> str:
     line = "".join(character if character.isprintable() else " " for character in command)
     shown = line if len(line) <= 60 else line[:57] + "..."
     title = f"{spec.name}: {shown}" if spec.name else shown
-    return f"Joblet job of {owner}: {title}"
+    # With a backslash at its end it would go on in the next line of the file that PID 1 keeps of the unit.
+    return f"Joblet job of {owner}: {title}".rstrip("\\")
 
 
 def _bind(source: str, target: str, *, optional: bool = False) -> list[Any]:

@@ -1,3 +1,3 @@
 """rnx, the client of Joblet: runs and watches jobs on a node over mutual TLS."""
 
-__version__ = "0.4.2"
+__version__ = "0.4.3"

@@ -39,6 +39,14 @@ def test_killed_by_a_realtime_signal(run: Run) -> None:
     assert run("sh", "-c", "kill -40 $$").exit["MESSAGE"] == b"Killed by signal 40"
 
 
+def test_words_that_come_encoded(run: Run, tier: str) -> None:
+    """As where systemd does not get ``$`` and ``;`` back from the file that it keeps of a unit."""
+    words = ("sh", "-c", 'printf "<%s>" "\1{0}" "\1@"\2 exit 3', "\1\2\3\1\3\2\3\3\3", "", "a b")
+    result = run(*words, options=("--encoded",), tier=tier)
+    assert (result.stdout, result.code) == (b"<$;\1\2\3\3><><a b>", 3)
+    assert run("printf", "%s", "a\1b\2\3$;", tier=tier).stdout == b"a\1b\2\3$;"
+
+
 ENOENT = (127, 2, b"Could not start: No such file or directory")
 EACCES = (126, 13, b"Could not start: Permission denied")
 COMMANDS = {

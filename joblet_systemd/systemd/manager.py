@@ -19,7 +19,7 @@ from typing import Any
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from ..errors import BusLost, SystemdError
+from ..errors import BusLost, SystemdError, WrongState
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +61,7 @@ COUNTERS = {
     **{"IPIngressBytes": "", "IPEgressBytes": ""},
 }
 
+UNREADABLE = ("bad-setting", "error")  # LoadState= of a unit that PID 1 found and could not load
 ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
 STARTING = "activating"
 
@@ -179,14 +180,24 @@ class Manager:
             await self._call(MANAGER_PATH, MANAGER, "StopUnit", "ss", [unit, "replace"])
 
     async def change(self, unit: str, properties: Sequence[UnitProperty]) -> bool:
-        """Set properties of a running unit, until it ends or the host reboots. False when it is gone."""
+        """Set properties of a running unit, until it ends or the host reboots. False when it is gone.
+
+        Raises WrongState when PID 1 was reloaded and could not read the unit again: then it runs on, and that is all.
+        """
         values = [[name, Variant(signature, value)] for name, signature, value in properties]
         try:
             await self._call(MANAGER_PATH, MANAGER, "SetUnitProperties", "sba(sv)", [unit, True, values])
+        except BusLost:
+            raise
         except SystemdError as error:
-            if error.name != NO_SUCH_UNIT:
+            if error.name == NO_SUCH_UNIT:
+                return False
+            if await self._get_property(unit_path(unit), UNIT, "LoadState", None) not in UNREADABLE:
                 raise
-            return False
+            raise WrongState(
+                f"systemd was reloaded and cannot read {unit} again; until it ends its limits cannot be changed.",
+                hint="No line of a unit may have 1 MiB: a command that is shorter and reads a file does not have this.",
+            ) from error
         return True
 
     async def hold(self, unit: str) -> None:

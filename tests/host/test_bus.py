@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from calls import jobs
 from hosts import Host, until
-
-from joblet_wire import joblet_pb2
 
 
 def signal_bus(host: Host, name: str) -> None:
@@ -59,32 +54,6 @@ def test_jobs_that_run_and_start_while_pid_1_re_executes_itself(host: Host) -> N
     assert host.result(after)["exitCode"] == 5
     units = [host.unit(job) for job in (running, after)]
     until(lambda: host.exec("systemctl", "list-units", "--all", "--no-legend", *units).stdout == "")
-
-
-def test_jobs_that_start_while_pid_1_is_reloaded(host: Host) -> None:
-    """As when packages are installed; systemd 252 drops starts that wait in its queue then."""
-    with jobs(host) as service:
-        request = joblet_pb2.RunJobRequest(command="sh", args=["-c", "echo once"])
-        calls = [service.RunJob.future(request, timeout=60) for _ in range(40)]
-        for _ in range(4):
-            host.exec("systemctl", "daemon-reload")
-        started = [call.result().job_uuid for call in calls]
-        waiting = list(started)
-
-        def status(job: str) -> Any:
-            return service.GetJobStatus(joblet_pb2.GetJobStatusRequest(uuid=job), timeout=20)
-
-        def all_ended() -> bool:
-            while waiting and status(waiting[-1]).status not in ("PENDING", "INITIALIZING", "RUNNING"):
-                waiting.pop()
-            return not waiting
-
-        until(all_ended, 60)
-        for job in started:
-            ended = status(job)
-            assert (ended.status, ended.reason) == ("COMPLETED", "")
-            chunks = service.GetJobLogs(joblet_pb2.GetJobLogsRequest(uuid=job), timeout=20)
-            assert b"".join(chunk.payload for chunk in chunks) == b"once\n"
 
 
 HOLD_TWICE = """

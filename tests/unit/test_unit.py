@@ -73,16 +73,38 @@ def test_no_user_namespace_that_root_owns(host: unit.Host) -> None:
 
 @HOSTS
 def test_arguments_are_passed_untouched(host: unit.Host) -> None:
-    words = ("sh", "$HOME", "$$", '"quoted  words"', "ünïcode", "", "%n", "--", "-x")
+    words = ("sh", "HOME", '"quoted  words"', "ünïcode", "", "%n", "--", "-x")
     argv = unit.init_argv(job(*words), host, 2.5, SHARE)
     assert argv[-len(words) :] == words
     assert argv[-len(words) - 1] == "--"
     assert "--grace=2.5" in argv
     assert "--log-share=1073741824:86400:77" in argv
+    assert "--encoded" not in argv
     promised = "net:3,pid:1" if host.tier is unit.Tier.SYSTEMD else "net:3,pid:1,user:2"
     assert f"--host-ns={promised}" in argv
-    ((path, sent, flags),) = table(job(*words), host)["ExecStartEx"]  # type: ignore[misc]
-    assert (path, tuple(sent), flags) == (argv[0], unit.init_argv(job(*words), host, 10, SHARE), ["no-env-expand"])
+
+
+def test_words_that_systemd_would_replace() -> None:
+    words = ("sh", "$HOME", "$$;", "\1\2\3", "a b")
+    ((path, sent, flags),) = table(job(*words), MODERN)["ExecStartEx"]  # type: ignore[misc]
+    assert (path, tuple(sent), flags) == (sent[0], unit.init_argv(job(*words), MODERN, 10, SHARE), ["no-env-expand"])
+    assert tuple(sent[-len(words) :]) == words
+
+
+def test_words_that_systemd_252_does_not_get_back_from_its_file() -> None:
+    words = ("sh", "$HOME", "$$;", "\1\2\3", "a b")
+    properties = table(job(*words), OLD)
+    assert "ExecStartEx" not in properties
+    ((path, sent, ignore_failure),) = properties["ExecStart"]  # type: ignore[misc]
+    assert (path, ignore_failure) == (sent[0], False)
+    assert "--encoded" in sent[: sent.index("--")]
+    assert sent[-len(words) :] == ["sh", "\1HOME", "\1\1\2", "\3\1\3\2\3\3", "a b"]
+    assert "--encoded" not in unit.init_argv(job("sh", "plain"), OLD, 10, SHARE)
+
+
+@HOSTS
+def test_a_description_is_one_line_of_a_unit_file(host: unit.Host) -> None:
+    assert table(job("a\nUser=root", "b\\"), host)["Description"] == "Joblet job of alice: a User=root b"
 
 
 @HOSTS

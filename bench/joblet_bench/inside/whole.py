@@ -35,7 +35,10 @@ BUDGETS = {SYSTEMD_RUN: Budget("≤ 1.5", 1.5), "podman run": Budget("< 1", 1.0)
 PATIENCE_SEC = 60
 
 # systemd-run gives these itself, or they carry descriptors of the daemon's.
-NOT_AS_TEXT = ("ExecStartEx", "AddRef", "Description", "StandardInputFileDescriptor", "StandardOutputFileDescriptor")
+NOT_AS_TEXT = (
+    *("ExecStart", "ExecStartEx", "AddRef", "Description"),
+    *("StandardInputFileDescriptor", "StandardOutputFileDescriptor"),
+)
 NAMESPACES = {0x20000: "mnt", 0x10000000: "user", 0x20000000: "pid"}  # linux/sched.h
 
 
