@@ -33,6 +33,7 @@ SOCKET = "org.freedesktop.systemd1.Socket"
 SERVICE = "org.freedesktop.systemd1.Service"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 NO_SUCH_UNIT = "org.freedesktop.systemd1.NoSuchUnit"
+NOT_REFERENCED = "org.freedesktop.systemd1.NotReferenced"
 UNKNOWN_OBJECT = "org.freedesktop.DBus.Error.UnknownObject"
 
 MATCH_RULES = (
@@ -196,7 +197,7 @@ class Manager:
                 raise
             raise WrongState(
                 f"systemd was reloaded and cannot read {unit} again; until it ends its limits cannot be changed.",
-                hint="No line of a unit may have 1 MiB: a command that is shorter and reads a file does not have this.",
+                hint="'systemctl status' on the node says why; a command of 1 MiB, as systemd writes it, is too long.",
             ) from error
         return True
 
@@ -218,13 +219,20 @@ class Manager:
     async def release(self, unit: str, *, failed: bool = True) -> None:
         """Let PID 1 forget an ended unit, also one that may have ``failed``."""
         # A failed unit stays loaded until it is reset; the reference goes either way.
-        unloaded = (NO_SUCH_UNIT, UNKNOWN_OBJECT, "org.freedesktop.systemd1.NotReferenced")
         if failed:
             with _ignoring(NO_SUCH_UNIT):
                 await self._call(MANAGER_PATH, MANAGER, "ResetFailedUnit", "s", [unit])
         self._held.discard(unit)
-        with _ignoring(*unloaded):
-            await self._call(unit_path(unit), UNIT, "Unref")
+        with _ignoring(NO_SUCH_UNIT, UNKNOWN_OBJECT):
+            try:
+                await self._call(unit_path(unit), UNIT, "Unref")
+            except SystemdError as error:
+                if error.name != NOT_REFERENCED:
+                    raise
+                # It lost all references when the bus broke, and does not ask itself what it is kept for before it
+                # loses another one.
+                await self._call(unit_path(unit), UNIT, "Ref")
+                await self._call(unit_path(unit), UNIT, "Unref")
 
     async def state(self, unit: str) -> str | None:
         """The unit's ActiveState, STARTING also while its start waits in PID 1's queue; None when it is not loaded."""

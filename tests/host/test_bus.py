@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
+
 from hosts import Host, until
+
+from joblet_lab.container import leader
+from joblet_lab.host import running
 
 
 def signal_bus(host: Host, name: str) -> None:
@@ -33,6 +40,29 @@ def test_ends_and_stops_while_the_bus_hangs(host: Host) -> None:
     # Its answer may be that the connection to PID 1 broke; what was asked for is done all the same.
     assert host.result(stopped)["status"] == "STOPPED"
     assert host.result(ending)["exitCode"] == 4
+
+
+def test_a_unit_that_lost_its_reference_with_the_bus_is_not_left_behind(host: Host) -> None:
+    """PID 1 does not ask itself what it keeps a unit for if it learns of the end of the bus before anything else."""
+    job = host.run("sh", "-c", "until test -e go; do sleep 0.1; done; echo over")
+    host.running(job)
+    host.exec("systemctl", "kill", "--kill-whom=main", "--signal=STOP", "joblet.service")
+    host.exec("touch", f"/var/lib/joblet/jobs/{job}/work/go")
+    until(lambda: host.exec("systemctl", "is-active", host.unit(job), check=False).stdout == "inactive\n")
+    pids = [
+        host.exec("systemctl", "show", "--value", "--property=MainPID", f"{unit}.service").stdout.strip()
+        for unit in ("joblet", "dbus")
+    ]
+    manager = leader(running(host.name))
+    os.kill(manager, signal.SIGSTOP)
+    try:
+        host.exec("kill", "-KILL", *pids)
+        time.sleep(0.3)  # so that it has more than one thing to look at
+    finally:
+        os.kill(manager, signal.SIGCONT)
+    assert host.log(job) == b"over\n"
+    assert host.result(job)["status"] == "COMPLETED"
+    until(lambda: host.exec("systemctl", "list-units", "--all", "--no-legend", host.unit(job)).stdout == "")
 
 
 def test_jobs_that_run_and_start_while_pid_1_re_executes_itself(host: Host) -> None:
