@@ -62,6 +62,7 @@ void poll_until(struct pollfd *fds, nfds_t n, uint64_t wake);
 
 /* journal.c: entries for journald. */
 bool journal_attach(int fd, uint64_t first_seq);
+bool journal_used_before(void);
 bool journal_send(const char *fields, size_t fields_len, const void *message, size_t message_len);
 void journal_record(const char *fields, size_t fields_len, const void *message, size_t message_len);
 uint64_t journal_sent(void);

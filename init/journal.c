@@ -44,6 +44,23 @@ bool journal_attach(int fd, uint64_t first_seq)
     return sock >= 0;
 }
 
+/*
+ * A job runs once. Who restarts its unit gives the same socket to another joblet-init, whose job has ended and whose
+ * entries would have numbers that are taken. So the socket itself is marked, by a priority, which a UNIX socket has no
+ * use for (socket(7)); it is of the unit's, and nobody else has it.
+ */
+bool journal_used_before(void)
+{
+    int mark = 0;
+    socklen_t size = sizeof mark;
+    static const int used = 1;
+
+    if (getsockopt(sock, SOL_SOCKET, SO_PRIORITY, &mark, &size) == 0 && mark == used)
+        return true;
+    (void)setsockopt(sock, SOL_SOCKET, SO_PRIORITY, &used, sizeof used);
+    return false;
+}
+
 /* The process that only waits has no business with the socket; SIOCOUTQ is the other one's to watch. */
 void journal_detach(void)
 {

@@ -22,7 +22,8 @@
  * --first-seq), and those with output JOBLET_STREAM and
  * JOBLET_EOL (whether a newline followed MESSAGE). SIGTERM from systemd, which sends it to all processes of the unit,
  * starts the grace period; what is left after it gets SIGKILL. The exit code is the command's, 128+N for signal N, 127
- * or 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage.
+ * or 126 when it could not be executed, 125 when joblet-init failed, 2 for wrong usage; 0 and nothing else when the unit
+ * was restarted, for a job runs once.
  *
  * A listening socket as fd 0 is the daemon's way in, see control.c: there the command's standard input is written to
  * (with --stdin, otherwise it is the null device), and other commands are executed beside it. Secret variables come as
@@ -429,6 +430,8 @@ int main(int argc, char **argv)
         dprintf(STDERR_FILENO, "joblet-init: standard output is not a connected AF_UNIX datagram socket\n");
         return EXIT_INTERNAL;
     }
+    if (journal_used_before())
+        return EXIT_SUCCESS; /* a failed unit would stay loaded */
     if (option.make_namespaces)
         make_namespaces();
     read_nothing();

@@ -126,7 +126,7 @@ async def _trial(manager: Manager, host: unit.Host, places: Places) -> Finding:
     trial = Job(str(uuid.uuid4()), JobSpec("true"), "doctor", accounts[0], State.PENDING, 0, boot_id="trial")
     ended = asyncio.Event()
     runner = Runner(manager, host, places, stop_grace=1.0, max_log=configuration.MAX_LOG)
-    manager.watch(lambda name: ended.set() if name == trial.unit else None, lambda: None)
+    manager.watch(lambda name, _: ended.set() if name == trial.unit else None, lambda: None)
     try:
         how = await asyncio.wait_for(_run(manager, runner, trial, ended), TRIAL_SEC)
     except TimeoutError:

@@ -144,6 +144,9 @@ def _life(job: Job, host: Host, stop_grace: float, share: LogShare) -> Iterable[
     yield Property("Slice", "s", SLICE, "an administrator caps all jobs together there")
     yield Property("Type", "s", "exec", "the start succeeds when joblet-init runs, not when it was forked")
     yield _command(argv, host)
+    # By 'systemctl restart', of its slice for one, or needrestart(1): what is stopped has ended, and its /work goes.
+    yield Property("StartLimitIntervalUSec", "t", INFINITY, "for good")
+    yield Property("StartLimitBurst", "u", 1, "a restart ends the job and does not run it again")
     yield Property("AddRef", "b", True, "the ended unit stays readable until its result is stored")
     # Not "mixed": 257 sometimes takes the first process of PrivatePIDs= for a stranger ("not our child") and
     # then does not wait for it between SIGTERM and SIGKILL. It does wait for the rest of the control group.

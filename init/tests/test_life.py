@@ -39,6 +39,16 @@ def test_killed_by_a_realtime_signal(run: Run) -> None:
     assert run("sh", "-c", "kill -40 $$").exit["MESSAGE"] == b"Killed by signal 40"
 
 
+def test_a_restarted_unit_does_not_run_its_job_again(run: Run, place: Path, tier: str) -> None:
+    """systemd gives it the same socket."""
+    (place / "count").unlink(missing_ok=True)
+    script = f"echo x >>{place}/count; cat {place}/count; exit 3"
+    result = run(
+        "sh", "-c", script, tier=tier, wrapper=("sh", "-c", '"$@" && exit 9; test $? -eq 3 || exit 8; "$@"', "sh")
+    )
+    assert (result.stdout, result.status, result.code) == (b"x\n", 3 << 8, 0)
+
+
 def test_words_that_come_encoded(run: Run, tier: str) -> None:
     """As where systemd does not get ``$`` and ``;`` back from the file that it keeps of a unit."""
     words = ("sh", "-c", 'printf "<%s>" "\1{0}" "\1@"\2 exit 3', "\1\2\3\1\3\2\3\3\3", "", "a b")

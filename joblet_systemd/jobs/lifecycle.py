@@ -19,7 +19,7 @@ from ..errors import BusLost, Exhausted, JobletError
 from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
-from ..systemd.manager import ENDED, STARTING, Manager, UnitResult
+from ..systemd.manager import ENDED, STARTING, Manager
 from . import disk, timetable
 from .alarm import now_usec
 from .book import Book
@@ -179,11 +179,15 @@ class Lifecycle:
 
     # --- end
 
-    def _on_unit_end(self, name: str) -> None:
+    def _on_unit_end(self, name: str, failed: bool) -> None:
         job = self.book.live(job_id_of_unit(name) or "")
-        # Not of one that waits for its next attempt: its last unit becomes inactive once more when it is released.
-        if job is None or job.state in WAITING:
+        if job is None:
+            if failed:
+                # Somebody restarted it, and its job has ended: that may fail in many ways, and it would stay loaded.
+                self._tasks.spawn(self._release(name))
             return
+        if job.state in WAITING:
+            return  # for its next attempt: its last unit becomes inactive once more when it is released
         if job.state is State.INITIALIZING and job.id not in self._starting:
             # A former connection asked for its start: a new unit is announced as inactive, too.
             self._tasks.spawn(self._settle(job.id))
@@ -234,8 +238,7 @@ class Lifecycle:
                 try:
                     unit = self.book[job_id].unit
                     if end is None:
-                        result = await self._record_end(job_id)
-                        left, failed = result is not None, result is not None and result.result != "success"
+                        left, failed = await self._record_end(job_id)
                     else:
                         self._judged(job := self.book[job_id], end, job.usage, now_usec())
                         # PID 1 has loaded the unit, and keeps it for us, before it finds that it cannot start it.
@@ -247,17 +250,23 @@ class Lifecycle:
         finally:
             self._finishing.discard(job_id)
         if left:
-            try:
-                await self._manager.release(unit, failed=failed)
-            except JobletError as error:
-                # It is done when the connection is back, or by the next attempt.
-                log.warning("%s: %s", unit, error)
+            await self._release(unit, failed=failed)
         if job_id in self.book:
             await self._clear_for_next(job_id)
 
-    async def _record_end(self, job_id: str) -> UnitResult | None:
-        """Returns what PID 1 says of the unit if it has it still."""
+    async def _release(self, unit: str, *, failed: bool = True) -> None:
+        try:
+            await self._manager.release(unit, failed=failed)
+        except JobletError as error:
+            # It is done when the connection is back, or by the next attempt.
+            log.warning("%s: %s", unit, error)
+
+    async def _record_end(self, job_id: str) -> tuple[bool, bool]:
+        """Returns whether PID 1 has the unit still, and whether that may have failed."""
         result, record = await self._runner.end(self.book[job_id])
+        # That of a job which somebody else stopped may have been restarted and have failed since.
+        restarted = record is not None and record.stopped
+        unit = result is not None, restarted or (result is not None and result.result != "success")
         last = record.seq if record else await self._runner.last_number(self.book[job_id])
         never_ran = await self._runner.never_ran(self.book[job_id], result, record)
         job = self.book[job_id]  # as it is now: a stop may have been asked for meanwhile
@@ -266,12 +275,12 @@ class Lifecycle:
             self.book.change(job, state=State.PENDING, started_usec=None, attempt=job.attempt - 1)
             self._lost_starts[job_id] += 1
             log.warning("job %s is queued again: PID 1 lost sight of its start, and nothing of it ran", job_id)
-            return result
+            return unit
         end = outcome(job, result, record, self._boot_id, never_ran=never_ran)
         used = dataclasses.replace(usage(result, record), tasks_peak=self._sampler.tasks_peak(job_id))
         ended_usec = record.realtime_usec if record else now_usec()
         self._judged(dataclasses.replace(job, seq_base=max(last, job.seq_base)), end, used, ended_usec)
-        return result
+        return unit
 
     def _judged(self, job: Job, end: Outcome, used: Usage, ended_usec: int) -> None:
         """Store what became of an attempt: the job waits for the next one, or has ended."""

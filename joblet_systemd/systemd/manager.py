@@ -63,7 +63,8 @@ COUNTERS = {
 }
 
 UNREADABLE = ("bad-setting", "error")  # LoadState= of a unit that PID 1 found and could not load
-ENDED = ("inactive", "failed")  # ActiveState= of a unit without processes
+FAILED = "failed"
+ENDED = ("inactive", FAILED)  # ActiveState= of a unit without processes
 STARTING = "activating"
 
 UnitProperty = tuple[str, str, Any]
@@ -103,7 +104,7 @@ class Manager:
         prefix = pattern.partition("*")[0]
         self._paths = f"{UNIT_PATHS}/{escape(prefix)}"
         self._pattern = pattern
-        self._on_end: Callable[[str], None] = _nobody
+        self._on_end: Callable[[str, bool], None] = _nobody
         self._on_reconnect: Callable[[], None] = _nobody
         self._bus: MessageBus | None = None
         self._starts: dict[str, asyncio.Future[str]] = {}
@@ -116,8 +117,8 @@ class Manager:
         await self._open()
         self._keeper = asyncio.create_task(self._keep_connected(), name="systemd-connection")
 
-    def watch(self, on_end: Callable[[str], None], on_reconnect: Callable[[], None]) -> None:
-        """Call ``on_end`` with a unit's name whenever it becomes inactive or failed.
+    def watch(self, on_end: Callable[[str, bool], None], on_reconnect: Callable[[], None]) -> None:
+        """Call ``on_end`` with a unit's name, and whether it has failed, whenever it becomes inactive or failed.
 
         ``on_reconnect`` is called after a lost connection was made again: ends may have been missed.
         """
@@ -407,11 +408,11 @@ class Manager:
                 waiter.set_result(result)
         elif message.member == "PropertiesChanged" and str(message.path).startswith(self._paths):
             changed = message.body[1]
-            if "ActiveState" in changed and changed["ActiveState"].value in ENDED:
+            if "ActiveState" in changed and (state := changed["ActiveState"].value) in ENDED:
                 unit = unescape(str(message.path).rpartition("/")[2])
                 # A new unit is announced as inactive before it is activated; its end comes after JobRemoved.
                 if unit not in self._starts or self._starts[unit].done():
-                    self._on_end(unit)
+                    self._on_end(unit, state == FAILED)
 
 
 # A unit is spoken of some ten times between its start and its end.

@@ -32,6 +32,7 @@ JOB = Job(
     submitted_usec=1,
 )
 ONCE = dataclasses.replace(JOB, spec=JobSpec("true"))
+STRANGER = dataclasses.replace(JOB, id="0" * 35 + "7")
 
 
 def unit_result(result: str, code: int, status: int) -> UnitResult:
@@ -268,6 +269,22 @@ def test_a_job_that_ran_does_not_run_again_whatever_pid_1_says(scene: Callable[.
         house.runner.result = DROPPED
         house.add(ONCE)
         assert (await house.end(ONCE)).state is State.FAILED
+
+    scene(script)
+
+
+def test_a_failed_unit_whose_job_has_ended_is_let_go(scene: Callable[..., None]) -> None:
+    """Of a job that is to be tried again, the next attempt has the same name: that one is not."""
+
+    async def script(house: House) -> None:
+        waiting = dataclasses.replace(JOB, state=State.SCHEDULED)
+        house.book.store.add(waiting)
+        house.book.adopt(waiting)
+        for unit, failed in ((waiting.unit, True), (STRANGER.unit, False), (STRANGER.unit, True)):
+            house.lifecycle._on_unit_end(unit, failed)
+        while not house.manager.released:
+            await asyncio.sleep(0)
+        assert (house.manager.released, house.manager.resets) == ([STRANGER.unit], [True])
 
     scene(script)
 
