@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
 from ..config import JobsConfig
-from ..errors import BusLost, Exhausted, JobletError
+from ..errors import BusLost, Exhausted, JobletError, SystemdError
 from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
@@ -57,7 +57,7 @@ class Lifecycle:
         sampler: Sampler,
         boot_id: str,
     ) -> None:
-        manager.watch(self._on_unit_end, self._on_reconnect)
+        manager.watch(self._on_unit_end, self._on_reconnect, self._on_refusal)
         self._manager = manager
         self._runner = runner
         self._config = config
@@ -193,6 +193,25 @@ class Lifecycle:
             self._tasks.spawn(self._settle(job.id))
         else:
             self._has_ended(job)
+
+    def _on_refusal(self, name: str) -> None:
+        job = self.book.live(job_id_of_unit(name) or "")
+        # An administrator who stops a frozen unit is told so by systemctl.
+        if job is not None and (job.stop_requested or job.reason.startswith(DISK_FULL)):
+            self._tasks.spawn(self._stop_frozen(job))
+
+    async def _stop_frozen(self, job: Job) -> None:
+        """Thaw a job to stop it; if its slice is frozen, wait until that is thawed."""
+        try:
+            try:
+                await self._manager.thaw(job.unit)
+            except SystemdError as error:
+                log.warning("job %s is to be stopped and is frozen: %s", job.id, error)
+                await asyncio.sleep(RETRY_SEC)
+            if self.book.live(job.id) is not None:
+                await self._manager.stop(job.unit)
+        except BusLost as error:
+            log.warning("job %s: %s", job.id, error)  # the next connection begins with a look at all jobs
 
     def _has_ended(self, job: Job) -> None:
         if job.id not in self._finishing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
@@ -15,7 +15,7 @@ from ..model import Job
 from ..systemd import journal
 from ..systemd.entries import Entry, Exit
 from ..systemd.journal import Journal
-from ..systemd.manager import Manager, UnitResult
+from ..systemd.manager import FROZEN, Manager, UnitProperty, UnitResult
 from .outcome import CLD_EXITED, was_dropped
 from .places import Places
 
@@ -91,15 +91,24 @@ class Runner:
                 secrets=str(self._places.credentials.path(job.id)),
             )
             properties = unit.properties(job, self._host, place, stop_grace=self._stop_grace, share=share)
-            values = [(p.name, p.signature, p.value) for p in properties]
-            try:
-                return await self._manager.start(job.unit, values)
-            except SystemdError as error:
-                if error.name != UNIT_EXISTS or not await self._manager.has_ended(job.unit):
-                    raise
-            # That of the attempt before, which could not be released at its time.
+            result = await self._start_unit(job.unit, [(p.name, p.signature, p.value) for p in properties])
+        if result == FROZEN:
             await self._manager.release(job.unit)
-            return await self._manager.start(job.unit, values)
+            raise Exhausted(
+                f"{unit.SLICE} is frozen, and systemd starts nothing in it.",
+                hint=f"'systemctl thaw {unit.SLICE}' on the node lets jobs go on.",
+            )
+        return result
+
+    async def _start_unit(self, name: str, values: Sequence[UnitProperty]) -> str:
+        try:
+            return await self._manager.start(name, values)
+        except SystemdError as error:
+            if error.name != UNIT_EXISTS or not await self._manager.has_ended(name):
+                raise
+        # That of the attempt before, which could not be released at its time.
+        await self._manager.release(name)
+        return await self._manager.start(name, values)
 
     def _mount(self, job: Job) -> None:
         self._places.work.mount(job.id, job.account, job.spec.limits)

@@ -63,11 +63,16 @@ COUNTERS = {
 }
 
 UNREADABLE = ("bad-setting", "error")  # LoadState= of a unit that PID 1 found and could not load
+FROZEN = "frozen"  # how a start or stop ends that PID 1 refuses for that (systemd.unit(5), since 257)
 FAILED = "failed"
 ENDED = ("inactive", FAILED)  # ActiveState= of a unit without processes
 STARTING = "activating"
 
 UnitProperty = tuple[str, str, Any]
+
+
+def _nobody(*_: object) -> None:
+    """Nobody watches yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +108,9 @@ class Manager:
     def __init__(self, pattern: str) -> None:
         prefix = pattern.partition("*")[0]
         self._paths = f"{UNIT_PATHS}/{escape(prefix)}"
-        self._pattern = pattern
+        self._pattern, self._prefix = pattern, prefix
         self._on_end: Callable[[str, bool], None] = _nobody
+        self._on_refusal: Callable[[str], None] = _nobody
         self._on_reconnect: Callable[[], None] = _nobody
         self._bus: MessageBus | None = None
         self._starts: dict[str, asyncio.Future[str]] = {}
@@ -117,12 +123,19 @@ class Manager:
         await self._open()
         self._keeper = asyncio.create_task(self._keep_connected(), name="systemd-connection")
 
-    def watch(self, on_end: Callable[[str, bool], None], on_reconnect: Callable[[], None]) -> None:
+    def watch(
+        self,
+        on_end: Callable[[str, bool], None],
+        on_reconnect: Callable[[], None],
+        on_refusal: Callable[[str], None] = _nobody,
+    ) -> None:
         """Call ``on_end`` with a unit's name, and whether it has failed, whenever it becomes inactive or failed.
 
-        ``on_reconnect`` is called after a lost connection was made again: ends may have been missed.
+        ``on_reconnect`` is called after a lost connection was made again: ends may have been missed. ``on_refusal``
+        is called with the name of a unit that was to stop and is frozen, for which PID 1 does not stop it.
         """
         self._on_end = on_end
+        self._on_refusal = on_refusal
         self._on_reconnect = on_reconnect
 
     async def close(self) -> None:
@@ -180,6 +193,10 @@ class Manager:
         """Ask for the unit to be stopped; its end is announced by ``on_end``. Gone already is fine."""
         with _ignoring(NO_SUCH_UNIT):
             await self._call(MANAGER_PATH, MANAGER, "StopUnit", "ss", [unit, "replace"])
+
+    async def thaw(self, unit: str) -> None:
+        """Let a frozen unit go on. Raises SystemdError also when its slice is frozen, or it is not frozen any more."""
+        await self._call(MANAGER_PATH, MANAGER, "ThawUnit", "s", [unit])
 
     async def change(self, unit: str, properties: Sequence[UnitProperty]) -> bool:
         """Set properties of a running unit, until it ends or the host reboots. False when it is gone.
@@ -406,6 +423,8 @@ class Manager:
             waiter = self._starts.get(unit)
             if waiter and not waiter.done():
                 waiter.set_result(result)
+            elif result == FROZEN and unit.startswith(self._prefix):
+                self._on_refusal(unit)
         elif message.member == "PropertiesChanged" and str(message.path).startswith(self._paths):
             changed = message.body[1]
             if "ActiveState" in changed and (state := changed["ActiveState"].value) in ENDED:
@@ -480,10 +499,6 @@ def _sized(value: Any) -> Any:
     if isinstance(value, list):
         return [_sized(item) for item in value]
     return _Text(value) if isinstance(value, str) and not value.isascii() else value
-
-
-def _nobody(*_: object) -> None:
-    """Nobody watches yet."""
 
 
 @contextlib.contextmanager

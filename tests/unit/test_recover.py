@@ -35,7 +35,7 @@ class Manager:
         self.released: list[str] = []
         self.reconnected: Callable[[], None] = lambda: None
 
-    def watch(self, _on_end: Callable[[str], None], on_reconnect: Callable[[], None]) -> None:
+    def watch(self, _on_end: object, on_reconnect: Callable[[], None], _on_refusal: object) -> None:
         self.reconnected = on_reconnect
 
     async def states(self) -> dict[str, str]:
