@@ -8,6 +8,7 @@ import platform
 import signal
 import stat
 import subprocess
+import uuid
 from pathlib import Path
 
 import pytest
@@ -452,8 +453,9 @@ def test_stdout_must_be_a_journal_socket(init: Path) -> None:
 
 def test_private_and_bounded_scratch_space(run: Run) -> None:
     """Where joblet-init makes the namespaces, systemd's PrivateTmp= would be as large as the disk."""
-    script = "for d in /tmp /var/tmp; do touch $d/x && ls -A $d && stat -f -c '%T %b*%S' $d; done"
-    result = run("sh", "-c", script, tier="own")
-    bounded = f"x\ntmpfs {(512 << 20) // 4096}*4096\n"
+    script = "for d in /tmp /var/tmp; do touch $d/$1 && ls -A $d && stat -f -c '%T %b*%S' $d; done"
+    name = f"joblet-{uuid.uuid4()}"
+    result = run("sh", "-c", script, "sh", name, tier="own")
+    bounded = f"{name}\ntmpfs {(512 << 20) // 4096}*4096\n"
     assert result.stdout.decode() == bounded * 2
-    assert not Path("/tmp/x").exists()
+    assert not Path("/tmp", name).exists()
