@@ -80,3 +80,21 @@ def test_all_jobs_wait_while_their_slice_is_frozen(host: Host) -> None:
     assert host.status(job)["status"] == "STOPPED"
     assert host.log(waiting) == b"went on\n"
     assert host.result(waiting)["attempt"] == 1
+
+
+NEEDRESTART = """
+our %nrconf = (override_rc => {qr(^dbus) => 0});
+eval do { local(@ARGV, $/) = "/etc/needrestart/conf.d/joblet.conf"; <> };
+die $@ if $@;
+foreach my $unit (@ARGV) {
+    my @matching = grep { $unit =~ /$_/ } keys %{$nrconf{override_rc}};
+    print "$unit ", @matching ? $nrconf{override_rc}->{$matching[0]} : "restarted", "\\n";
+}
+"""
+
+
+def test_needrestart_leaves_jobs_alone_unless_told_otherwise(host: Host) -> None:
+    """Its file is read and used as needrestart(1) does, which is no part of the host."""
+    job = "joblet-job-00000000-0000-4000-8000-000000000000.service"
+    said = host.exec("perl", "-we", NEEDRESTART, job, "joblet.service")
+    assert (said.stdout, said.stderr) == (f"{job} 0\njoblet.service restarted\n", "")
