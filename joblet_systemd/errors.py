@@ -119,3 +119,7 @@ class BusLost(SystemdError):
     """The connection to PID 1 broke, so what it did with the last calls is not known."""
 
     grpc_status = "UNAVAILABLE"
+
+
+class NotSent(BusLost):
+    """There was no connection to PID 1, and it knows nothing of the call."""

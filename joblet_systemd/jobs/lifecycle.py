@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence, Set
 from typing import TYPE_CHECKING
 
 from ..config import JobsConfig
-from ..errors import BusLost, Exhausted, JobletError, SystemdError
+from ..errors import BusLost, Exhausted, JobletError, NotSent, SystemdError
 from ..files.work import WorkDirs
 from ..metrics.sampler import Sampler
 from ..model import USEC_PER_SEC, Job, State, Usage, job_id_of_unit
@@ -123,7 +123,8 @@ class Lifecycle:
         except BusLost as error:
             # Whether PID 1 has made the unit is seen when the connection is back.
             log.warning("job %s: %s", job_id, error)
-            self._lost_starts[job_id] += 1
+            if not isinstance(error, NotSent):
+                self._lost_starts[job_id] += 1
         except Exhausted as error:
             # The disk is full or no loop device is free, which may pass.
             self._put_off(job_id, error)

@@ -19,7 +19,7 @@ from typing import Any
 from dbus_fast import BusType, DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from ..errors import BusLost, SystemdError, WrongState
+from ..errors import BusLost, NotSent, SystemdError, WrongState
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,10 @@ MATCH_RULES = (
     # PID 1 leaves the bus and comes back when it re-executes itself or the bus was restarted.
     f"type='signal',sender='{BUS}',interface='{BUS}',member='NameOwnerChanged',arg0='{DESTINATION}'",
 )
-# What the bus answers in the place of a PID 1 that is not on it, or has left it with the call.
-ABSENT = tuple(
-    f"org.freedesktop.DBus.Error.{name}"
-    for name in ("NoReply", "Disconnected", "NameHasNoOwner", "ServiceUnknown", "Spawn")
-)
+# What the bus answers in the place of a PID 1 that is not on it,
+NO_OWNER = tuple(f"org.freedesktop.DBus.Error.{name}" for name in ("NameHasNoOwner", "ServiceUnknown"))
+# or that has perhaps left it with the call. Spawn is the first part of several names.
+ABSENT = (*NO_OWNER, *(f"org.freedesktop.DBus.Error.{name}" for name in ("NoReply", "Disconnected", "Spawn")))
 CALL_TIMEOUT_SEC = 90.0
 # The bus refuses calls of a connection that waits for 128 answers (dbus-daemon(1), max_replies_per_connection), which
 # a few hundred jobs that are stopped or end together would reach.
@@ -371,7 +370,7 @@ class Manager:
     ) -> list[Any]:
         async with self._pending:
             if self._bus is None or not self._bus.connected:
-                raise BusLost("The system bus is not connected.", hint="Try again in a moment.")
+                raise NotSent("The system bus is not connected.", hint="Try again in a moment.")
             return await self._call_on(self._bus, DESTINATION, path, interface, member, signature, body, fds)
 
     async def _call_on(
@@ -406,7 +405,8 @@ class Manager:
         if reply.message_type is MessageType.ERROR:
             text, name = str(reply.body[0]) if reply.body else "", str(reply.error_name)
             if name.startswith(ABSENT):
-                raise _lost(bus, f"PID 1 is not on the system bus: {text}")
+                kind = NotSent if name in NO_OWNER else BusLost
+                raise _lost(bus, f"PID 1 is not on the system bus: {text}", kind)
             raise SystemdError(f"PID 1 refused {member}: {text}", name=name)
         return list(reply.body)
 
@@ -471,10 +471,10 @@ class _Bus(MessageBus):
         return line[:-2].decode()
 
 
-def _lost(bus: MessageBus, what: str) -> BusLost:
+def _lost(bus: MessageBus, what: str, kind: type[BusLost] = BusLost) -> BusLost:
     """A connection on which PID 1 does not answer is as good as none: connect again and look."""
     bus.disconnect()
-    return BusLost(what)
+    return kind(what)
 
 
 def _counter(value: int | None) -> int | None:

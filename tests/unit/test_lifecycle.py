@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from joblet_systemd.config import JobsConfig
-from joblet_systemd.errors import BusLost, Exhausted, JobletError
+from joblet_systemd.errors import BusLost, Exhausted, JobletError, NotSent
 from joblet_systemd.jobs.book import Book
 from joblet_systemd.jobs.lifecycle import Lifecycle
 from joblet_systemd.jobs.outcome import CLD_EXITED, LOST_SIGHT, withdrawn
@@ -269,6 +269,34 @@ def test_a_job_that_ran_does_not_run_again_whatever_pid_1_says(scene: Callable[.
         house.runner.result = DROPPED
         house.add(ONCE)
         assert (await house.end(ONCE)).state is State.FAILED
+
+    scene(script)
+
+
+@pytest.mark.parametrize(
+    ("error", "times", "reason"),
+    [
+        (NotSent("The system bus is not connected."), 9, "start-failed: a unit that it requires did not start"),
+        (BusLost("The connection was closed."), 3, "start-failed: the connection to PID 1 broke at 3 attempts"),
+    ],
+)
+def test_what_did_not_reach_pid_1_is_no_attempt(
+    scene: Callable[..., None], monkeypatch: pytest.MonkeyPatch, error: BusLost, times: int, reason: str
+) -> None:
+    async def script(house: House) -> None:
+        async def unknown(unit: str) -> None:
+            pass
+
+        monkeypatch.setattr(house.manager, "state", unknown, raising=False)
+        house.runner.answers += [*[error] * times, "dependency"]
+        house.runner.begun = False
+        house.add(ONCE)
+        for left in range(times, 0, -1):
+            while len(house.runner.answers) > left or house.lifecycle._starting:
+                await asyncio.sleep(0)
+            await house.lifecycle._reconcile(ONCE.id)  # as every new connection begins
+        ended = await house.end(ONCE)
+        assert (ended.attempt, ended.reason.startswith(reason)) == (1, True), ended.reason
 
     scene(script)
 
