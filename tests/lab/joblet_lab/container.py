@@ -17,7 +17,7 @@ from .machine import cgroup2_mount, nameservers
 from .roots import Image
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-LOOP_NODES = 64
+LOOP_NODES = 1024  # their numbers are the machine's, and its hosts together have hundreds in use
 PREPARE_SECONDS = 60
 
 # The clock is the one thing that no namespace divides (time_namespaces(7)): set in a host, it is set on the machine.
