@@ -184,8 +184,7 @@ class Lifecycle:
         job = self.book.live(job_id_of_unit(name) or "")
         if job is None:
             if failed:
-                # Somebody restarted it, and its job has ended: that may fail in many ways, and it would stay loaded.
-                self._tasks.spawn(self._release(name))
+                self._tasks.spawn(self._release_of_ended(name))
             return
         if job.state in WAITING:
             return  # for its next attempt: its last unit becomes inactive once more when it is released
@@ -194,6 +193,17 @@ class Lifecycle:
             self._tasks.spawn(self._settle(job.id))
         else:
             self._has_ended(job)
+
+    async def _release_of_ended(self, name: str) -> None:
+        """A unit that was restarted when its job had ended can fail in many ways, and would stay loaded.
+
+        One of which there is no record is for an administrator to look at.
+        """
+        try:
+            self.book.store.find(job_id_of_unit(name) or "")
+        except JobletError:
+            return
+        await self._release(name)
 
     def _on_refusal(self, name: str) -> None:
         job = self.book.live(job_id_of_unit(name) or "")

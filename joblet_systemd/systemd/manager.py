@@ -62,7 +62,7 @@ COUNTERS = {
 }
 
 UNREADABLE = ("bad-setting", "error")  # LoadState= of a unit that PID 1 found and could not load
-FROZEN = "frozen"  # how a start or stop ends that PID 1 refuses for that (systemd.unit(5), since 257)
+FROZEN = "frozen"  # how a start or stop ends that PID 1 refuses since its unit or slice is; 257 and newer
 FAILED = "failed"
 ENDED = ("inactive", FAILED)  # ActiveState= of a unit without processes
 STARTING = "activating"

@@ -302,17 +302,19 @@ def test_what_did_not_reach_pid_1_is_no_attempt(
 
 
 def test_a_failed_unit_whose_job_has_ended_is_let_go(scene: Callable[..., None]) -> None:
-    """Of a job that is to be tried again, the next attempt has the same name: that one is not."""
+    """Of a job that is to be tried again, the next attempt has the same name: that one is not. Nor a stranger's."""
 
     async def script(house: House) -> None:
         waiting = dataclasses.replace(JOB, state=State.SCHEDULED)
         house.book.store.add(waiting)
         house.book.adopt(waiting)
-        for unit, failed in ((waiting.unit, True), (STRANGER.unit, False), (STRANGER.unit, True)):
+        ended = dataclasses.replace(JOB, id="0" * 35 + "8", state=State.COMPLETED)
+        house.book.store.add(ended)
+        for unit, failed in ((waiting.unit, True), (STRANGER.unit, True), (ended.unit, False), (ended.unit, True)):
             house.lifecycle._on_unit_end(unit, failed)
         while not house.manager.released:
             await asyncio.sleep(0)
-        assert (house.manager.released, house.manager.resets) == ([STRANGER.unit], [True])
+        assert (house.manager.released, house.manager.resets) == ([ended.unit], [True])
 
     scene(script)
 
