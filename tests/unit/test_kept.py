@@ -80,7 +80,7 @@ def test_kept_and_removed_in_time(
         assert sorted(dirs.ids()) == ["early", "late"]
         now += 2 * SEC
         await until(lambda: dirs.ids() == ["late"])
-        assert files.until(store.find(early.id)) is None
+        await until(lambda: files.until(store.find(early.id)) is None)
         assert store.find("late").files_kept
         now = 0
         await until(lambda: dirs.ids() == [])
