@@ -234,31 +234,27 @@ def test_a_start_that_pid_1_loses_again_and_again_has_failed(scene: Callable[...
     scene(script)
 
 
-def test_a_job_that_gave_up_its_work_is_not_started_again(scene: Callable[..., None]) -> None:
-    async def script(house: House) -> None:
-        house.runner.answers += ["failed"]
-        house.runner.result, house.runner.begun = DROPPED, False
-        house.add(ONCE)
-        while house.runner.answers:
-            await asyncio.sleep(0)
-        house.book.change(house.book[ONCE.id], reason="disk-full: it wrote most")
-        ended = await house.end(ONCE)
-        assert (ended.state, ended.reason) == (State.FAILED, "disk-full: it wrote most")
-
-    scene(script)
-
-
 @pytest.mark.parametrize("result", NEVER_RAN)
-def test_a_job_that_is_to_stop_is_not_started_again(scene: Callable[..., None], result: UnitResult) -> None:
+@pytest.mark.parametrize(
+    ("meanwhile", "expected"),
+    [
+        ({"stop_requested": True}, (State.STOPPED, 0, "stopped before it started")),
+        ({"reason": "disk-full: it wrote most"}, (State.FAILED, 137, "disk-full: it wrote most")),
+    ],
+    ids=["is to stop", "gave up its /work"],
+)
+def test_a_job_that_shall_not_run_any_more_is_not_started_again(
+    scene: Callable[..., None], result: UnitResult, meanwhile: dict[str, Any], expected: tuple[State, int, str]
+) -> None:
     async def script(house: House) -> None:
         house.runner.answers += ["failed"]
         house.runner.result, house.runner.begun = result, False
         house.add(ONCE)
         while house.runner.answers:
             await asyncio.sleep(0)
-        house.book.change(house.book[ONCE.id], stop_requested=True)
+        house.book.change(house.book[ONCE.id], **meanwhile)
         ended = await house.end(ONCE)
-        assert (ended.state, ended.exit_code, ended.reason) == (State.STOPPED, 0, "stopped before it started")
+        assert (ended.state, ended.exit_code, ended.reason) == expected
 
     scene(script)
 
